@@ -1,0 +1,213 @@
+"""Read every known NAFNet checkpoint layout; write safetensors that say what they are.
+
+Everything about the architecture is inferred from the tensors' names and shapes, so that the checkpoints the
+authors published, and those of the trainers built around NAFNet, load with no flag. Pickles are read with
+``weights_only=True`` and never otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pickle
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from nafnet.architecture import NAFNet
+from nafnet.errors import CheckpointError, SpecError
+from nafnet.spec import METADATA_KEY, Architecture, ModelSpec
+
+StateDict = dict[str, Tensor]
+
+# Keys under which trainers keep the weights. Averaged weights come first: they are what their authors evaluate.
+WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net", "network")
+PREFIXES = ("module.", "generator.", "net_g.", "netG.", "model.")
+_BLOCK = re.compile(r"(encoders\.\d+|decoders\.\d+|middle_blks)\.(\d+)\.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Weights and what they say about themselves."""
+
+    state_dict: StateDict
+    """float32, upstream's names, no prefix."""
+    spec: ModelSpec
+    """From the file where it holds one; else architecture and hash alone are known, the rest are defaults."""
+    source: Path
+
+    def build(self, *, local_pooling: bool | None = None) -> NAFNet:
+        """The PyTorch module in eval mode. `local_pooling` overrides the spec."""
+        assert self.spec.architecture is not None
+        pooling = self.spec.local_pooling if local_pooling is None else local_pooling
+        model = NAFNet(self.spec.architecture, local_pooling=pooling, train_patch=self.spec.train_patch)
+        model.load_state_dict(self.state_dict)
+        return model.eval()
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a `.safetensors` or a PyTorch file (`.pth`, `.pt`, `.ckpt`).
+
+    Raises:
+        CheckpointError: missing, unreadable, unsafe, or not a NAFNet; the message says which.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; expected a NAFNet checkpoint")
+    if path.suffix == ".safetensors":
+        tensors, spec = _read_safetensors(path)
+    else:
+        tensors, spec = _read_pickle(path), None
+    state_dict = _strip_prefixes(tensors)
+    architecture = infer_architecture(state_dict, path)
+    digest = weights_sha256(state_dict)
+    if spec is None:
+        spec = ModelSpec(
+            architecture=architecture,
+            channels=architecture.channels,
+            multiple=architecture.multiple,
+            weights_sha256=digest,
+        )
+    elif spec.architecture != architecture or spec.weights_sha256 != digest:
+        raise CheckpointError(f"{path}: the spec inside does not belong to these weights; write the file anew")
+    return Checkpoint(state_dict=state_dict, spec=spec, source=path)
+
+
+def save_checkpoint(path: Path, state_dict: StateDict, spec: ModelSpec) -> ModelSpec:
+    """Write safetensors with the spec inside, whole or not at all; returns the spec with the weights' hash."""
+    tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in state_dict.items()}
+    spec = spec.replace(weights_sha256=weights_sha256(tensors))
+    data = safetensors.torch.save(tensors, metadata={METADATA_KEY: spec.to_json()})
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+    return spec
+
+
+def weights_sha256(state_dict: StateDict) -> str:
+    """SHA-256 over names, shapes and little-endian float32 bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state_dict):
+        tensor = state_dict[name].detach().cpu().float().contiguous()
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().astype("<f4", copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def infer_architecture(state_dict: StateDict, source: Path | str = "checkpoint") -> Architecture:
+    """The architecture whose parameters these are, from names and shapes alone.
+
+    Raises:
+        CheckpointError: they are another network's; stereo (NAFSSR) and Baseline checkpoints are named as such.
+    """
+    _refuse_relatives(state_dict, source)
+    counts: dict[str, int] = {}
+    for name in state_dict:
+        if match := _BLOCK.match(name):
+            counts[match[1]] = max(counts.get(match[1], 0), int(match[2]) + 1)
+    levels = len([name for name in state_dict if re.fullmatch(r"downs\.\d+\.weight", name)])
+    try:
+        width, channels = state_dict["intro.weight"].shape[:2]
+        block = next(m[0] for name in state_dict if (m := _BLOCK.match(name)))
+        inner, block_width = state_dict[f"{block}conv1.weight"].shape[:2]
+        wide = state_dict[f"{block}conv4.weight"].shape[0]
+        architecture = Architecture(
+            channels=channels,
+            width=width,
+            encoder_blocks=tuple(counts.get(f"encoders.{i}", 0) for i in range(levels)),
+            middle_blocks=counts.get("middle_blks", 0),
+            decoder_blocks=tuple(counts.get(f"decoders.{i}", 0) for i in range(levels)),
+            dw_expand=inner // block_width,
+            ffn_expand=wide // block_width,
+        )
+    except (KeyError, StopIteration, ValueError, ZeroDivisionError, SpecError) as error:
+        some = ", ".join(list(state_dict)[:3])
+        raise CheckpointError(
+            f"{source}: not a NAFNet checkpoint: {len(state_dict)} tensors ({some}, ...), "
+            "expected intro, encoders, downs, middle_blks, ups, decoders, ending"
+        ) from error
+    _check_shapes(state_dict, architecture, source)
+    return architecture
+
+
+def _check_shapes(state_dict: StateDict, architecture: Architecture, source: Path | str) -> None:
+    """Every tensor of the architecture must be there with its shape, and no other."""
+    with torch.device("meta"):
+        expected = {name: tuple(t.shape) for name, t in NAFNet(architecture).state_dict().items()}
+    found = {name: tuple(t.shape) for name, t in state_dict.items()}
+    wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
+    if wrong:
+        first = wrong[0]
+        raise CheckpointError(
+            f"{source}: looks like {architecture}, but {len(wrong)} tensors do not fit: "
+            f"{first} is {found.get(first, 'missing')}, expected {expected.get(first, 'none')}"
+        )
+
+
+def _refuse_relatives(state_dict: StateDict, source: Path | str) -> None:
+    if any(".scam." in name or name.startswith(("body.", "up.")) for name in state_dict):
+        raise CheckpointError(f"{source}: this is a NAFSSR (stereo) checkpoint; only single-image NAFNet is supported")
+    if "intro.weight" in state_dict and any(re.search(r"\.(se|cab|attn)\.\d", name) for name in state_dict):
+        raise CheckpointError(f"{source}: this is a Baseline checkpoint (GELU and SE); only NAFNet is supported")
+
+
+def _strip_prefixes(tensors: StateDict) -> StateDict:
+    """Drop wrappers' prefixes, singly and nested, until nothing changes."""
+    while True:
+        prefix = next((p for p in PREFIXES if tensors and all(name.startswith(p) for name in tensors)), None)
+        if prefix is None:
+            return {name: tensor.float() for name, tensor in tensors.items()}
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+
+
+def _read_safetensors(path: Path) -> tuple[StateDict, ModelSpec | None]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
+    text = metadata.get(METADATA_KEY)
+    return tensors, None if text is None else ModelSpec.from_json(text)
+
+
+def _read_pickle(path: Path) -> StateDict:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: refused: it holds more than tensors, and reading it could run code; "
+            "re-save its state dict as safetensors"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: not a readable PyTorch checkpoint ({str(error).splitlines()[0]})") from error
+    return _unwrap(content, path)
+
+
+def _unwrap(content: Any, path: Path) -> StateDict:
+    """The state dict inside any known wrapper, or inside any chain of single-key dicts."""
+    while isinstance(content, dict):
+        tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+        if len(tensors) == len(content) and tensors:
+            return tensors
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), None)
+        if inner is None and len(content) == 1:
+            inner = next(iter(content.values()))
+        if inner is None:
+            keys = ", ".join(map(str, list(content)[:5]))
+            raise CheckpointError(f"{path}: no weights under its keys ({keys}); known are {', '.join(WRAPPERS)}")
+        content = inner
+    raise CheckpointError(f"{path}: holds a {type(content).__name__}, not the state dict of a NAFNet")

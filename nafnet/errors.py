@@ -1,0 +1,56 @@
+"""Every exception a user can meet.
+
+A `NafnetError` carries one line: what came, what was expected, what to do. Commands print that line and
+exit with the error's `exit_code`; a traceback means a bug of ours.
+"""
+
+from __future__ import annotations
+
+
+class NafnetError(Exception):
+    """Base of all errors whose message is meant for the user."""
+
+    exit_code = 2
+
+
+class UsageError(NafnetError):
+    """Options that contradict each other, or inputs and outputs that cannot be used as asked."""
+
+
+class MissingExtraError(NafnetError):
+    """A library is not installed; the message names the extra that brings it."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed: pip install 'nafnet-toolchain[{extra}]'")
+
+
+class SpecError(NafnetError):
+    """A model's description of itself is missing, malformed or of another version."""
+
+
+class CheckpointError(NafnetError):
+    """A checkpoint is unreadable, unsafe to read, or not a NAFNet."""
+
+
+class ModelError(NafnetError):
+    """An ONNX model is unreadable, unsafe or not an image-to-image model."""
+
+
+class BackendError(NafnetError):
+    """A backend is unknown, absent, or failed to run the model."""
+
+
+class RecipeError(NafnetError):
+    """A training recipe is missing or malformed."""
+
+
+class ImageError(NafnetError):
+    """One image cannot be read or written. Other images go on."""
+
+    exit_code = 1
+
+
+class ParityError(NafnetError):
+    """An exported model does not match PyTorch closely enough."""
+
+    exit_code = 3

@@ -1,0 +1,157 @@
+"""ModelSpec: what a model file says about itself.
+
+The spec travels with every artefact as JSON: in the metadata of a safetensors or an ONNX file, beside a
+TensorRT plan as ``<plan>.json``. Later stages read it and guess nothing from a file's name. This module
+needs the standard library alone, so a light install can read any spec.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Literal, Self
+
+from nafnet.errors import SpecError
+
+FORMAT_VERSION = 1
+METADATA_KEY = "nafnet.spec"
+
+Norm = Literal["manual", "conv", "fused"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """The shape of a NAFNet; enough to build the module whose state dict it describes."""
+
+    channels: int = 3
+    """Image channels in and out."""
+    width: int = 32
+    """Channels at full resolution; doubled at each level down."""
+    encoder_blocks: tuple[int, ...] = (2, 2, 4, 8)
+    """Blocks of each encoder level, full resolution first."""
+    middle_blocks: int = 12
+    """Blocks at the bottleneck."""
+    decoder_blocks: tuple[int, ...] = (2, 2, 2, 2)
+    """Blocks of each decoder level, lowest resolution first."""
+    dw_expand: int = 2
+    """Expansion of the depthwise branch, even after multiplication with the width."""
+    ffn_expand: int = 2
+    """Expansion of the feed-forward branch."""
+
+    def __post_init__(self) -> None:
+        # JSON has lists only; a frozen, hashable config wants tuples.
+        object.__setattr__(self, "encoder_blocks", tuple(self.encoder_blocks))
+        object.__setattr__(self, "decoder_blocks", tuple(self.decoder_blocks))
+        if len(self.encoder_blocks) != len(self.decoder_blocks) or not self.encoder_blocks:
+            raise SpecError(
+                f"architecture: got {len(self.encoder_blocks)} encoder and {len(self.decoder_blocks)} decoder "
+                "levels; NAFNet has as many of one as of the other, at least one"
+            )
+        for name in ("channels", "width", "dw_expand", "ffn_expand"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise SpecError(f"architecture: {name} is {value!r}; expected a whole number of at least 1")
+        if (self.dw_expand * self.width) % 2 or (self.ffn_expand * self.width) % 2:
+            raise SpecError("architecture: width x expansion must be even, for SimpleGate halves the channels")
+        blocks = (*self.encoder_blocks, self.middle_blocks, *self.decoder_blocks)
+        if any(not isinstance(n, int) or n < 0 for n in blocks):
+            raise SpecError(f"architecture: block counts are {blocks}; expected whole numbers of at least 0")
+
+    @property
+    def multiple(self) -> int:
+        """The image's height and width must be multiples of this: 2 to the number of levels."""
+        return int(2 ** len(self.encoder_blocks))
+
+    def __str__(self) -> str:
+        encoder = ",".join(map(str, self.encoder_blocks))
+        decoder = ",".join(map(str, self.decoder_blocks))
+        return f"NAFNet width {self.width}, blocks {encoder} / {self.middle_blocks} / {decoder}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parity:
+    """The result of comparing an artefact with the untouched PyTorch module in fp32 (peak 1.0, unclipped)."""
+
+    psnr: float
+    """The lowest PSNR of any case, in dB."""
+    max_abs: float
+    """The largest absolute difference of any case, in units of the [0, 1] range."""
+    cases: int
+    """How many inputs were compared."""
+    passed: bool
+    """Whether the gate for the artefact's precision accepted it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """What every artefact says about itself. Images are RGB, float32[N,C,H,W] in the range [0, 1]."""
+
+    architecture: Architecture | None = None
+    """None for a foreign ONNX file that carries no spec."""
+    task: str = "restore"
+    """What the model was trained for: denoise, deblur or, when nobody said, restore."""
+    channels: int = 3
+    multiple: int = 16
+    """H and W of the model's input must be multiples of this."""
+    train_patch: int = 256
+    """Side of the training patches in pixels; SCA saw the statistics of such patches."""
+    local_pooling: bool = False
+    """Whether SCA pools over a box of 1.5 x train_patch instead of the whole input (TLC)."""
+    tile: int = 256
+    """Side of the tiles the runtime cuts by default, in pixels."""
+    overlap: int = 16
+    """Pixels that neighbouring tiles share by default."""
+    precision: str = "fp32"
+    norm: Norm | None = None
+    """The form LayerNorm has in an exported graph; None for a checkpoint."""
+    input_range: tuple[float, float] = (0.0, 1.0)
+    colour_order: str = "RGB"
+    weights_sha256: str | None = None
+    """SHA-256 over the names, shapes and bytes of the checkpoint's tensors; the same in all that came of it."""
+    exported_by: str | None = None
+    """The versions of this project and of the exporter."""
+    parity: Parity | None = None
+    """None: nobody compared this artefact with PyTorch."""
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input_range", tuple(self.input_range))
+        for name in ("channels", "multiple", "train_patch", "tile"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise SpecError(f"spec: {name} is {value!r}; expected a whole number of at least 1")
+        if not isinstance(self.overlap, int) or self.overlap < 0:
+            raise SpecError(f"spec: overlap is {self.overlap!r}; expected a whole number of at least 0")
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with the named fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> str:
+        """One line of JSON, the same for equal specs."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            SpecError: the text is not JSON, has unknown or mistyped fields, or a newer format version.
+        """
+        try:
+            fields = json.loads(text)
+        except ValueError as error:
+            raise SpecError(f"spec: not JSON ({error})") from error
+        if not isinstance(fields, dict):
+            raise SpecError(f"spec: expected a JSON object, got {type(fields).__name__}")
+        version = fields.get("format_version")
+        if version != FORMAT_VERSION:
+            raise SpecError(f"spec: format version {version!r}; this version reads {FORMAT_VERSION}: upgrade or re-export")
+        try:
+            if fields.get("architecture") is not None:
+                fields["architecture"] = Architecture(**fields["architecture"])
+            if fields.get("parity") is not None:
+                fields["parity"] = Parity(**fields["parity"])
+            return cls(**fields)
+        except TypeError as error:
+            raise SpecError(f"spec: {error}") from error

@@ -1,0 +1,1 @@
+"""Image pairs, or generated images, to a checkpoint."""
