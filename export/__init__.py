@@ -1,0 +1,1 @@
+"""Checkpoints to ONNX, refused unless they match PyTorch."""

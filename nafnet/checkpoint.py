@@ -12,7 +12,6 @@ import hashlib
 import os
 import pickle
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from nafnet.architecture import NAFNet
 from nafnet.errors import CheckpointError, SpecError
+from nafnet.files import write_whole
 from nafnet.spec import METADATA_KEY, Architecture, ModelSpec
 
 StateDict = dict[str, Tensor]
@@ -84,16 +84,7 @@ def save_checkpoint(path: Path, state_dict: StateDict, spec: ModelSpec) -> Model
     """Write safetensors with the spec inside, whole or not at all; returns the spec with the weights' hash."""
     tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in state_dict.items()}
     spec = spec.replace(weights_sha256=weights_sha256(tensors))
-    data = safetensors.torch.save(tensors, metadata={METADATA_KEY: spec.to_json()})
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    write_whole(path, safetensors.torch.save(tensors, metadata={METADATA_KEY: spec.to_json()}))
     return spec
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor
 
+from nafnet.files import whole_file
 from nafnet.train.dead_leaves import DeadLeaves
 from nafnet.train.recipe import DataConfig
 
@@ -37,14 +38,12 @@ def open_images(path: Path, config: DataConfig, progress: Progress) -> NDArray[n
 
 def _write_images(path: Path, config: DataConfig, progress: Progress) -> None:
     count, side = config.images + config.held_out, config.generator.size
-    partial = path.with_suffix(".partial")
-    store = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with whole_file(path) as temporary, ProcessPoolExecutor(os.cpu_count()) as pool:
+        store = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
         pictures = pool.map(functools.partial(_generate, config), range(count), chunksize=4)
         for index, picture in enumerate(progress.track(pictures, total=count, description="generating images")):
             store[index] = picture
-    store.flush()
-    os.replace(partial, path)
+        store.flush()
 
 
 def training_patches(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from torch import Tensor
 from nafnet.architecture import NAFNet
 from nafnet.checkpoint import save_checkpoint
 from nafnet.errors import CheckpointError, RecipeError
+from nafnet.files import whole_file
 from nafnet.spec import ModelSpec
 from nafnet.train.image_store import held_out_images, open_images, training_patches
 from nafnet.train.noise import add_noise, gaussian
@@ -139,9 +139,8 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        partial = self.run / "state.partial"
-        torch.save(state, partial)
-        os.replace(partial, self.run / "state.pt")
+        with whole_file(self.run / "state.pt") as temporary:
+            torch.save(state, temporary)
 
     def resume(self) -> None:
         """Load the state an earlier run of the same recipe left; without one, start at step 0."""

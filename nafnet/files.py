@@ -1,0 +1,52 @@
+"""Files that are whole or not there, and the folder for what can be made again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+PARTIAL_SUFFIX = ".partial"
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes the name `path`, on any error it is removed.
+
+    The temporary file is flushed to the disk before the rename, so a crash leaves the old file or the new one.
+    It is hidden and ends in .partial: a process killed in between leaves a name that nobody takes for a result.
+    """
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder(purpose: str) -> Path:
+    """A folder for files that can be made again: $NAFNET_CACHE, else $XDG_CACHE_HOME, else ~/.cache."""
+    if chosen := os.environ.get("NAFNET_CACHE"):
+        base = Path(chosen)
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nafnet-toolchain"
+    folder = base / purpose
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

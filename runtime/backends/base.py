@@ -1,0 +1,92 @@
+"""The contract of a backend: a context manager with one verb, float32[N,C,H,W] -> float32[N,C,H,W]."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nafnet.errors import BackendError, NafnetError
+from nafnet.spec import ModelSpec
+
+Batch = NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model ready for a backend."""
+
+    path: Path
+    """An ONNX file, or for the torch backend a checkpoint."""
+    spec: ModelSpec
+
+
+class Backend(abc.ABC):
+    """Runs one model on one device.
+
+    A subclass loads the model in `__init__` and implements `_run`; names, shapes and dtypes are checked here.
+
+    Args:
+        model: what to run.
+        threads: CPU threads, or None for the library's choice.
+    """
+
+    name: ClassVar[str]
+    default_batch: ClassVar[int] = 1
+    """Tiles to run at once where nobody said; 1 is fastest on a CPU, whose caches a batch overflows."""
+
+    def __init__(self, model: Model, threads: int | None) -> None:
+        self.model = model
+        self.threads = threads
+
+    @property
+    @abc.abstractmethod
+    def description(self) -> str:
+        """Library, version and device, in a few words."""
+
+    @abc.abstractmethod
+    def _run(self, batch: Batch) -> Batch:
+        """Run the model on a checked, contiguous batch."""
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Restore a batch of tiles.
+
+        Args:
+            batch: float32[N,C,H,W] in [0, 1], RGB; H and W multiples of `spec.multiple`.
+
+        Returns:
+            float32 of the same shape, not clipped.
+
+        Raises:
+            BackendError: the library failed, or gave back another shape.
+        """
+        spec = self.model.spec
+        if batch.ndim != 4 or batch.dtype != np.float32 or batch.shape[1] != spec.channels:
+            raise BackendError(f"{self.name}: got {batch.dtype}{list(batch.shape)}, expected float32[N,{spec.channels},H,W]")
+        if batch.shape[2] % spec.multiple or batch.shape[3] % spec.multiple:
+            raise BackendError(f"{self.name}: got {batch.shape[2]}x{batch.shape[3]} pixels, expected multiples of {spec.multiple}")
+        try:
+            restored = self._run(np.ascontiguousarray(batch))
+        except NafnetError:
+            raise
+        except Exception as error:  # each library has its own family of errors
+            raise BackendError(f"{self.name}: running {self.model.path.name} failed ({error})") from error
+        if restored.shape != batch.shape:
+            raise BackendError(f"{self.name}: {self.model.path.name} gave {list(restored.shape)} for {list(batch.shape)}")
+        return restored
+
+    def close(self) -> None:
+        """Free the device's memory."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
