@@ -1,0 +1,1 @@
+"""Measures everything else: speed and accuracy, side by side."""

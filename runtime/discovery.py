@@ -1,0 +1,84 @@
+"""From what the user named as inputs and output to a list of files to restore, before any work is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from nafnet.errors import UsageError
+from nafnet.imagefile import SUFFIXES
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """One photograph and where its restored copy goes."""
+
+    source: Path
+    target: Path
+
+
+def find_jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
+    """The jobs for files and folders; folders are walked recursively and their structure is kept.
+
+    `output` is a folder, but for one input file it may name a file with an image's ending. Files of a folder
+    without an image's ending are passed over; a file named outright is tried whatever its name.
+
+    Raises:
+        UsageError: an input is missing or has no images, two inputs would give one output, an output would
+            replace its input, or the output folder lies inside an input folder.
+    """
+    for path in inputs:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder")
+    if len(inputs) == 1 and inputs[0].is_file() and output.suffix.lower() in SUFFIXES and not output.is_dir():
+        jobs = [Job(source=inputs[0], target=output)]
+    else:
+        jobs = [job for path in inputs for job in _jobs_of(path, output)]
+    if not jobs:
+        where = ", ".join(map(str, inputs))
+        raise UsageError(f"{where}: no images; expected files ending in {', '.join(SUFFIXES)}")
+    _refuse_collisions(jobs)
+    return jobs
+
+
+def prepare_output(jobs: Sequence[Job]) -> None:
+    """Make the folders the jobs write to.
+
+    Raises:
+        UsageError: one cannot be made or written to.
+    """
+    for folder in sorted({job.target.parent for job in jobs}):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be made ({error.strerror or error}); choose another output") from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise UsageError(f"{folder}: no permission to write; choose another output")
+
+
+def _jobs_of(path: Path, output: Path) -> Iterator[Job]:
+    if path.is_file():
+        yield Job(source=path, target=output / path.name)
+        return
+    if output.resolve().is_relative_to(path.resolve()):
+        raise UsageError(f"{output}: the output lies inside the input {path}; choose a folder outside of it")
+    # Links to folders are not followed: they can lead out of the folder, or round in it.
+    for folder, subfolders, names in os.walk(path):
+        subfolders.sort()
+        for name in sorted(names):
+            source = Path(folder, name)
+            if source.suffix.lower() in SUFFIXES and not name.startswith("."):
+                yield Job(source=source, target=output / source.relative_to(path))
+
+
+def _refuse_collisions(jobs: Sequence[Job]) -> None:
+    taken: dict[Path, Path] = {}
+    for job in jobs:
+        target = job.target.resolve()
+        if target == job.source.resolve():
+            raise UsageError(f"{job.source}: the output would replace it; choose another output")
+        if target in taken:
+            raise UsageError(f"{taken[target]} and {job.source} would both be written to {job.target}; rename one")
+        taken[target] = job.source
