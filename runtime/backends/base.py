@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -15,6 +16,12 @@ from nafnet.errors import BackendError, NafnetError
 from nafnet.spec import ModelSpec
 
 Batch = NDArray[np.float32]
+Shape = tuple[int, ...]
+Run = Callable[[Batch], Batch]
+
+# Batches of one shape after which a backend is told to prepare for it. Preparing takes as long as some tens of
+# tiles and saves about a tenth of each, so a single photograph is over before it would pay.
+PREPARE_AFTER = 48
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +36,7 @@ class Model:
 class Backend(abc.ABC):
     """Runs one model on one device.
 
-    A subclass loads the model in `__init__` and implements `_run`; names, shapes and dtypes are checked here.
+    A subclass implements `_load`; names, shapes and dtypes are checked here, once for all.
 
     Args:
         model: what to run.
@@ -39,10 +46,15 @@ class Backend(abc.ABC):
     name: ClassVar[str]
     default_batch: ClassVar[int] = 1
     """Tiles to run at once where nobody said; 1 is fastest on a CPU, whose caches a batch overflows."""
+    gains_from_fixed_shapes: ClassVar[bool] = True
+    """Whether `_load` makes something faster of a known shape."""
 
     def __init__(self, model: Model, threads: int | None) -> None:
         self.model = model
         self.threads = threads
+        self._calls: dict[Shape, int] = {}
+        self._any_shape = self._load(None)
+        self._prepared: tuple[Shape, Run] | None = None
 
     @property
     @abc.abstractmethod
@@ -50,8 +62,25 @@ class Backend(abc.ABC):
         """Library, version and device, in a few words."""
 
     @abc.abstractmethod
+    def _load(self, shape: Shape | None) -> Run:
+        """Load the model for batches of any shape, or of `shape` alone; returns what runs a contiguous batch.
+
+        Raises:
+            NafnetError: the library cannot load it.
+        """
+
+    def prepare(self, shape: Shape) -> None:
+        """Load the model once more, specialised for batches of exactly this shape; other shapes still run."""
+        if self.gains_from_fixed_shapes:
+            self._prepared = (shape, self._load(shape))
+
     def _run(self, batch: Batch) -> Batch:
-        """Run the model on a checked, contiguous batch."""
+        self._calls[batch.shape] = calls = self._calls.get(batch.shape, 0) + 1
+        if calls == PREPARE_AFTER:
+            self.prepare(batch.shape)
+        if self._prepared is not None and self._prepared[0] == batch.shape:
+            return self._prepared[1](batch)
+        return self._any_shape(batch)
 
     def __call__(self, batch: Batch) -> Batch:
         """Restore a batch of tiles.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnxruntime
 
 from nafnet.errors import ModelError
-from nafnet.runtime.backends.base import Backend, Batch, Model
+from nafnet.runtime.backends.base import Backend, Batch, Run, Shape
 
 
 class OnnxRuntimeBackend(Backend):
@@ -13,24 +13,32 @@ class OnnxRuntimeBackend(Backend):
 
     name = "onnxruntime"
 
-    def __init__(self, model: Model, threads: int | None) -> None:
-        super().__init__(model, threads)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if threads:
-            options.intra_op_num_threads = threads
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(model.path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # the library raises many kinds
-            raise ModelError(f"{model.path}: ONNX Runtime cannot load it ({error})") from error
-        self._input = self._session.get_inputs()[0].name
-
     @property
     def description(self) -> str:
         return f"ONNX Runtime {onnxruntime.__version__}, CPU"
 
-    def _run(self, batch: Batch) -> Batch:
-        restored: Batch = self._session.run(None, {self._input: batch})[0]
-        return restored
+    def _load(self, shape: Shape | None) -> Run:
+        session = self._session({})
+        taken = session.get_inputs()[0]
+        if shape:
+            # With fixed sizes it knows which images are of one shape, and keeps its blocked layout between layers.
+            fixed = {name: size for name, size in zip(taken.shape, shape, strict=True) if isinstance(name, str)}
+            session = self._session(fixed)
+
+        def run(batch: Batch) -> Batch:
+            restored: Batch = session.run(None, {taken.name: batch})[0]
+            return restored
+
+        return run
+
+    def _session(self, fixed: dict[str, int]) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors only; they are raised as well
+        if self.threads:
+            options.intra_op_num_threads = self.threads
+        for name, size in fixed.items():
+            options.add_free_dimension_override_by_name(name, size)
+        try:
+            return onnxruntime.InferenceSession(str(self.model.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the library raises many kinds
+            raise ModelError(f"{self.model.path}: ONNX Runtime cannot load it ({error})") from error

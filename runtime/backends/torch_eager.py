@@ -6,29 +6,31 @@ import torch
 
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import UsageError
-from nafnet.runtime.backends.base import Backend, Batch, Model
+from nafnet.runtime.backends.base import Backend, Batch, Run, Shape
 
 
 class TorchBackend(Backend):
     """Runs a checkpoint with PyTorch."""
 
     name = "torch"
-
-    def __init__(self, model: Model, threads: int | None) -> None:
-        super().__init__(model, threads)
-        if model.path.suffix == ".onnx":
-            raise UsageError(f"--backend torch: got {model.path.name}; expected a checkpoint (.safetensors or .pth)")
-        checkpoint = load_checkpoint(model.path)
-        if threads:
-            torch.set_num_threads(threads)
-        self._module = checkpoint.build().to(memory_format=torch.channels_last)
+    gains_from_fixed_shapes = False
 
     @property
     def description(self) -> str:
         return f"PyTorch {torch.__version__}, CPU, channels-last"
 
-    @torch.inference_mode()
-    def _run(self, batch: Batch) -> Batch:
-        image = torch.from_numpy(batch).to(memory_format=torch.channels_last)
-        restored: Batch = self._module(image).contiguous().numpy()
-        return restored
+    def _load(self, shape: Shape | None) -> Run:
+        path = self.model.path
+        if path.suffix == ".onnx":
+            raise UsageError(f"--backend torch: got {path.name}; expected a checkpoint (.safetensors or .pth)")
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        module = load_checkpoint(path).build().to(memory_format=torch.channels_last)
+
+        @torch.inference_mode()
+        def run(batch: Batch) -> Batch:
+            image = torch.from_numpy(batch).to(memory_format=torch.channels_last)
+            restored: Batch = module(image).contiguous().numpy()
+            return restored
+
+        return run
