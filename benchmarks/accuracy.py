@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import click
 import numpy as np
+from nafnet.benchmarks.photographs import NAMES, as_8bit, in_unit_range, photographs, with_gaussian_noise
+from nafnet.runtime.restorer import Restorer
 from rich.console import Console
 from rich.table import Table
 
-from nafnet.benchmarks.photographs import NAMES, as_8bit, photographs, with_gaussian_noise
 from nafnet.commandline import exits
 from nafnet.metrics import psnr
-from nafnet.runtime.restorer import Restorer
 
 SIGMAS = (15.0, 25.0, 50.0)
 
@@ -25,9 +25,9 @@ def measure(restorer: Restorer, sigma: float, *, quantised: bool) -> list[float]
     for seed, (_, clean) in enumerate(photographs()):
         noisy = with_gaussian_noise(clean, sigma, seed)
         if quantised:
-            noisy = (as_8bit(noisy) / np.float32(255)).astype(np.float32)
+            noisy = in_unit_range(as_8bit(noisy))
         restored = np.clip(restorer.restore(noisy), 0, 1)
-        scores.append(psnr(restored, clean / np.float32(255), peak=1.0))
+        scores.append(psnr(restored, in_unit_range(clean), peak=1.0))
     return scores
 
 

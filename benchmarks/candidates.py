@@ -8,13 +8,13 @@ from pathlib import Path
 
 import onnx
 import torch
-
-from nafnet.architecture import NAFNet
-from nafnet.checkpoint import Checkpoint
 from nafnet.export.exporter import to_onnx
 from nafnet.export.rewrites import InferenceNAFNet
 from nafnet.runtime.backends import REGISTRY, backend_class, is_installed
 from nafnet.runtime.backends.base import Batch, Model
+
+from nafnet.architecture import NAFNet, channels_last
+from nafnet.checkpoint import Checkpoint
 from nafnet.spec import Norm
 
 
@@ -36,7 +36,7 @@ def candidates(checkpoint: Checkpoint, folder: Path, *, norm: Norm, threads: int
     torch.set_num_threads(threads)
     reference = checkpoint.build()
     yield Candidate(name="torch eager", run=_torch(reference, torch.contiguous_format))
-    yield Candidate(name="torch channels-last", run=_torch(checkpoint.build(), torch.channels_last))
+    yield Candidate(name="torch channels-last", run=_torch(channels_last(checkpoint.build()), torch.channels_last))
     spec = checkpoint.spec
     exports = {"naive": reference, "ours": InferenceNAFNet(reference, norm)}
     for label, module in exports.items():
@@ -51,11 +51,9 @@ def candidates(checkpoint: Checkpoint, folder: Path, *, norm: Norm, threads: int
 
 
 def _torch(module: NAFNet, layout: torch.memory_format) -> Callable[[Batch], Batch]:
-    laid_out = module.to(memory_format=layout)
-
     @torch.inference_mode()
     def run(batch: Batch) -> Batch:
-        restored: Batch = laid_out(torch.from_numpy(batch).to(memory_format=layout)).contiguous().numpy()
+        restored: Batch = module(torch.from_numpy(batch).to(memory_format=layout)).contiguous().numpy()
         return restored
 
     return run

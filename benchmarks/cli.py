@@ -39,8 +39,9 @@ def main(
         from nafnet.benchmarks.candidates import candidates
         from nafnet.benchmarks.machine import describe_machine
         from nafnet.benchmarks.timing import alternate
-        from nafnet.checkpoint import load_checkpoint
         from nafnet.export.parity import picture
+
+        from nafnet.checkpoint import load_checkpoint
         from nafnet.files import write_whole
         from nafnet.metrics import psnr
     except ImportError as error:
@@ -53,7 +54,9 @@ def main(
         raise UsageError(f"--size {size}: expected a multiple of {spec.multiple}, which this model needs")
     console = Console()
     cores = threads or os.cpu_count() or 1
-    console.print(f"{checkpoint.source.name}: {spec.architecture}, {size}x{size}, fp32, {cores} threads", highlight=False)
+    console.print(
+        f"{checkpoint.source.name}: {spec.architecture}, {size}x{size}, fp32, {cores} threads", highlight=False
+    )
     with tempfile.TemporaryDirectory() as folder:
         with console.status("exporting"):
             rows = list(candidates(checkpoint, Path(folder), norm=norm, threads=cores, size=size))

@@ -9,7 +9,17 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-LIBRARIES = ("nafnet-toolchain", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "numpy", "pyvips")
+LIBRARIES = (
+    "nafnet-toolchain",
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "numpy",
+    "pyvips",
+)
 
 
 def describe_machine() -> dict[str, object]:

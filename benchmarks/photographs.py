@@ -37,6 +37,11 @@ def with_gaussian_noise(clean: Photograph, sigma: float, seed: int) -> NDArray[n
     return (clean / 255 + noise).astype(np.float32)
 
 
+def in_unit_range(photograph: Photograph) -> NDArray[np.float32]:
+    """float32 in [0, 1] of uint8."""
+    return (photograph / np.float32(255)).astype(np.float32)
+
+
 def as_8bit(image: NDArray[np.float32]) -> Photograph:
     """What an 8-bit file holds of `image`: clipped to [0, 1] and rounded."""
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)

@@ -15,7 +15,9 @@ from nafnet.pretrained import bundled_model
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
-@click.option("-o", "--output", default=".", show_default=True, type=click.Path(path_type=Path), help="Folder to write to.")
+@click.option(
+    "-o", "--output", default=".", show_default=True, type=click.Path(path_type=Path), help="Folder to write to."
+)
 @click.option(
     "--norm", type=click.Choice(["conv", "fused"]), default="conv", show_default=True,
     help="LayerNorm as two 1x1 convolutions (fastest on a CPU) or as one LayerNormalization.",
@@ -27,8 +29,9 @@ def main(checkpoint: Path | None, output: Path, norm: Literal["conv", "fused"]) 
     The graph is compared with PyTorch before it is written; one that differs is refused with exit code 3.
     """
     try:
-        from nafnet.checkpoint import load_checkpoint
         from nafnet.export.exporter import export_onnx
+
+        from nafnet.checkpoint import load_checkpoint
     except ImportError as error:
         raise MissingExtraError(str(error.name), "export") from error
 
@@ -37,7 +40,9 @@ def main(checkpoint: Path | None, output: Path, norm: Literal["conv", "fused"]) 
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{output}: cannot be made ({error.strerror or error}); choose another folder with -o") from error
+        raise UsageError(
+            f"{output}: cannot be made ({error.strerror or error}); choose another folder with -o"
+        ) from error
     target = output / f"{source.stem}.onnx"
     click.echo(f"{source.name}: {loaded.spec.architecture}, exporting with --norm {norm}")
     started = time.perf_counter()

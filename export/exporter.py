@@ -12,12 +12,12 @@ from pathlib import Path
 import onnx
 import onnxruntime
 import torch
+from nafnet.export.parity import Batch, measure
+from nafnet.export.rewrites import InferenceNAFNet
 from torch import nn
 
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import ModelError
-from nafnet.export.parity import Batch, measure
-from nafnet.export.rewrites import InferenceNAFNet
 from nafnet.files import write_whole
 from nafnet.onnxfile import embed_spec
 from nafnet.spec import ModelSpec, Norm
@@ -69,7 +69,7 @@ def to_onnx(module: nn.Module, channels: int, multiple: int) -> onnx.ModelProto:
 
 
 def _name_dimensions(model: onnx.ModelProto) -> None:
-    """Call the free dimensions batch, height and width, in the place of the exporter's formulas; drop what else it notes.
+    """Call the free dimensions batch, height and width, for the exporter's formulas; drop what else it notes.
 
     Per-node metadata (stack traces with the exporting machine's paths) is of no use in a published file.
     """

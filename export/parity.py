@@ -41,9 +41,9 @@ def test_inputs(channels: int, multiple: int) -> Iterator[tuple[str, Batch]]:
     long, short = max(256 // multiple, 1) * multiple, max(160 // multiple, 1) * multiple
     yield "picture", picture(1, channels, long, short)
     noise = rng.normal(0, 0.1, (3, channels, short, short)).astype(np.float32)
-    yield "noisy pictures, batch of 3", np.clip(picture(3, channels, short, short) + noise, 0, 1)
+    yield "noisy pictures, batch of 3", np.clip(picture(3, channels, short, short) + noise, 0, 1).astype(np.float32)
     dark = np.resize(np.array([33, 25, 23], np.float32) / 255, channels)[None, :, None, None]
-    yield "dark and flat", np.broadcast_to(dark, (1, channels, long, short)).copy()
+    yield "dark and flat", np.broadcast_to(dark, (1, channels, long, short)).astype(np.float32)
     yield "black", np.zeros((1, channels, short, short), np.float32)
     yield "white", np.ones((1, channels, short, short), np.float32)
     yield "noise", rng.random((1, channels, short, long), np.float32)

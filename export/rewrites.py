@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from nafnet.architecture import LayerNorm2d, LocalPool, NAFBlock, NAFNet
 from nafnet.spec import Norm
 
-
 # Up to this width, subtracting the mean as one c x c convolution is cheaper than a mean and a subtraction: both are
 # bound by memory, and the convolution passes over the image once. Measured with nafnet-bench at width 32.
 CENTRING_BY_CONVOLUTION = 64

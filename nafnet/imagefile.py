@@ -44,11 +44,12 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"MM\0+", "tiff"),
 )
 # Set by libvips for every image, or no longer true of the restored one.
-_NOT_METADATA = frozenset(
-    "width height bands format coding interpretation xoffset yoffset filename vips-loader bits-per-sample "
-    "palette orientation exif-ifd0-Orientation jpeg-multiscan jpeg-chroma-subsample jpeg-thumbnail-data n-pages "
-    "page-height interlaced vips-sequential background".split()
-)
+_NOT_METADATA = {
+    *("width", "height", "bands", "format", "coding", "interpretation", "xoffset", "yoffset"),
+    *("filename", "vips-loader", "vips-sequential", "bits-per-sample", "palette", "background", "interlaced"),
+    *("orientation", "exif-ifd0-Orientation", "n-pages", "page-height"),
+    *("jpeg-multiscan", "jpeg-chroma-subsample", "jpeg-thumbnail-data"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,7 +68,7 @@ class ImageFile:
 
     def replace_pixels(self, pixels: Pixels) -> ImageFile:
         """The same file with other pixels of the same shape and depth."""
-        assert pixels.shape == self.pixels.shape and pixels.dtype == self.pixels.dtype
+        assert (pixels.shape, pixels.dtype) == (self.pixels.shape, self.pixels.dtype)
         return dataclasses.replace(self, pixels=pixels)
 
 
@@ -140,9 +141,11 @@ def write_image(path: Path, image: ImageFile) -> None:
             if image.format == "png":
                 encoded.pngsave(str(temporary), compression=6)
             elif image.format == "jpeg":
-                encoded.jpegsave(str(temporary), Q=JPEG_QUALITY, subsample_mode="off", optimize_coding=True)
+                encoded.jpegsave(str(temporary), Q=JPEG_QUALITY, subsample_mode="off")
             elif image.format == "tiff":
-                encoded.tiffsave(str(temporary), compression="deflate", predictor="horizontal", bigtiff=array.nbytes > 2**31)
+                encoded.tiffsave(
+                    str(temporary), compression="deflate", predictor="horizontal", bigtiff=array.nbytes > 2**31
+                )
             else:
                 encoded.webpsave(str(temporary), Q=JPEG_QUALITY, lossless=image.lossless, exact=True)
     except pyvips.Error as error:
@@ -186,7 +189,8 @@ def _refuse_unsupported(path: Path, image: pyvips.Image) -> None:
     colours = image.bands - (1 if image.hasalpha() else 0)
     if image.interpretation not in ("srgb", "rgb", "rgb16", "b-w", "grey16") or colours not in (1, 3):
         raise ImageError(
-            f"{path}: colour space {image.interpretation} with {image.bands} bands; expected grey or RGB: convert it first"
+            f"{path}: colour space {image.interpretation} with {image.bands} bands; "
+            "expected grey or RGB: convert it first"
         )
 
 

@@ -55,7 +55,7 @@ def _gaussian_window(x: NDArray[np.float64]) -> NDArray[np.float64]:
     weights /= weights.sum()
     for axis in (0, 1):
         length = x.shape[axis] - 10
-        x = sum(w * np.take(x, range(i, i + length), axis) for i, w in enumerate(weights))  # type: ignore[assignment]
+        x = sum(w * np.take(x, range(i, i + length), axis) for i, w in enumerate(weights))
     return x
 
 

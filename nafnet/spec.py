@@ -146,7 +146,9 @@ class ModelSpec:
             raise SpecError(f"spec: expected a JSON object, got {type(fields).__name__}")
         version = fields.get("format_version")
         if version != FORMAT_VERSION:
-            raise SpecError(f"spec: format version {version!r}; this version reads {FORMAT_VERSION}: upgrade or re-export")
+            raise SpecError(
+                f"spec: format version {version!r}; this version reads {FORMAT_VERSION}: upgrade or re-export"
+            )
         try:
             if fields.get("architecture") is not None:
                 fields["architecture"] = Architecture(**fields["architecture"])

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share.  [default: the model's]")
 @click.option("--batch", type=click.IntRange(min=1), help="Tiles to run at once.  [default: the backend's]")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores]")
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write what became of each file, as JSON.")
+@click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write what became of each file, as JSON."
+)
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary; errors are still printed.")
 @exits
 def main(

@@ -10,12 +10,13 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
+from nafnet.runtime.backends import REGISTRY
+from nafnet.runtime.backends.base import Model
+
 from nafnet.errors import MissingExtraError, ModelError, NafnetError
 from nafnet.files import cache_folder, file_sha256
 from nafnet.onnxfile import inspect_onnx
 from nafnet.pretrained import bundled_model
-from nafnet.runtime.backends import REGISTRY
-from nafnet.runtime.backends.base import Model
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
@@ -53,8 +54,9 @@ def _exported(path: Path) -> Model:
         except NafnetError:
             cached.unlink()  # from another format version, or damaged: make it again
     try:
-        from nafnet.checkpoint import load_checkpoint
         from nafnet.export.exporter import export_onnx
+
+        from nafnet.checkpoint import load_checkpoint
     except ImportError as error:
         raise MissingExtraError(f"{path} is a checkpoint, and {error.name}, which exports it,", "export") from error
     return Model(path=cached, spec=export_onnx(load_checkpoint(path), cached))

@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from nafnet.errors import NafnetError
-from nafnet.imagefile import ImageFile, read_image, write_image
 from nafnet.runtime.discovery import Job
 from nafnet.runtime.report import FileReport
 from nafnet.runtime.restorer import Restorer, Work
+
+from nafnet.errors import NafnetError
+from nafnet.imagefile import ImageFile, read_image, write_image
 
 QUEUE_DEPTH = 2
 _WAKE_SECONDS = 0.1  # how often a stage that waits looks whether the run was stopped
@@ -48,13 +49,14 @@ class Pipeline:
         restorer: Restorer,
         jobs: Sequence[Job],
         *,
-        on_pixels: Callable[[str, float], None] = lambda source, pixels: None,
-        on_done: Callable[[FileReport], None] = lambda row: None,
+        on_pixels: Callable[[str, float], None] | None = None,
+        on_done: Callable[[FileReport], None] | None = None,
     ) -> None:
         self.restorer = restorer
         self.reports = [FileReport.of(job) for job in jobs]
         self._items = [_Item(job=j, report=r) for j, r in zip(jobs, self.reports, strict=True)]
-        self._on_pixels, self._on_done = on_pixels, on_done
+        self._on_pixels = on_pixels or (lambda *_: None)
+        self._on_done = on_done or (lambda *_: None)
         self._decoded: queue.Queue[_Item | None] = queue.Queue(QUEUE_DEPTH)
         self._restored: queue.Queue[_Item | None] = queue.Queue(QUEUE_DEPTH)
         self._stop = threading.Event()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
+from nafnet.runtime.discovery import Job
+from nafnet.runtime.report import FileReport
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from nafnet.errors import ImageError
 from nafnet.imagefile import read_header
-from nafnet.runtime.discovery import Job
-from nafnet.runtime.report import FileReport
 
 
 class MegapixelColumn(ProgressColumn):

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from nafnet.files import write_whole
 from nafnet.runtime.discovery import Job
+
+from nafnet.files import write_whole
 
 Status = Literal["restored", "failed", "skipped"]
 
@@ -24,9 +25,7 @@ class FileReport:
     width: int = 0
     height: int = 0
     tiles: int = 0
-    seconds: dict[str, float] = dataclasses.field(
-        default_factory=lambda: {"decode": 0.0, "infer": 0.0, "encode": 0.0}
-    )
+    seconds: dict[str, float] = dataclasses.field(default_factory=lambda: {"decode": 0.0, "infer": 0.0, "encode": 0.0})
     error: str | None = None
 
     @classmethod

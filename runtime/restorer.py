@@ -8,18 +8,18 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
-
-from nafnet.errors import BackendError, ModelError, UsageError
 from nafnet.runtime.backends import backend_class, choose
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.model_source import open_model
 from nafnet.runtime.tiling import Planes, blend_tiles, check_tile, cut_tiles, plan_tiles
+from numpy.typing import NDArray
 
-Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32])
+from nafnet.errors import BackendError, ModelError, UsageError
+
+Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -96,12 +96,10 @@ class Restorer:
         """
         return self.restore_counted(pixels, Work())
 
-    def restore_counted(
-        self, pixels: Pixels, work: Work, on_tiles: Callable[[float], None] = lambda share: None
-    ) -> Pixels:
+    def restore_counted(self, pixels: Pixels, work: Work, on_tiles: Callable[[float], None] | None = None) -> Pixels:
         """`restore` that adds to `work`, and calls `on_tiles` with the share of the image each batch finished."""
         planes = self._to_planes(pixels)
-        channels, height, width = planes.shape
+        height, width = planes.shape[1:]
         groups = planes[:, None] if self.spec.channels == 1 else planes[None]
         plan = plan_tiles(height, width, tile=self.tile, overlap=self.overlap, multiple=self.spec.multiple)
 
@@ -114,7 +112,8 @@ class Restorer:
                 work.tiles += len(batch)
                 if not np.isfinite(restored).all():
                     raise BackendError(f"{self.backend.name}: the model gave values that are not finite")
-                on_tiles(len(batch) / (plan.count * len(groups)))
+                if on_tiles:
+                    on_tiles(len(batch) / (plan.count * len(groups)))
                 yield from restored
 
         images = [blend_tiles(run(cut_tiles(group, plan)), plan, self.spec.channels) for group in groups]
@@ -169,4 +168,5 @@ def _from_planes(planes: Planes, like: Pixels) -> Pixels:
     if scale != 1:
         planes *= np.float32(scale)
         np.clip(np.rint(planes, out=planes), 0, scale, out=planes)
-    return np.ascontiguousarray(planes.transpose(1, 2, 0)).astype(like.dtype, copy=False).reshape(like.shape)
+    pixels = np.ascontiguousarray(planes.transpose(1, 2, 0)).astype(like.dtype, copy=False)
+    return cast(Pixels, pixels.reshape(like.shape))

@@ -122,7 +122,7 @@ def blend_tiles(tiles: Iterable[Planes], plan: TilePlan, channels: int) -> Plane
 
 
 def _lay(canvas: Planes, piece: Planes, start: int, filled: int, *, axis: int) -> int:
-    """Lay `piece` on `canvas` at `start`, blending what lies before `filled`; returns the new end of the filled part."""
+    """Lay `piece` on `canvas` at `start`, blending what lies before `filled`; returns where it now ends."""
     end = start + piece.shape[axis]
     shared = filled - start
     if shared > 0:

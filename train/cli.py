@@ -24,10 +24,9 @@ def main(recipe: str, output: Path | None, steps: int | None, threads: int | Non
     """
     try:
         import torch
-        from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
         from nafnet.train.loop import train, with_steps
         from nafnet.train.recipe import load_recipe
+        from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
     except ImportError as error:
         raise MissingExtraError(str(error.name), "train") from error
 

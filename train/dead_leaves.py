@@ -13,11 +13,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from nafnet.train.textures import power_law_field, texture_bank
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFilter
-
-from nafnet.train.textures import power_law_field, texture_bank
 
 Pixels = NDArray[np.float32]
 
@@ -84,9 +83,7 @@ class DeadLeaves:
         covered = np.cumsum(np.pi * draws**2) / self._canvas**2
         return draws[: np.searchsorted(covered, config.coverage) + 1]
 
-    def _paint(
-        self, canvas: Pixels, rng: np.random.Generator, radii: NDArray[np.float64], palette: Pixels
-    ) -> None:
+    def _paint(self, canvas: Pixels, rng: np.random.Generator, radii: NDArray[np.float64], palette: Pixels) -> None:
         """Paint leaves over the canvas, each over those before it."""
         side = self._canvas
         for radius in radii:
@@ -99,19 +96,15 @@ class DeadLeaves:
             region = canvas[top:bottom, left:right]
             np.copyto(region, self._filling(rng, radius, mask.shape, palette), where=mask[:, :, None])
 
-    def _filling(
-        self, rng: np.random.Generator, radius: float, shape: tuple[int, int], palette: Pixels
-    ) -> Pixels:
+    def _filling(self, rng: np.random.Generator, radius: float, shape: tuple[int, int], palette: Pixels) -> Pixels:
         """The colour of a leaf: from the palette, with shading and texture; broadcasts to [h,w,3]."""
         colour = palette[rng.integers(len(palette))] + rng.normal(0, 0.04, 3).astype(np.float32)
         if radius < 6:
             return colour[None, None]
         height, width = shape
         slope = rng.normal(0, 0.12, 2)
-        shading = (
-            np.linspace(-1, 1, height, dtype=np.float32)[:, None] * np.float32(slope[0])
-            + np.linspace(-1, 1, width, dtype=np.float32) * np.float32(slope[1])
-        )
+        down, right = (np.linspace(-1, 1, side, dtype=np.float32) for side in shape)
+        shading = down[:, None] * np.float32(slope[0]) + right * np.float32(slope[1])
         filling = colour * (1 + shading[:, :, None])
         if rng.random() < 0.85:
             texture = self._textures[rng.integers(len(self._textures))]
@@ -129,7 +122,7 @@ class DeadLeaves:
         """From canvas to photograph: a slow change of light, exposure, contrast, lens blur, reduction."""
         light = power_law_field(rng, 32, 2.0)
         enlarged = PillowImage.fromarray(light).resize((self._canvas, self._canvas), PillowImage.Resampling.BICUBIC)
-        canvas = canvas * (1 + rng.uniform(0, 0.15) * np.asarray(enlarged)[:, :, None])
+        canvas = canvas * (1 + rng.uniform(0, 0.15) * np.asarray(enlarged, np.float32)[:, :, None])
         canvas = np.clip(canvas, 0, None) ** np.float32(np.exp(rng.normal(0, 0.35)))
         canvas = np.clip(canvas * np.float32(np.exp(rng.normal(-0.05, 0.15))), 0, 1)
         if rng.random() < 0.5:
@@ -138,12 +131,16 @@ class DeadLeaves:
         return canvas.reshape(side, factor, side, factor, 3).mean((1, 3), dtype=np.float32)
 
 
+def _one_of(rng: np.random.Generator, *pairs: tuple[float, float]) -> tuple[float, float]:
+    return pairs[rng.integers(len(pairs))]
+
+
 def _palette(rng: np.random.Generator) -> Pixels:
     """float32[K,3]: the colours of one picture, mostly muted, around one or two hues, dark to bright."""
     count = int(rng.integers(4, 24))
     hue = rng.uniform(0, 1) + rng.choice([0.0, rng.uniform(0.2, 0.5)], count) + rng.normal(0, 0.08, count)
-    saturation = rng.beta(*rng.choice([(1.2, 4.0), (2.0, 4.0), (1.0, 9.0)]), count)
-    value = rng.beta(*rng.choice([(1.2, 1.2), (2.0, 4.0), (1.5, 1.0)]), count)
+    saturation = rng.beta(*_one_of(rng, (1.2, 4.0), (2.0, 4.0), (1.0, 9.0)), count)
+    value = rng.beta(*_one_of(rng, (1.2, 1.2), (2.0, 4.0), (1.5, 1.0)), count)
     # HSV to RGB in closed form: each channel is value x (1 - saturation x distance of the hue from it).
     phase = (hue[:, None] + np.array([1.0, 2 / 3, 1 / 3])) % 1.0
     distance = 1 - np.clip(np.abs(phase * 6 - 3) - 1, 0, 1)
@@ -181,4 +178,4 @@ def _blurred(canvas: Pixels, radius: float) -> Pixels:
     """Gaussian blur of each channel; `radius` is the standard deviation in pixels."""
     kernel = ImageFilter.GaussianBlur(radius)
     quantised = PillowImage.fromarray((np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8))
-    return np.asarray(quantised.filter(kernel), np.float32) / 255
+    return np.asarray(quantised.filter(kernel), np.float32) / np.float32(255)

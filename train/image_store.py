@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from nafnet.train.dead_leaves import DeadLeaves
+from nafnet.train.recipe import DataConfig
 from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor
 
 from nafnet.files import whole_file
-from nafnet.train.dead_leaves import DeadLeaves
-from nafnet.train.recipe import DataConfig
 
 
 @functools.lru_cache(maxsize=1)
@@ -46,16 +46,14 @@ def _write_images(path: Path, config: DataConfig, progress: Progress) -> None:
         store.flush()
 
 
-def training_patches(
-    images: NDArray[np.uint8], config: DataConfig, batch: int, rng: np.random.Generator
-) -> Tensor:
+def training_patches(images: NDArray[np.uint8], config: DataConfig, batch: int, rng: np.random.Generator) -> Tensor:
     """A batch of random patches, flipped, turned and with channels in random order: float32[batch,3,P,P] in [0, 1]."""
     patches = np.empty((batch, config.patch, config.patch, 3), np.uint8)
     for row in range(batch):
         top, left = rng.integers(0, config.generator.size - config.patch + 1, 2)
         picture = images[rng.integers(config.images)]
         patch = picture[top : top + config.patch, left : left + config.patch]
-        patches[row] = np.rot90(patch, rng.integers(4))[:, :: rng.choice([-1, 1]), rng.permutation(3)]
+        patches[row] = np.rot90(patch, int(rng.integers(4)))[:, :: rng.choice([-1, 1]), rng.permutation(3)]
     return to_tensor(patches)
 
 

@@ -15,18 +15,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from nafnet.train.image_store import held_out_images, open_images, training_patches
+from nafnet.train.noise import add_noise, gaussian
+from nafnet.train.recipe import LoopConfig, Recipe
 from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor
 
-from nafnet.architecture import NAFNet
+from nafnet.architecture import NAFNet, channels_last
 from nafnet.checkpoint import save_checkpoint
 from nafnet.errors import CheckpointError, RecipeError
 from nafnet.files import whole_file
 from nafnet.spec import ModelSpec
-from nafnet.train.image_store import held_out_images, open_images, training_patches
-from nafnet.train.noise import add_noise, gaussian
-from nafnet.train.recipe import LoopConfig, Recipe
 
 VALIDATION_SIGMAS = (15.0, 25.0, 50.0)
 
@@ -74,7 +74,7 @@ class Trainer:
         self.run = run
         self.step = 0
         self.checkpoint_path = run / f"{recipe.name}.safetensors"
-        self.model = NAFNet(recipe.architecture).to(memory_format=torch.channels_last)
+        self.model = channels_last(NAFNet(recipe.architecture))
         loop = recipe.loop
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=loop.learning_rate, betas=loop.betas, weight_decay=loop.weight_decay

@@ -8,10 +8,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nafnet.errors import RecipeError, SpecError
-from nafnet.spec import Architecture
 from nafnet.train.dead_leaves import DeadLeavesConfig
 from nafnet.train.noise import NoiseConfig
+
+from nafnet.errors import RecipeError, SpecError
+from nafnet.spec import Architecture
 
 _Section = TypeVar("_Section")
 
@@ -27,7 +28,7 @@ class DataConfig:
     patch: int = 128
     """Side of the training patches in pixels."""
     images_seed: int = 0
-    generator: DeadLeavesConfig = DeadLeavesConfig()
+    generator: DeadLeavesConfig = dataclasses.field(default_factory=DeadLeavesConfig)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Field = NDArray[np.float32]
 
 
-def standardised(field: NDArray[np.floating]) -> Field:
+def standardised(field: NDArray[np.number]) -> Field:
     """`field` shifted and scaled to mean 0 and variance 1."""
     centred = field - field.mean()
     return (centred / max(float(centred.std()), 1e-6)).astype(np.float32)

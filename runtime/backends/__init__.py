@@ -9,8 +9,9 @@ import dataclasses
 import importlib
 import importlib.util
 
-from nafnet.errors import BackendError, MissingExtraError
 from nafnet.runtime.backends.base import Backend
+
+from nafnet.errors import BackendError, MissingExtraError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -96,9 +96,13 @@ class Backend(abc.ABC):
         """
         spec = self.model.spec
         if batch.ndim != 4 or batch.dtype != np.float32 or batch.shape[1] != spec.channels:
-            raise BackendError(f"{self.name}: got {batch.dtype}{list(batch.shape)}, expected float32[N,{spec.channels},H,W]")
+            raise BackendError(
+                f"{self.name}: got {batch.dtype}{list(batch.shape)}, expected float32[N,{spec.channels},H,W]"
+            )
         if batch.shape[2] % spec.multiple or batch.shape[3] % spec.multiple:
-            raise BackendError(f"{self.name}: got {batch.shape[2]}x{batch.shape[3]} pixels, expected multiples of {spec.multiple}")
+            raise BackendError(
+                f"{self.name}: got {batch.shape[2]}x{batch.shape[3]} pixels, expected multiples of {spec.multiple}"
+            )
         try:
             restored = self._run(np.ascontiguousarray(batch))
         except NafnetError:
@@ -106,11 +110,15 @@ class Backend(abc.ABC):
         except Exception as error:  # each library has its own family of errors
             raise BackendError(f"{self.name}: running {self.model.path.name} failed ({error})") from error
         if restored.shape != batch.shape:
-            raise BackendError(f"{self.name}: {self.model.path.name} gave {list(restored.shape)} for {list(batch.shape)}")
+            raise BackendError(
+                f"{self.name}: {self.model.path.name} gave {list(restored.shape)} for {list(batch.shape)}"
+            )
         return restored
 
     def close(self) -> None:
-        """Free the device's memory."""
+        """Free the model's memory; the backend cannot be called any more."""
+        del self._any_shape
+        self._prepared = None
 
     def __enter__(self) -> Self:
         return self

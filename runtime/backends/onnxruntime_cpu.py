@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import onnxruntime
+from nafnet.runtime.backends.base import Backend, Batch, Run, Shape
 
 from nafnet.errors import ModelError
-from nafnet.runtime.backends.base import Backend, Batch, Run, Shape
 
 
 class OnnxRuntimeBackend(Backend):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import openvino
+from nafnet.runtime.backends.base import Backend, Batch, Run, Shape
 
 from nafnet.errors import ModelError
-from nafnet.runtime.backends.base import Backend, Batch, Run, Shape
 
 
 class OpenVinoBackend(Backend):

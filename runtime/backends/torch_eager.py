@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from nafnet.runtime.backends.base import Backend, Batch, Run, Shape
 
+from nafnet.architecture import channels_last
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import UsageError
-from nafnet.runtime.backends.base import Backend, Batch, Run, Shape
 
 
 class TorchBackend(Backend):
@@ -20,12 +21,13 @@ class TorchBackend(Backend):
         return f"PyTorch {torch.__version__}, CPU, channels-last"
 
     def _load(self, shape: Shape | None) -> Run:
+        assert shape is None, "this backend gains nothing from a fixed shape"
         path = self.model.path
         if path.suffix == ".onnx":
             raise UsageError(f"--backend torch: got {path.name}; expected a checkpoint (.safetensors or .pth)")
         if self.threads:
             torch.set_num_threads(self.threads)
-        module = load_checkpoint(path).build().to(memory_format=torch.channels_last)
+        module = channels_last(load_checkpoint(path).build())
 
         @torch.inference_mode()
         def run(batch: Batch) -> Batch:
