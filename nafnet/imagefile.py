@@ -136,6 +136,8 @@ def write_image(path: Path, image: ImageFile) -> None:
     encoded = pyvips.Image.new_from_array(np.ascontiguousarray(array), interpretation=colour).copy()
     for name, (kind, value) in image.metadata.items():
         encoded.set_type(kind, name, value)
+    if "exif-data" in image.metadata:
+        encoded.set_type(pyvips.GValue.gint_type, "orientation", 1)  # else the old one is read from the raw block
     try:
         with whole_file(path) as temporary:
             if image.format == "png":
@@ -207,6 +209,6 @@ def _is_lossless_webp(path: Path) -> bool:
 
 
 def _reason(error: pyvips.Error) -> str:
-    """libvips' own words, the last line of them: the first lines repeat the operation's name."""
+    """libvips' own words, the first line of them: it is the cause, the others are where it was noticed."""
     lines = [line for line in str(error.detail or error.message).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "no reason given"
+    return lines[0].strip() if lines else "no reason given"

@@ -1,0 +1,73 @@
+"""What several tests need: models that are quick to run, and images with something in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from nafnet.architecture import NAFNet
+from nafnet.spec import Architecture
+
+TINY = Architecture(width=4, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1))
+MakeOnnx = Callable[..., Path]
+
+
+@pytest.fixture
+def make_onnx(tmp_path: Path) -> MakeOnnx:
+    """Write an ONNX file of the given nodes from "image" to "restored"."""
+
+    def make(
+        *nodes: onnx.NodeProto,
+        name: str = "model.onnx",
+        channels: int = 3,
+        shape: tuple[int | str, ...] | None = None,
+        out_shape: tuple[int | str, ...] | None = None,
+        kind: int = TensorProto.FLOAT,
+        initializer: list[onnx.TensorProto] | None = None,
+    ) -> Path:
+        dims = shape or ("batch", channels, "height", "width")
+        graph = helper.make_graph(
+            list(nodes) or [helper.make_node("Identity", ["image"], ["restored"])],
+            "graph",
+            [helper.make_tensor_value_info("image", kind, dims)],
+            [helper.make_tensor_value_info("restored", kind, out_shape or dims)],
+            initializer=initializer or [],
+        )
+        path = tmp_path / name
+        opsets = [helper.make_opsetid("", 20), *(helper.make_opsetid(n.domain, 1) for n in nodes if n.domain)]
+        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def identity_onnx(make_onnx: MakeOnnx) -> Path:
+    """A model that gives its input back."""
+    return make_onnx(name="identity.onnx")
+
+
+@pytest.fixture
+def tiny_network() -> NAFNet:
+    """A NAFNet of two levels with random, open branches."""
+    torch.manual_seed(0)
+    model = NAFNet(TINY)
+    for name, parameter in model.named_parameters():
+        if name.endswith(("beta", "gamma")):
+            torch.nn.init.normal_(parameter, 0, 0.5)
+    return model.eval()
+
+
+@pytest.fixture
+def photograph() -> NDArray[np.uint8]:
+    """uint8[120,180,3]: a part of a real photograph."""
+    import skimage.data
+
+    return np.ascontiguousarray(skimage.data.astronaut()[20:140, 150:330])

@@ -1,0 +1,110 @@
+"""Metrics against scikit-image, the spec's JSON, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from nafnet.errors import SpecError
+from nafnet.files import file_sha256, whole_file, write_whole
+from nafnet.metrics import psnr, ssim_rgb_gaussian
+from nafnet.spec import Architecture, ModelSpec, Parity
+
+
+@pytest.mark.parametrize("sigma", [1, 10, 60])
+def test_metrics_agree_with_scikit_image(sigma: int, photograph: NDArray[np.uint8]) -> None:
+    noise = np.random.default_rng(0).normal(0, sigma, photograph.shape)
+    noisy = np.clip(photograph + noise, 0, 255).astype(np.uint8)
+    expected = peak_signal_noise_ratio(photograph, noisy, data_range=255)
+    assert psnr(noisy, photograph, peak=255) == pytest.approx(expected, abs=1e-9)
+    # truncate=3.5 at sigma 1.5 is their 11 x 11 window; their mean leaves out the same 5 pixels at each border.
+    theirs = structural_similarity(
+        photograph, noisy, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+    )
+    assert ssim_rgb_gaussian(noisy, photograph, peak=255) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_metrics_of_equal_and_of_unlike_images(photograph: NDArray[np.uint8]) -> None:
+    assert psnr(photograph, photograph, peak=255) == float("inf")
+    assert ssim_rgb_gaussian(photograph, photograph, peak=255) == pytest.approx(1)
+    for metric in (psnr, ssim_rgb_gaussian):
+        with pytest.raises(ValueError, match="shape"):
+            metric(photograph, photograph[1:], peak=255)
+
+
+def test_spec_comes_back_from_json() -> None:
+    spec = ModelSpec(
+        architecture=Architecture(width=16, encoder_blocks=(1, 2), middle_blocks=3, decoder_blocks=(2, 1)),
+        task="deblur",
+        multiple=4,
+        norm="fused",
+        parity=Parity(psnr=120.5, max_abs=1e-6, cases=7, passed=True),
+    )
+    assert ModelSpec.from_json(spec.to_json()) == spec
+    assert "\n" not in spec.to_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "not JSON"),
+        ("[]", "object"),
+        ('{"format_version": 99}', "99"),
+        ('{"format_version": 1, "colour": "blue"}', "colour"),
+        ('{"format_version": 1, "tile": "large"}', "tile"),
+        ('{"format_version": 1, "architecture": {"width": 0}}', "width"),
+        ('{"format_version": 1, "architecture": {"encoder_blocks": [1]}}', "levels"),
+    ],
+)
+def test_wrong_specs_are_refused_in_words(text: str, complaint: str) -> None:
+    with pytest.raises(SpecError, match=complaint):
+        ModelSpec.from_json(text)
+
+
+def test_spec_json_names_every_field() -> None:
+    assert json.loads(ModelSpec().to_json()).keys() == set(ModelSpec.__dataclass_fields__)
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+
+    def fail() -> None:
+        with whole_file(path) as temporary:
+            temporary.write_bytes(b"new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_killed_writer_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+    script = (
+        "import os, signal, sys; from pathlib import Path; from nafnet.files import whole_file\n"
+        "with whole_file(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_bytes(b'new')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+    assert {entry.suffix for entry in tmp_path.iterdir()} == {"", ".partial"}
+
+
+def test_new_files_have_the_usual_permissions(tmp_path: Path) -> None:
+    write_whole(tmp_path / "ours", b"x")
+    (tmp_path / "usual").write_bytes(b"x")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "usual").stat().st_mode
+    assert file_sha256(tmp_path / "ours") == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
