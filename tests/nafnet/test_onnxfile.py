@@ -1,0 +1,80 @@
+"""ONNX files: what is unsafe or no image model is refused before any inference library sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from nafnet.errors import ModelError
+from nafnet.onnxfile import embed_spec, inspect_onnx
+from nafnet.spec import ModelSpec
+
+MakeOnnx = Callable[..., Path]
+
+
+def test_foreign_file_gives_channels_and_multiple(make_onnx: MakeOnnx) -> None:
+    weights = [
+        numpy_helper.from_array(np.zeros((4, 3, 2, 2), np.float32), "down"),
+        numpy_helper.from_array(np.zeros((4, 3, 2, 2), np.float32), "up"),
+    ]
+    path = make_onnx(
+        helper.make_node("Conv", ["image", "down"], ["half"], strides=[2, 2]),
+        helper.make_node("ConvTranspose", ["half", "up"], ["restored"], strides=[2, 2]),
+        initializer=weights,
+    )
+    spec = inspect_onnx(path)
+    assert (spec.channels, spec.multiple, spec.parity, spec.architecture) == (3, 2, None, None)
+
+
+def test_spec_is_embedded_once(identity_onnx: Path) -> None:
+    model = onnx.load(identity_onnx)
+    for tile in (64, 128):
+        embed_spec(model, ModelSpec(tile=tile))
+    onnx.save(model, identity_onnx)
+    assert len(model.metadata_props) == 1
+    assert inspect_onnx(identity_onnx) == ModelSpec(tile=128)
+
+
+def test_unsafe_files_are_refused(make_onnx: MakeOnnx, tmp_path: Path) -> None:
+    foreign = make_onnx(helper.make_node("Evil", ["image"], ["restored"], domain="com.example"), name="foreign.onnx")
+    with pytest.raises(ModelError, match=r"com\.example"):
+        inspect_onnx(foreign)
+
+    function = onnx.load(make_onnx())
+    body = helper.make_node("Identity", ["x"], ["y"])
+    function.functions.append(
+        helper.make_function("local", "Twice", ["x"], ["y"], [body], [helper.make_opsetid("", 20)])
+    )
+    onnx.save(function, tmp_path / "function.onnx")
+    with pytest.raises(ModelError, match="functions"):
+        inspect_onnx(tmp_path / "function.onnx")
+
+    outside = numpy_helper.from_array(np.zeros((1, 3, 1, 1), np.float32), "shift")
+    path = make_onnx(helper.make_node("Add", ["image", "shift"], ["restored"]), initializer=[outside])
+    model = onnx.load(path)
+    onnx.save(model, tmp_path / "outside.onnx", save_as_external_data=True, size_threshold=0, location="weights.bin")
+    with pytest.raises(ModelError, match="other files"):
+        inspect_onnx(tmp_path / "outside.onnx")
+
+
+def test_other_models_are_refused(make_onnx: MakeOnnx, tmp_path: Path) -> None:
+    dims = ("batch", 3, "height", "width")
+    cases = [
+        (make_onnx(name="integers.onnx", kind=TensorProto.INT64), "INT64"),
+        (make_onnx(name="flat.onnx", shape=("batch", 3, "height")), "3 dimensions"),
+        (make_onnx(name="fixed.onnx", shape=("batch", 3, 64, 64)), "fixed at 64x64"),
+        (make_onnx(name="colours.onnx", shape=dims, out_shape=("batch", 5, "height", "width")), "3 channels in and 5"),
+    ]
+    for name, content in (("garbage.onnx", b"\xff\xfe garbage"), ("empty.onnx", b"")):
+        (tmp_path / name).write_bytes(content)
+        cases.append((tmp_path / name, name))
+    cases.append((tmp_path / "absent.onnx", "no such file"))
+    for path, reason in cases:
+        with pytest.raises(ModelError, match=reason) as refusal:
+            inspect_onnx(path)
+        assert path.name in str(refusal.value)
