@@ -1,0 +1,132 @@
+"""Restorer and its backends: arrays in, arrays out, on real sessions, against PyTorch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nafnet.runtime import Restorer
+from nafnet.runtime.backends import REGISTRY, backend_class, choose
+from nafnet.runtime.backends.base import PREPARE_AFTER
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from nafnet.checkpoint import load_checkpoint
+from nafnet.errors import BackendError, MissingExtraError, ModelError, UsageError
+from nafnet.pretrained import bundled_model
+
+MakeOnnx = Callable[..., Path]
+
+
+@pytest.mark.parametrize("backend", REGISTRY)
+def test_backends_agree_with_pytorch(backend: str, photograph: NDArray[np.uint8]) -> None:
+    tile = np.ascontiguousarray(photograph[:96, :160].transpose(2, 0, 1)[None] / np.float32(255), np.float32)
+    with torch.inference_mode():
+        expected = load_checkpoint(bundled_model(".safetensors")).build()(torch.from_numpy(tile)).numpy()
+    with Restorer.load(backend=backend, threads=1) as restorer:
+        np.testing.assert_allclose(restorer.backend(tile), expected, atol=2e-5, rtol=0)
+        restorer.backend.prepare(tile.shape)
+        np.testing.assert_allclose(restorer.backend(tile), expected, atol=2e-5, rtol=0)
+        other = np.repeat(tile[:, :, :64], 2, 0)
+        assert restorer.backend(other).shape == other.shape, "another shape still runs"
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_backend_prepares_itself_in_a_long_run(backend: str, identity_onnx: Path) -> None:
+    tile = np.random.default_rng(0).random((1, 3, 16, 16), np.float32)
+    with Restorer.load(identity_onnx, backend=backend) as restorer:
+        for _ in range(PREPARE_AFTER + 1):
+            assert np.array_equal(restorer.backend(tile), tile)
+        assert restorer.backend._prepared is not None
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 1, 16, 16), (1, 3, 15, 16)])
+def test_wrong_batches_are_refused(shape: tuple[int, ...]) -> None:
+    with Restorer.load(backend="onnxruntime") as restorer, pytest.raises(BackendError, match="expected"):
+        restorer.backend(np.zeros(shape, np.float32))
+
+
+def test_batches_do_not_change_the_result(photograph: NDArray[np.uint8]) -> None:
+    results = []
+    for batch in (1, 4):
+        with Restorer.load(tile=64, batch=batch) as restorer:
+            results.append(restorer.restore(photograph).astype(int))
+    assert np.abs(results[0] - results[1]).max() <= 1
+    assert np.abs(results[0] - photograph).max() > 1, "something was restored"
+
+
+def test_grey_keeps_its_shape_and_equals_restored_rgb(photograph: NDArray[np.uint8]) -> None:
+    grey = photograph[:, :, 1]
+    with Restorer.load() as restorer:
+        flat, deep = restorer.restore(grey), restorer.restore(grey[:, :, None])
+        colour = restorer.restore(np.repeat(grey[:, :, None], 3, 2)).mean(2)
+    assert flat.shape == grey.shape
+    assert np.array_equal(deep[:, :, 0], flat)
+    assert np.abs(flat - colour).max() <= 1
+
+
+def test_one_channel_model_restores_each_channel(make_onnx: MakeOnnx, photograph: NDArray[np.uint8]) -> None:
+    half = numpy_helper.from_array(np.array(0.5, np.float32), "half")
+    path = make_onnx(helper.make_node("Mul", ["image", "half"], ["restored"]), channels=1, initializer=[half])
+    with Restorer.load(path) as restorer:
+        assert np.abs(restorer.restore(photograph).astype(float) - photograph / 2).max() <= 0.5
+
+
+def test_values_that_are_not_finite_are_never_given_back(make_onnx: MakeOnnx, photograph: NDArray[np.uint8]) -> None:
+    path = make_onnx(helper.make_node("Log", ["image"], ["restored"]))
+    black = np.zeros_like(photograph)
+    with Restorer.load(path) as restorer, pytest.raises(BackendError, match="not finite"):
+        restorer.restore(black)
+
+
+def test_models_that_cannot_serve_are_refused(make_onnx: MakeOnnx) -> None:
+    four = make_onnx(channels=4, name="four.onnx")
+    halving = make_onnx(
+        helper.make_node("AveragePool", ["image"], ["restored"], kernel_shape=[2, 2], strides=[2, 2]),
+        name="halving.onnx",
+        out_shape=("batch", 3, "h2", "w2"),
+    )
+    with pytest.raises(ModelError, match="4 channels"):
+        Restorer.load(four)
+    with pytest.raises(ModelError, match="its input's size"):
+        Restorer.load(halving)
+    with pytest.raises(ModelError, match="checkpoints"):
+        Restorer.load(four, backend="torch")
+    with pytest.raises(ModelError, match=r"\.onnx"):
+        Restorer.load("model.engine")
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8)])
+def test_wrong_arrays_are_refused(pixels: NDArray[np.generic], identity_onnx: Path) -> None:
+    with Restorer.load(identity_onnx) as restorer, pytest.raises(UsageError, match="expected"):
+        restorer.restore(pixels)
+
+
+def test_registry_leads_to_backends() -> None:
+    for name in REGISTRY:
+        assert backend_class(name).name == name
+    with pytest.raises(BackendError, match="auto, openvino, onnxruntime, torch"):
+        choose("tensorflow")
+
+
+def test_missing_library_names_its_extra() -> None:
+    """With OpenVINO hidden, auto takes ONNX Runtime; with both hidden, the extra is named."""
+    script = """
+import importlib.util, sys
+hidden, real = sys.argv[1].split(","), importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name in hidden else real(name, *rest)
+from nafnet.runtime.backends import choose
+print(choose(sys.argv[2]))
+"""
+    run = [sys.executable, "-c", script]
+    done = subprocess.run([*run, "openvino", "auto"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "onnxruntime"
+    for hidden, name in (("openvino,onnxruntime", "auto"), ("openvino", "openvino")):
+        done = subprocess.run([*run, hidden, name], capture_output=True, text=True, check=False)
+        assert MissingExtraError.__name__ in done.stderr
+        assert "nafnet-toolchain[cpu]" in done.stderr

@@ -1,0 +1,179 @@
+"""nafnet-run as a process: folders, faults, reports, interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nafnet.runtime.discovery import find_jobs
+from numpy.typing import NDArray
+from onnx import helper
+from PIL import Image
+
+from nafnet.architecture import NAFNet
+from nafnet.errors import UsageError
+
+PROGRAM = Path(sys.executable).with_name("nafnet-run")
+
+
+def run(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **environment}
+    return subprocess.run([PROGRAM, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def photos(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
+    """A folder with a good PNG, a good JPEG below, and a file that is no image."""
+    folder = tmp_path / "photos"
+    (folder / "trip" / "day 1").mkdir(parents=True)
+    Image.fromarray(photograph).save(folder / "a.png")
+    Image.fromarray(photograph[:50]).save(folder / "trip" / "day 1" / "b.JPG", quality=95)
+    (folder / "notes.txt").write_text("passed over", encoding="utf-8")
+    return folder
+
+
+def test_folder_keeps_its_structure_and_the_report_its_promise(photos: Path, identity_onnx: Path) -> None:
+    done = run("photos", "out", "--model", identity_onnx, "--report", "report.json", cwd=photos.parent)
+    assert done.returncode == 0, done.stderr
+    assert "2 restored" in done.stdout
+    assert "not verified" in done.stdout, "a model without a spec was never compared with PyTorch"
+    out = photos.parent / "out"
+    assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} == {"a.png", "trip/day 1/b.JPG"}
+    assert np.array_equal(np.asarray(Image.open(out / "a.png")), np.asarray(Image.open(photos / "a.png")))
+    report = json.loads((photos.parent / "report.json").read_text(encoding="utf-8"))
+    row = report["files"][0]
+    assert set(row) == {"input", "output", "status", "width", "height", "tiles", "seconds", "error"}
+    assert (row["status"], row["width"], row["height"], row["tiles"], row["error"]) == ("restored", 180, 120, 1, None)
+    assert set(row["seconds"]) == {"decode", "infer", "encode"}
+    assert min(row["seconds"].values()) > 0
+    assert report["totals"]["restored"] == 2
+    assert report["totals"]["megapixels"] == pytest.approx((180 * 120 + 180 * 50) / 1e6)
+
+
+def test_bad_files_are_one_line_each_and_the_good_go_on(photos: Path, identity_onnx: Path) -> None:
+    whole = (photos / "trip" / "day 1" / "b.JPG").read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (photos / "empty.webp").write_bytes(b"")
+    (photos / "text.png").write_text("hello", encoding="utf-8")
+    done = run("photos", "out", "--model", identity_onnx, "--quiet", cwd=photos.parent)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    for name in ("cut.jpg", "empty.webp", "text.png"):
+        assert sum(name in line for line in lines) == 1
+        assert not (photos.parent / "out" / name).exists()
+    assert (photos.parent / "out" / "a.png").exists()
+    assert not list((photos.parent / "out").rglob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("absent", "out"), "no such file or folder"),
+        (("empty", "out"), "no images"),
+        (("photos", "photos/out"), "inside the input"),
+        (("photos/a.png", "photos"), "would replace"),
+        (("photos", "photos/a.png/out"), "photos/a.png"),
+        (("photos", "out", "--model", "other.pth"), "not a NAFNet"),
+        (("photos", "out", "--model", "evil.pth"), "refused"),
+        (("photos", "out", "--model", "classifier.onnx"), "dimensions"),
+        (("photos", "out", "--model", "absent.onnx"), "no such file"),
+        (("photos", "out", "--backend", "abacus"), "no such backend"),
+        (("photos", "out", "--tile", "100"), "multiple of 16"),
+        (("photos", "out", "--overlap", "256"), "--overlap"),
+        (("photos", "copy", "out"), "both be written"),
+    ],
+)
+def test_what_cannot_start_says_why_in_one_line(
+    arguments: tuple[str, ...], reason: str, photos: Path, make_onnx: Callable[..., Path]
+) -> None:
+    here = photos.parent
+    (here / "empty").mkdir()
+    (here / "copy").mkdir()
+    (here / "copy" / "a.png").write_bytes((photos / "a.png").read_bytes())
+    torch.save(torch.nn.Linear(2, 2).state_dict(), here / "other.pth")
+    (here / "evil.pth").write_bytes(b"cposix\nsystem\n(S'touch it-ran'\ntR.")
+    make_onnx(helper.make_node("Flatten", ["image"], ["restored"]), name="classifier.onnx", out_shape=("batch", "n"))
+    done = run(*arguments, cwd=here)
+    assert done.returncode == 2, done.stderr
+    assert reason in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (here / "it-ran").exists()
+    assert not (here / "out").exists()
+
+
+def test_checkpoint_is_exported_once(photos: Path, tiny_network: NAFNet) -> None:
+    torch.save({"params": tiny_network.state_dict()}, photos.parent / "tiny.pth")
+    cache = photos.parent / "cache"
+    times = []
+    for out in ("first", "second"):
+        done = run("photos", out, "--model", "tiny.pth", cwd=photos.parent, NAFNET_CACHE=str(cache))
+        assert done.returncode == 0, done.stderr
+        assert "dB from PyTorch" in done.stdout
+        (exported,) = cache.rglob("*.onnx")
+        times.append(exported.stat().st_mtime_ns)
+    assert times[0] == times[1]
+    first, second = (np.asarray(Image.open(photos.parent / out / "a.png")) for out in ("first", "second"))
+    assert np.array_equal(first, second)
+    with torch.inference_mode():
+        image = torch.from_numpy(np.asarray(Image.open(photos / "a.png")) / np.float32(255)).permute(2, 0, 1)[None]
+        expected = tiny_network(image)[0].permute(1, 2, 0).clamp(0, 1).numpy() * 255
+    assert np.abs(first[:100, :160] - expected[:100, :160]).max() < 3, "what differs is the padding's doing"
+
+
+def test_ctrl_c_leaves_whole_files_and_a_report(photos: Path) -> None:
+    large = np.random.default_rng(0).integers(0, 255, (700, 900, 3), np.uint8)
+    for index in range(30):
+        Image.fromarray(large).save(photos / f"large-{index:02}.png", compress_level=0)
+    out = photos.parent / "out"
+    arguments = [PROGRAM, "photos", "out", "--report", "report.json"]
+    with subprocess.Popen(arguments, cwd=photos.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not list(out.glob("large-*.png")):
+            assert process.poll() is None, "the run ended before it could be interrupted"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert b"Traceback" not in errors
+    assert b"interrupted" in errors
+    written = [path for path in out.rglob("*") if path.is_file()]
+    assert not [path for path in written if path.name.endswith(".partial")]
+    for path in written:
+        with Image.open(path) as image:
+            image.load()
+    rows = json.loads((photos.parent / "report.json").read_text(encoding="utf-8"))["files"]
+    restored = {row["output"] for row in rows if row["status"] == "restored"}
+    assert restored == {str(path.relative_to(photos.parent)) for path in written}
+    assert any(row["status"] == "skipped" for row in rows)
+
+
+def test_onnx_model_needs_no_torch(photos: Path) -> None:
+    script = "import sys\nfrom nafnet.runtime.cli import main\ntry: main(['photos', 'out'])\nexcept SystemExit as e: "
+    script += "print('EXIT', e.code, 'torch' in sys.modules, 'nafnet.export' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=photos.parent, capture_output=True, text=True, check=True)
+    assert "EXIT 0 False False" in done.stdout
+
+
+def test_one_file_can_be_named(photos: Path) -> None:
+    jobs = find_jobs([photos / "a.png"], photos.parent / "b.png")
+    assert [(job.source.name, job.target.name) for job in jobs] == [("a.png", "b.png")]
+    (job,) = find_jobs([photos / "a.png"], photos.parent / "folder")
+    assert job.target == photos.parent / "folder" / "a.png"
+
+
+def test_links_are_not_followed_and_hidden_files_passed_over(photos: Path) -> None:
+    (photos / "round").symlink_to(photos)
+    (photos / ".hidden.png").write_bytes(b"")
+    assert len(find_jobs([photos], photos.parent / "out")) == 2
+    with pytest.raises(UsageError, match="inside"):
+        find_jobs([photos], photos / "round" / "out")
