@@ -12,6 +12,7 @@ import hashlib
 import os
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -177,14 +178,17 @@ def _read_safetensors(path: Path) -> tuple[StateDict, ModelSpec | None]:
 
 def _read_pickle(path: Path) -> StateDict:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickle's protocol, which for a damaged file is any number
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: refused: it holds more than tensors, and reading it could run code; "
             "re-save its state dict as safetensors"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: not a readable PyTorch checkpoint ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # a damaged file makes the unpickler raise nearly anything, IndexError for one
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path}: not a readable PyTorch checkpoint ({reason})") from error
     return _unwrap(content, path)
 
 

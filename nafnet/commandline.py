@@ -22,7 +22,8 @@ _Arguments = ParamSpec("_Arguments")
 def exits(command: Callable[_Arguments, int]) -> Callable[_Arguments, None]:
     """Make a click command of a function that returns its exit code.
 
-    A `NafnetError` becomes one line on stderr and its own exit code; Ctrl-C becomes 130.
+    A `NafnetError` becomes one line on stderr and its own exit code, and so does a disk that refuses; Ctrl-C
+    becomes 130.
     """
 
     @functools.wraps(command)
@@ -33,6 +34,10 @@ def exits(command: Callable[_Arguments, int]) -> Callable[_Arguments, None]:
         except NafnetError as error:
             click.echo(f"{name}: {' '.join(str(error).split())}", err=True)
             code = error.exit_code
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"{name}: {where}{error.strerror or error}", err=True)
+            code = NafnetError.exit_code
         except KeyboardInterrupt:
             click.echo(f"{name}: interrupted; run the same command again to go on", err=True)
             code = INTERRUPTED

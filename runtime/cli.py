@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nafnet.commandline import exits
+from nafnet.errors import UsageError
 
 if TYPE_CHECKING:
     from nafnet.runtime.restorer import Restorer
@@ -54,6 +55,8 @@ def main(
     from nafnet.runtime.report import totals, write_report
     from nafnet.runtime.restorer import Restorer
 
+    if report and not report.absolute().parent.is_dir():
+        raise UsageError(f"--report {report}: its folder does not exist; make it, or choose another")
     jobs = find_jobs(inputs, output)
     with Restorer.load(model, backend=backend, tile=tile, overlap=overlap, batch=batch, threads=threads) as restorer:
         prepare_output(jobs)

@@ -99,6 +99,18 @@ def test_what_is_no_nafnet_is_refused_by_name(tiny_network: NAFNet, tmp_path: Pa
             load_checkpoint(tmp_path / name)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damaged_pickles_are_refused_in_one_line(zipped: bool, tiny_network: NAFNet, tmp_path: Path) -> None:
+    path, rng = tmp_path / "file.pth", np.random.default_rng(0)
+    torch.save({"params": tiny_network.state_dict()}, path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    for _ in range(150):
+        path.write_bytes(whole[: rng.integers(len(whole) * 3 // 4)])
+        with pytest.raises(CheckpointError) as refusal:
+            load_checkpoint(path)
+        assert "\n" not in str(refusal.value)
+
+
 def test_safetensors_keep_weights_and_spec(tiny_network: NAFNet, tmp_path: Path) -> None:
     spec = ModelSpec(architecture=tiny_network.architecture, task="deblur", multiple=4, train_patch=64, overlap=8)
     written = save_checkpoint(tmp_path / "model.safetensors", dict(tiny_network.state_dict()), spec)

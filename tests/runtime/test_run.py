@@ -92,6 +92,7 @@ def test_bad_files_are_one_line_each_and_the_good_go_on(photos: Path, identity_o
         (("photos", "out", "--tile", "100"), "multiple of 16"),
         (("photos", "out", "--overlap", "256"), "--overlap"),
         (("photos", "copy", "out"), "both be written"),
+        (("photos", "out", "--report", "nowhere/report.json"), "nowhere"),
     ],
 )
 def test_what_cannot_start_says_why_in_one_line(
