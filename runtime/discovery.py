@@ -27,7 +27,7 @@ def find_jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
 
     Raises:
         UsageError: an input is missing or has no images, two inputs would give one output, an output would
-            replace its input, or the output folder lies inside an input folder.
+            replace its input or leave the output folder by a link, or the output folder lies inside an input folder.
     """
     for path in inputs:
         if not path.exists():
@@ -36,6 +36,7 @@ def find_jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
         jobs = [Job(source=inputs[0], target=output)]
     else:
         jobs = [job for path in inputs for job in _jobs_of(path, output)]
+        _refuse_escapes(jobs, output)
     if not jobs:
         where = ", ".join(map(str, inputs))
         raise UsageError(f"{where}: no images; expected files ending in {', '.join(SUFFIXES)}")
@@ -71,6 +72,14 @@ def _jobs_of(path: Path, output: Path) -> Iterator[Job]:
             source = Path(folder, name)
             if source.suffix.lower() in SUFFIXES and not name.startswith("."):
                 yield Job(source=source, target=output / source.relative_to(path))
+
+
+def _refuse_escapes(jobs: Sequence[Job], output: Path) -> None:
+    """A link inside the output folder must not lead the results out of it."""
+    inside = output.resolve()
+    for folder in sorted({job.target.parent for job in jobs}):
+        if not folder.resolve().is_relative_to(inside):
+            raise UsageError(f"{folder}: leads out of the output folder {output}; remove the link")
 
 
 def _refuse_collisions(jobs: Sequence[Job]) -> None:

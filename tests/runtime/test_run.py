@@ -165,6 +165,14 @@ def test_onnx_model_needs_no_torch(photos: Path) -> None:
     assert "EXIT 0 False False" in done.stdout
 
 
+def test_links_in_the_output_do_not_lead_out(photos: Path) -> None:
+    (photos.parent / "out").mkdir()
+    (photos.parent / "elsewhere").mkdir()
+    (photos.parent / "out" / "trip").symlink_to(photos.parent / "elsewhere")
+    with pytest.raises(UsageError, match="leads out"):
+        find_jobs([photos], photos.parent / "out")
+
+
 def test_one_file_can_be_named(photos: Path) -> None:
     jobs = find_jobs([photos / "a.png"], photos.parent / "b.png")
     assert [(job.source.name, job.target.name) for job in jobs] == [("a.png", "b.png")]
