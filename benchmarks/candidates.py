@@ -8,14 +8,15 @@ from pathlib import Path
 
 import onnx
 import torch
-from nafnet.export.exporter import to_onnx
+from nafnet.export.graph import to_onnx
 from nafnet.export.rewrites import InferenceNAFNet
 from nafnet.runtime.backends import REGISTRY, backend_class, is_installed
-from nafnet.runtime.backends.base import Batch, Model
+from nafnet.runtime.backends.base import Model
 
 from nafnet.architecture import NAFNet, channels_last
 from nafnet.checkpoint import Checkpoint
 from nafnet.spec import Norm
+from nafnet.wire import Batch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ def main(
         from nafnet.benchmarks.candidates import candidates
         from nafnet.benchmarks.machine import describe_machine
         from nafnet.benchmarks.timing import alternate
-        from nafnet.export.parity import picture
+        from nafnet.export.cases import picture
 
         from nafnet.checkpoint import load_checkpoint
         from nafnet.files import write_whole

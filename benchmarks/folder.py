@@ -17,12 +17,12 @@ from nafnet.benchmarks.timing import alternate
 from nafnet.runtime.discovery import find_jobs, prepare_output
 from nafnet.runtime.pipeline import Pipeline
 from nafnet.runtime.restorer import Restorer
-from nafnet.runtime.tiling import cut_tiles, plan_tiles
 from rich.console import Console
 from rich.table import Table
 
 from nafnet.commandline import exits
 from nafnet.imagefile import Format, ImageFile, read_image, write_image
+from nafnet.tiling import cut_tiles, plan_tiles
 
 HEIGHT, WIDTH = 1200, 1700
 

@@ -11,13 +11,13 @@ import click
 import numpy as np
 from nafnet.benchmarks.photographs import as_8bit, in_unit_range, photographs, with_gaussian_noise
 from nafnet.runtime.restorer import Restorer
-from nafnet.runtime.tiling import TilePlan, plan_tiles
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from nafnet.commandline import exits
 from nafnet.metrics import psnr
+from nafnet.tiling import TilePlan, plan_tiles
 
 CHOICES = ((128, 0), (128, 16), (128, 32), (128, 64), (192, 16), (256, 0), (256, 16), (256, 32), (384, 16))
 SIGMA = 25.0

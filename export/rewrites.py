@@ -1,86 +1,46 @@
-"""NAFNet written for inference: the same function with fewer and cheaper operators.
+"""NAFNet written for inference: the same function with fewer and cheaper operators, in the type it will run in.
 
-Each rewrite is exact in real arithmetic, so what differs from the trained module is rounding, about 1e-6:
+Each rewrite is exact in real arithmetic, so what differs from the trained module is rounding, about 1e-6 in fp32:
 
 - LayerNorm's weight and bias are folded into the 1x1 convolution that follows it;
 - beta and gamma are folded into the 1x1 convolution before them;
 - SimpleGate is the product of two convolutions, in the place of one of twice the width and a split;
-- SCA's pool is a plain mean, which exports as one ReduceMean;
-- LayerNorm takes the form that the engine at hand runs best, see `Normalise`.
+- LayerNorm and SCA's pool take the form that the engine at hand runs best, see `operators`.
+
+A network in half is a module whose convolutions are in half, not a finished graph rewritten: weights are folded in
+double precision and rounded once, and the image is added to the residual in fp32, so that a pixel the network leaves
+alone comes out as it went in.
 
 Shapes: N batch, c the width of a level, H and W its height and width.
 """
 
 from __future__ import annotations
 
+import copy
+
 import torch
-import torch.nn.functional as F
+from nafnet.export.operators import BoxMean, GlobalMean, Normalise
 from torch import Tensor, nn
 
 from nafnet.architecture import LayerNorm2d, LocalPool, NAFBlock, NAFNet
 from nafnet.spec import Norm
 
-# Up to this width, subtracting the mean as one c x c convolution is cheaper than a mean and a subtraction: both are
-# bound by memory, and the convolution passes over the image once. Measured with nafnet-bench at width 32.
-CENTRING_BY_CONVOLUTION = 64
-
-
-class Normalise(nn.Module):
-    """LayerNorm over the channels without weight and bias: [N,c,H,W] -> [N,c,H,W].
-
-    Forms:
-        conv: mean and variance as 1x1 convolutions with constant weights; the fastest on a CPU. In narrow levels
-            the mean is subtracted by the convolution itself, whose weight is then the identity minus 1/c.
-        fused: one LayerNormalization between two transposes; the safe one in half precision, since its
-            statistics are in fp32.
-        manual: ReduceMean, as the module has it.
-    """
-
-    averaging: Tensor
-    centring: Tensor
-
-    def __init__(self, channels: int, eps: float, form: Norm) -> None:
-        super().__init__()
-        self.channels, self.eps, self.form = channels, eps, form
-        if form == "conv":
-            self.register_buffer("averaging", torch.full((1, channels, 1, 1), 1 / channels))
-            self.register_buffer("centring", (torch.eye(channels) - 1 / channels)[:, :, None, None])
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.form == "fused":
-            return F.layer_norm(x.permute(0, 2, 3, 1), (self.channels,), eps=self.eps).permute(0, 3, 1, 2)
-        if self.form == "conv":
-            narrow = self.channels <= CENTRING_BY_CONVOLUTION
-            centred = F.conv2d(x, self.centring) if narrow else x - F.conv2d(x, self.averaging)
-            variance = F.conv2d(centred * centred, self.averaging)
-        else:
-            centred = x - x.mean(1, keepdim=True)
-            variance = (centred * centred).mean(1, keepdim=True)
-        return centred / (variance + self.eps).sqrt()
-
-
-class GlobalMean(nn.Module):
-    """SCA's pool: [N,c,H,W] -> [N,c,1,1]."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3), keepdim=True)
-
 
 class InferenceBlock(nn.Module):
     """A NAFBlock after the rewrites; same input, same output."""
 
-    def __init__(self, block: NAFBlock, norm: Norm) -> None:
+    def __init__(self, block: NAFBlock, norm: Norm, dtype: torch.dtype, side: int | None) -> None:
         super().__init__()
         self.norm1 = Normalise(block.conv1.in_channels, block.norm1.eps, norm)
         self.norm2 = Normalise(block.conv4.in_channels, block.norm2.eps, norm)
         self.expand1, self.expand2 = _halves(_absorb_norm(block.conv1, block.norm1))
         self.depthwise1, self.depthwise2 = _halves(block.conv2)
-        pool = block.sca[0]
-        self.pool = pool if isinstance(pool, LocalPool) else GlobalMean()
-        self.attention = block.sca[1]
+        self.pool = _pool(block.sca[0], side)
+        self.attention = copy.deepcopy(block.sca[1])
         self.project = _absorb_scale(block.conv3, block.beta)
         self.gate1, self.gate2 = _halves(_absorb_norm(block.conv4, block.norm2))
         self.feed_forward = _absorb_scale(block.conv5, block.gamma)
+        _convert(self, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(x)
@@ -93,32 +53,64 @@ class InferenceBlock(nn.Module):
 class InferenceNAFNet(nn.Module):
     """`model` after the rewrites: float32[N,C,H,W] -> same; H and W multiples of the architecture's `multiple`.
 
-    It shares tensors with `model` where nothing changed and never modifies them.
+    It never modifies `model`.
+
+    Args:
+        model: the trained network.
+        norm: the form of LayerNorm.
+        dtype: of weights and activations: torch.float32, float16 or bfloat16.
+        side: H and W where they will be fixed, else None. Where no box of local pooling is smaller than that, the
+            pool is the global mean, which is then the same function.
     """
 
-    def __init__(self, model: NAFNet, norm: Norm) -> None:
+    def __init__(
+        self, model: NAFNet, norm: Norm, *, dtype: torch.dtype = torch.float32, side: int | None = None
+    ) -> None:
         super().__init__()
-        self.intro, self.ending = model.intro, model.ending
-        self.downs, self.ups = model.downs, model.ups
-        self.encoders = nn.ModuleList(_level(level, norm) for level in model.encoders)
-        self.middle_blks = _level(model.middle_blks, norm)
-        self.decoders = nn.ModuleList(_level(level, norm) for level in model.decoders)
+        self.dtype = dtype
+        depth = len(model.encoders)
+        sides = [None if side is None else side // 2**level for level in range(depth + 1)]
+        self.intro, self.ending = copy.deepcopy(model.intro), copy.deepcopy(model.ending)
+        self.downs, self.ups = copy.deepcopy(model.downs), copy.deepcopy(model.ups)
+        _convert(self, dtype)
+
+        def level(blocks: nn.Module, index: int) -> nn.Sequential:
+            found = (block for block in blocks.children() if isinstance(block, NAFBlock))
+            return nn.Sequential(*(InferenceBlock(block, norm, dtype, sides[index]) for block in found))
+
+        self.encoders = nn.ModuleList(level(blocks, index) for index, blocks in enumerate(model.encoders))
+        self.middle_blks = level(model.middle_blks, depth)
+        self.decoders = nn.ModuleList(level(blocks, depth - 1 - i) for i, blocks in enumerate(model.decoders))
+        self.requires_grad_(False)
         self.eval()
 
-    forward = NAFNet.restore_padded
+    residual = NAFNet.residual
+
+    def forward(self, image: Tensor) -> Tensor:
+        residual: Tensor = self.residual(image.to(self.dtype))  # type: ignore[misc]  # borrowed for the layers it names
+        return residual.float() + image
 
 
-def _level(blocks: nn.Module, norm: Norm) -> nn.Sequential:
-    return nn.Sequential(*(InferenceBlock(block, norm) for block in blocks.children() if isinstance(block, NAFBlock)))
+def _pool(pool: nn.Module, side: int | None) -> nn.Module:
+    if isinstance(pool, LocalPool) and (side is None or side > pool.box):
+        return BoxMean(pool.box)
+    return GlobalMean()
+
+
+def _convert(module: nn.Module, dtype: torch.dtype) -> None:
+    """The convolutions alone: the constants of a norm stay in fp32, as its statistics do."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            part.to(dtype)
 
 
 def _convolution(weight: Tensor, bias: Tensor, like: nn.Conv2d, groups: int) -> nn.Conv2d:
-    """A convolution with the given weight and bias, in single precision, and the geometry of `like`."""
+    """A convolution with the given weight and bias, and the geometry of `like`."""
     outputs, inputs = weight.shape[0], weight.shape[1] * groups
     with torch.device("meta"):
         made = nn.Conv2d(inputs, outputs, weight.shape[2:], padding=like.padding, groups=groups)  # type: ignore[arg-type]
-    made.weight = nn.Parameter(weight.detach().float(), requires_grad=False)
-    made.bias = nn.Parameter(bias.detach().float(), requires_grad=False)
+    made.weight = nn.Parameter(weight, requires_grad=False)
+    made.bias = nn.Parameter(bias, requires_grad=False)
     return made
 
 

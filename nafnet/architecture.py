@@ -151,6 +151,10 @@ class NAFNet(nn.Module):
 
     def restore_padded(self, image: Tensor) -> Tensor:
         """`forward` without padding and cropping; H and W must be multiples of `architecture.multiple`."""
+        return self.residual(image) + image
+
+    def residual(self, image: Tensor) -> Tensor:
+        """What is added to the image, of its shape; H and W must be multiples of `architecture.multiple`."""
         x = self.intro(image)
         skips = []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
@@ -160,7 +164,8 @@ class NAFNet(nn.Module):
         x = self.middle_blks(x)
         for decoder, up, skip in zip(self.decoders, self.ups, reversed(skips), strict=True):
             x = decoder(up(x) + skip)
-        return self.ending(x) + image
+        residual: Tensor = self.ending(x)
+        return residual
 
 
 def channels_last(model: NAFNet) -> NAFNet:

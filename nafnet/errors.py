@@ -40,6 +40,10 @@ class BackendError(NafnetError):
     """A backend is unknown, absent, or failed to run the model."""
 
 
+class EngineError(NafnetError):
+    """TensorRT cannot parse a graph or build an engine of it."""
+
+
 class RecipeError(NafnetError):
     """A training recipe is missing or malformed."""
 

@@ -5,6 +5,8 @@ Everything that loads an ONNX file goes through `inspect_onnx` first, before any
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,17 +14,56 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from nafnet.errors import ModelError
-from nafnet.spec import METADATA_KEY, ModelSpec
+from nafnet.spec import METADATA_KEY, ModelSpec, WireType
 
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
+# They can run for ever, and no image-to-image network needs one.
+LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
+_WIRES: dict[int, WireType] = {
+    onnx.TensorProto.FLOAT: "float32",
+    onnx.TensorProto.FLOAT16: "float16",
+    onnx.TensorProto.UINT8: "uint8",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Border:
+    """What a graph takes and gives."""
+
+    wire: WireType
+    channels: int
+    side: int | None
+    """H and W where they are fixed."""
 
 
 def inspect_onnx(path: Path) -> ModelSpec:
-    """The spec of an ONNX file; for a foreign file, one with what its graph tells: channels and multiple.
+    """The spec of an ONNX file; for a foreign file, one with what its graph tells: channels, multiple, fixed size.
 
     Raises:
-        ModelError: missing, unreadable, unsafe (external data, foreign operators, local functions), or without
-            one float32[N,C,H,W] input and one output of the same kind, of dynamic H and W.
+        ModelError: missing, unreadable, unsafe (external data, foreign operators, local functions, loops), malformed
+            (cyclic, or initialisers of another size than they claim), or without one image in and one out: float32
+            or float16 [N,C,H,W], or uint8[N,H,W,C], square where the size is fixed.
+    """
+    model = read_onnx(path)
+    border = _border(path, model.graph)
+    for entry in model.metadata_props:
+        if entry.key == METADATA_KEY:
+            return _checked(path, ModelSpec.from_json(entry.value), border)
+    spec = ModelSpec(
+        channels=border.channels, multiple=_multiple(model.graph), io=border.wire,
+        exported_by=model.producer_name or None,
+    )  # fmt: skip
+    if border.side is None:
+        return spec
+    overlap = min(spec.overlap, border.side - 1)
+    return spec.replace(tile=border.side, multiple=border.side, overlap=overlap, fixed_shape=True)
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """An ONNX file that is safe to hand to an inference library.
+
+    Raises:
+        ModelError: missing, unreadable, unsafe or malformed.
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such file; expected an ONNX model")
@@ -33,14 +74,24 @@ def inspect_onnx(path: Path) -> ModelSpec:
     if not model.graph.node or not model.opset_import:
         raise ModelError(f"{path}: not an ONNX model: it has no graph")
     _refuse_unsafe(path, model)
-    channels = _image_channels(path, model.graph)
-    for entry in model.metadata_props:
-        if entry.key == METADATA_KEY:
-            spec = ModelSpec.from_json(entry.value)
-            if spec.channels != channels:
-                raise ModelError(f"{path}: the spec says {spec.channels} channels, the graph takes {channels}")
-            return spec
-    return ModelSpec(channels=channels, multiple=_multiple(model.graph), exported_by=model.producer_name or None)
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        reason = (str(error).strip() or "no reason given").splitlines()[0]
+        raise ModelError(f"{path}: refused: malformed graph ({reason})") from error
+    return model
+
+
+def _checked(path: Path, spec: ModelSpec, border: _Border) -> ModelSpec:
+    """The spec, once it is known to speak of this graph."""
+    if spec.channels != border.channels:
+        raise ModelError(f"{path}: the spec says {spec.channels} channels, the graph takes {border.channels}")
+    if spec.io != border.wire:
+        raise ModelError(f"{path}: the spec says {spec.io}, the graph takes {border.wire}")
+    if border.side != (spec.tile if spec.fixed_shape else None):
+        claimed = spec.tile if spec.fixed_shape else "free"
+        raise ModelError(f"{path}: the spec says the size is {claimed}, in the graph it is {border.side or 'free'}")
+    return spec
 
 
 def embed_spec(model: onnx.ModelProto, spec: ModelSpec) -> None:
@@ -57,8 +108,27 @@ def _refuse_unsafe(path: Path, model: onnx.ModelProto) -> None:
     domains = {node.domain for graph in _graphs(model.graph) for node in graph.node} - STANDARD_DOMAINS
     if domains:
         raise ModelError(f"{path}: refused: operators of {', '.join(sorted(domains))}; expected standard ONNX alone")
-    if any(tensor.external_data or tensor.data_location for tensor in _tensors(model.graph)):
-        raise ModelError(f"{path}: refused: weights are in other files; expected one self-contained file")
+    loops = {node.op_type for graph in _graphs(model.graph) for node in graph.node} & LOOPS
+    if loops:
+        raise ModelError(f"{path}: refused: it loops ({', '.join(sorted(loops))}); expected a plain graph")
+    if any(part.sparse_initializer for part in _graphs(model.graph)):
+        raise ModelError(f"{path}: refused: sparse initialisers; expected dense ones")
+    for tensor in _tensors(model.graph):
+        if tensor.external_data or tensor.data_location:
+            raise ModelError(f"{path}: refused: weights are in other files; expected one self-contained file")
+        _refuse_false_size(path, tensor)
+
+
+def _refuse_false_size(path: Path, tensor: onnx.TensorProto) -> None:
+    """An initialiser that claims more than the file holds makes a reader allocate what it claims."""
+    claimed = math.prod(tensor.dims)
+    packed = len(tensor.raw_data) or 4 * len(tensor.int32_data or tensor.float_data)
+    packed = packed or 8 * len(tensor.int64_data or tensor.double_data or tensor.uint64_data)
+    packed = packed or 8 * len(tensor.string_data)
+    # Eight values to a byte are the fewest bytes that any type of ONNX takes.
+    if any(size < 0 for size in tensor.dims) or claimed > 8 * packed:
+        shape = "x".join(map(str, tensor.dims))
+        raise ModelError(f"{path}: refused: initialiser {tensor.name!r} claims {shape} values in {packed} bytes")
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
@@ -77,29 +147,35 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
         yield from part.initializer
         for node in part.node:
             for attribute in node.attribute:
-                yield from [attribute.t, *attribute.tensors]
+                yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
 
 
-def _image_channels(path: Path, graph: onnx.GraphProto) -> int:
-    """The channels of the one input, once it and the one output are found to be images."""
+def _border(path: Path, graph: onnx.GraphProto) -> _Border:
+    """What goes in, once it and the one output are found to be images of one kind."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ModelError(f"{path}: {len(inputs)} inputs and {len(graph.output)} outputs; expected one image in and out")
-    shapes = []
+    borders = []
     for value in (inputs[0], graph.output[0]):
         tensor = value.type.tensor_type
         dims = [dim.dim_value for dim in tensor.shape.dim]  # 0 where dynamic
-        if tensor.elem_type != onnx.TensorProto.FLOAT or len(dims) != 4:
+        wire = _WIRES.get(tensor.elem_type)
+        if wire is None or len(dims) != 4:
             kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
-            raise ModelError(f"{path}: {value.name} is {kind} with {len(dims)} dimensions; expected FLOAT [N,C,H,W]")
-        shapes.append(dims)
-    taken, given = shapes
-    if taken[1] < 1 or given[1] not in (0, taken[1]):
-        raise ModelError(f"{path}: {taken[1]} channels in and {given[1]} out; expected the same number")
-    if any(taken[2:]):
-        raise ModelError(f"{path}: height and width are fixed at {taken[2]}x{taken[3]}; export it with dynamic ones")
-    return taken[1]
+            raise ModelError(
+                f"{path}: {value.name} is {kind} with {len(dims)} dimensions; expected FLOAT or FLOAT16 [N,C,H,W], "
+                "or UINT8 [N,H,W,C]"
+            )
+        borders.append((wire, *((dims[3], dims[1], dims[2]) if wire == "uint8" else dims[1:])))
+    (wire, channels, height, width), given = borders
+    if wire != given[0]:
+        raise ModelError(f"{path}: {wire} in and {given[0]} out; expected the same type")
+    if channels < 1 or given[1] not in (0, channels):
+        raise ModelError(f"{path}: {channels} channels in and {given[1]} out; expected the same number")
+    if height != width:
+        raise ModelError(f"{path}: height and width are fixed at {height}x{width}; export it dynamic, or square")
+    return _Border(wire, channels, height or None)
 
 
 def _multiple(graph: onnx.GraphProto) -> int:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from nafnet.errors import SpecError
 
 FORMAT_VERSION = 1
 METADATA_KEY = "nafnet.spec"
 
-Norm = Literal["manual", "conv", "fused"]
+Norm = Literal["manual", "conv", "fused", "fused-fp32"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+WireType = Literal["float32", "float16", "uint8"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,39 @@ class Parity:
     """How many inputs were compared."""
     passed: bool
     """Whether the gate for the artefact's precision accepted it."""
+    p999: float | None = None
+    """The largest 99.9th percentile of the absolute differences of any case."""
+    worst: str | None = None
+    """The case with the lowest PSNR."""
+    ran_on: tuple[str, ...] = ()
+    """What ran the artefact for the comparison."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ran_on", tuple(self.ran_on))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Engine:
+    """What is known of a TensorRT plan beside the network in it."""
+
+    flavour: str
+    """tensorrt or tensorrt-rtx."""
+    version: str
+    """Of the library that built it, which must be the one that loads it."""
+    device: str
+    """The GPU it was built on, or the compute capabilities it was built for."""
+    profiles: tuple[tuple[tuple[int, ...], ...], ...]
+    """Smallest, best and largest input shape of each profile."""
+    layers: dict[str, float]
+    """Share of the layers by the type of their output, e.g. {"Half": 0.97, "Float": 0.03}."""
+    layers_read_from: Literal["engine", "network"]
+    """Where that share comes from: the finished engine's inspector, or, where no GPU can load it, the strongly
+    typed network that the builder was handed and whose types it must keep."""
+    plan_sha256: str
+
+    def __post_init__(self) -> None:
+        profiles = tuple(tuple(tuple(shape) for shape in profile) for profile in self.profiles)
+        object.__setattr__(self, "profiles", profiles)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,9 +136,19 @@ class ModelSpec:
     """Side of the tiles the runtime cuts by default, in pixels."""
     overlap: int = 16
     """Pixels that neighbouring tiles share by default."""
-    precision: str = "fp32"
+    fixed_shape: bool = False
+    """Whether H and W must be exactly `tile`; `multiple` is then the tile, too."""
+    precision: Precision = "fp32"
+    """Of weights and activations; the statistics of LayerNorm and SCA's mean are in fp32 in any."""
+    io: WireType = "float32"
+    """What crosses the artefact's border: float32 or float16 [N,C,H,W] in [0, 1], or uint8[N,H,W,C]."""
     norm: Norm | None = None
     """The form LayerNorm has in an exported graph; None for a checkpoint."""
+    residual_scale: tuple[float, ...] | None = None
+    """Factors by which the residual stream of each level, full resolution first, was scaled to keep half precision
+    from overflowing; the function is the same. None: not scaled."""
+    half_layers: tuple[str, ...] | None = None
+    """Of an int8 artefact: the blocks and layers that stayed in half, since int8 cost them too much."""
     input_range: tuple[float, float] = (0.0, 1.0)
     colour_order: str = "RGB"
     weights_sha256: str | None = None
@@ -112,10 +157,21 @@ class ModelSpec:
     """The versions of this project and of the exporter."""
     parity: Parity | None = None
     """None: nobody compared this artefact with PyTorch."""
+    verified: bool | None = None
+    """False: exported with the parity gate switched off. None: a checkpoint, or a foreign file."""
+    engine: Engine | None = None
+    """Of a TensorRT plan alone."""
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_range", tuple(self.input_range))
+        for name in ("residual_scale", "half_layers"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, known in (("precision", Precision), ("io", WireType)):
+            if getattr(self, name) not in get_args(known):
+                expected = ", ".join(get_args(known))
+                raise SpecError(f"spec: {name} is {getattr(self, name)!r}; expected one of {expected}")
         for name in ("channels", "multiple", "train_patch", "tile"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
@@ -150,10 +206,9 @@ class ModelSpec:
                 f"spec: format version {version!r}; this version reads {FORMAT_VERSION}: upgrade or re-export"
             )
         try:
-            if fields.get("architecture") is not None:
-                fields["architecture"] = Architecture(**fields["architecture"])
-            if fields.get("parity") is not None:
-                fields["parity"] = Parity(**fields["parity"])
+            for name, kind in (("architecture", Architecture), ("parity", Parity), ("engine", Engine)):
+                if fields.get(name) is not None:
+                    fields[name] = kind(**fields[name])
             return cls(**fields)
         except TypeError as error:
             raise SpecError(f"spec: {error}") from error

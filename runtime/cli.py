@@ -94,9 +94,9 @@ def _opening(restorer: Restorer, count: int) -> str:
     if restorer.backend.name == "torch":
         parity = "the reference itself"
     elif spec.parity:
-        parity = f"{spec.parity.psnr:.0f} dB from PyTorch"
+        parity = f"{spec.precision}, {spec.parity.psnr:.0f} dB from PyTorch"
     else:
-        parity = "not verified against PyTorch"
+        parity = f"{spec.precision}, not verified against PyTorch"
     tiles = f"tiles of {restorer.tile}, overlap {restorer.overlap}"
     return f"{count} files, {path.name} ({spec.task}, {parity}) on {restorer.backend.description}, {tiles}"
 

@@ -14,10 +14,10 @@ import numpy as np
 from nafnet.runtime.backends import backend_class, choose
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.model_source import open_model
-from nafnet.runtime.tiling import Planes, blend_tiles, check_tile, cut_tiles, plan_tiles
 from numpy.typing import NDArray
 
 from nafnet.errors import BackendError, ModelError, UsageError
+from nafnet.tiling import Planes, blend_tiles, check_tile, cut_tiles, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
 
@@ -75,6 +75,8 @@ class Restorer:
         kind = backend_class(name)
         opened = open_model(model, name)
         side = opened.spec.tile if tile is None else tile
+        if opened.spec.fixed_shape and side != opened.spec.tile:
+            raise UsageError(f"--tile {side}: {opened.path.name} was exported for tiles of {opened.spec.tile} alone")
         shared = min(opened.spec.overlap, side - 1) if overlap is None else overlap
         check_tile(side, shared, opened.spec.multiple)
         restorer = cls(kind(opened, threads), tile=side, overlap=shared, batch=batch or kind.default_batch)
@@ -99,6 +101,11 @@ class Restorer:
     def restore_counted(self, pixels: Pixels, work: Work, on_tiles: Callable[[float], None] | None = None) -> Pixels:
         """`restore` that adds to `work`, and calls `on_tiles` with the share of the image each batch finished."""
         planes = self._to_planes(pixels)
+        if self.spec.io == "uint8" and pixels.dtype != np.uint8:
+            raise UsageError(
+                f"image of {pixels.dtype}; this model takes and gives 8 bits (--io uint8) and would lose the rest: "
+                "use an export with --io float32"
+            )
         height, width = planes.shape[1:]
         groups = planes[:, None] if self.spec.channels == 1 else planes[None]
         plan = plan_tiles(height, width, tile=self.tile, overlap=self.overlap, multiple=self.spec.multiple)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from nafnet.errors import BackendError, NafnetError
 from nafnet.spec import ModelSpec
+from nafnet.wire import Batch, from_wire, to_wire, wire_shape
 
-Batch = NDArray[np.float32]
 Shape = tuple[int, ...]
-Run = Callable[[Batch], Batch]
+Run = Callable[[NDArray[np.generic]], NDArray[np.generic]]
+"""A batch as the model takes it, to one as it gives it: float32 or float16 [N,C,H,W], or uint8[N,H,W,C]."""
 
 # Batches of one shape after which a backend is told to prepare for it. Preparing takes as long as some tens of
 # tiles and saves about a tenth of each, so a single photograph is over before it would pay.
@@ -65,22 +66,26 @@ class Backend(abc.ABC):
     def _load(self, shape: Shape | None) -> Run:
         """Load the model for batches of any shape, or of `shape` alone; returns what runs a contiguous batch.
 
+        Shapes and batches are those of the model's own border, see `ModelSpec.io`.
+
         Raises:
             NafnetError: the library cannot load it.
         """
 
     def prepare(self, shape: Shape) -> None:
-        """Load the model once more, specialised for batches of exactly this shape; other shapes still run."""
+        """Load the model once more, specialised for batches of exactly [N,C,H,W]; other shapes still run."""
         if self.gains_from_fixed_shapes:
-            self._prepared = (shape, self._load(shape))
+            self._prepared = (shape, self._load(wire_shape(shape, self.model.spec.io)))
 
     def _run(self, batch: Batch) -> Batch:
         self._calls[batch.shape] = calls = self._calls.get(batch.shape, 0) + 1
         if calls == PREPARE_AFTER:
             self.prepare(batch.shape)
+        run = self._any_shape
         if self._prepared is not None and self._prepared[0] == batch.shape:
-            return self._prepared[1](batch)
-        return self._any_shape(batch)
+            run = self._prepared[1]
+        wire = self.model.spec.io
+        return from_wire(run(np.ascontiguousarray(to_wire(batch, wire))), wire)
 
     def __call__(self, batch: Batch) -> Batch:
         """Restore a batch of tiles.
@@ -104,7 +109,7 @@ class Backend(abc.ABC):
                 f"{self.name}: got {batch.shape[2]}x{batch.shape[3]} pixels, expected multiples of {spec.multiple}"
             )
         try:
-            restored = self._run(np.ascontiguousarray(batch))
+            restored = self._run(batch)
         except NafnetError:
             raise
         except Exception as error:  # each library has its own family of errors

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnxruntime
-from nafnet.runtime.backends.base import Backend, Batch, Run, Shape
+from nafnet.runtime.backends.base import Backend, Run, Shape
+from numpy.typing import NDArray
 
 from nafnet.errors import ModelError
 
@@ -25,8 +27,8 @@ class OnnxRuntimeBackend(Backend):
             fixed = {name: size for name, size in zip(taken.shape, shape, strict=True) if isinstance(name, str)}
             session = self._session(fixed)
 
-        def run(batch: Batch) -> Batch:
-            restored: Batch = session.run(None, {taken.name: batch})[0]
+        def run(batch: NDArray[np.generic]) -> NDArray[np.generic]:
+            restored: NDArray[np.generic] = session.run(None, {taken.name: batch})[0]
             return restored
 
         return run

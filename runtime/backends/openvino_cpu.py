@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import openvino
-from nafnet.runtime.backends.base import Backend, Batch, Run, Shape
+from nafnet.runtime.backends.base import Backend, Run, Shape
+from numpy.typing import NDArray
 
 from nafnet.errors import ModelError
 
@@ -33,10 +35,10 @@ class OpenVinoBackend(Backend):
         except Exception as error:  # the library raises RuntimeError for all that can go wrong
             raise ModelError(f"{self.model.path}: OpenVINO cannot load it ({error})") from error
 
-        def run(batch: Batch) -> Batch:
+        def run(batch: NDArray[np.generic]) -> NDArray[np.generic]:
             request.infer({0: batch}, share_inputs=True)
             # Copied: the request's own buffer is overwritten by the next call.
-            restored: Batch = request.get_output_tensor(0).data.copy()
+            restored: NDArray[np.generic] = request.get_output_tensor(0).data.copy()
             return restored
 
         return run

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from nafnet.runtime.backends.base import Backend, Batch, Run, Shape
+from nafnet.runtime.backends.base import Backend, Run, Shape
+from numpy.typing import NDArray
 
 from nafnet.architecture import channels_last
 from nafnet.checkpoint import load_checkpoint
@@ -30,9 +32,9 @@ class TorchBackend(Backend):
         module = channels_last(load_checkpoint(path).build())
 
         @torch.inference_mode()
-        def run(batch: Batch) -> Batch:
+        def run(batch: NDArray[np.generic]) -> NDArray[np.generic]:
             image = torch.from_numpy(batch).to(memory_format=torch.channels_last)
-            restored: Batch = module(image).contiguous().numpy()
+            restored: NDArray[np.generic] = module(image).contiguous().numpy()
             return restored
 
         return run

@@ -5,47 +5,34 @@ from __future__ import annotations
 import collections
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
-from nafnet.export.exporter import export_onnx
-from nafnet.export.parity import measure
+from nafnet.export.cases import cases
+from nafnet.export.exporter import RefusalError, export_onnx
+from nafnet.export.parity import Row, compare
 from nafnet.export.rewrites import InferenceNAFNet
+from nafnet.export.verification import Verification
+from skimage import metrics
 from torch import nn
 
 from nafnet.architecture import NAFNet
-from nafnet.checkpoint import load_checkpoint, save_checkpoint
-from nafnet.errors import ModelError, ParityError
+from nafnet.checkpoint import load_checkpoint
+from nafnet.errors import ParityError
 from nafnet.onnxfile import inspect_onnx
-from nafnet.spec import Architecture, ModelSpec, Norm
+from nafnet.spec import Architecture, Norm, Precision, WireType
 
 SMALL = Architecture(width=8, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1))
 # Wide enough at the bottom for both ways of subtracting the mean.
 WIDE = Architecture(width=40, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(0,))
-NORMS: tuple[Norm, ...] = ("conv", "fused", "manual")
-
-
-def random_network(architecture: Architecture) -> NAFNet:
-    """A network whose every parameter matters: norms off 1 and 0, branches open."""
-    torch.manual_seed(0)
-    model = NAFNet(architecture)
-    for name, parameter in model.named_parameters():
-        if name.endswith(("beta", "gamma")):
-            nn.init.normal_(parameter, 0, 0.5)
-        elif ".norm" in name:
-            nn.init.normal_(parameter, float(name.endswith("weight")), 0.3)
-    return model.eval()
-
-
-@pytest.fixture(scope="module")
-def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
-    save_checkpoint(path, dict(random_network(SMALL).state_dict()), ModelSpec(architecture=SMALL, multiple=4))
-    return path
+NORMS: tuple[Norm, ...] = ("conv", "fused", "fused-fp32", "manual")
+MakeNetwork = Callable[[Architecture], NAFNet]
 
 
 @pytest.fixture(scope="module", params=["conv", "fused"])
@@ -57,8 +44,8 @@ def exported(request: pytest.FixtureRequest, checkpoint_path: Path, tmp_path_fac
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("architecture", [SMALL, WIDE], ids=["small", "wide"])
-def test_rewrites_change_nothing(norm: Norm, architecture: Architecture) -> None:
-    model = random_network(architecture)
+def test_rewrites_change_nothing(norm: Norm, architecture: Architecture, make_network: MakeNetwork) -> None:
+    model = make_network(architecture)
     image = torch.rand(2, 3, 48, 32)
     with torch.inference_mode():
         expected, given = model(image), InferenceNAFNet(model, norm)(image)
@@ -66,8 +53,8 @@ def test_rewrites_change_nothing(norm: Norm, architecture: Architecture) -> None
     torch.testing.assert_close(given, expected, atol=5e-6, rtol=0)
 
 
-def test_rewrites_leave_the_module_alone() -> None:
-    model = random_network(SMALL)
+def test_rewrites_leave_the_module_alone(make_network: MakeNetwork) -> None:
+    model = make_network(SMALL)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     InferenceNAFNet(model, "conv")
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
@@ -103,8 +90,8 @@ def test_spec_travels_in_the_file(exported: Path, checkpoint_path: Path) -> None
 
 
 def test_gate_refuses_a_model_that_differs(checkpoint_path: Path) -> None:
-    reference = load_checkpoint(checkpoint_path).build()
-    broken = load_checkpoint(checkpoint_path).build()
+    checkpoint = load_checkpoint(checkpoint_path)
+    broken = checkpoint.build()
     with torch.no_grad():
         broken.middle_blks[0].beta += 1e-3
 
@@ -112,38 +99,82 @@ def test_gate_refuses_a_model_that_differs(checkpoint_path: Path) -> None:
         with torch.inference_mode():
             return broken(torch.from_numpy(batch)).numpy()
 
-    with pytest.raises(ParityError, match=r"dB .* from PyTorch") as refusal:
-        measure(reference, run)
-    assert refusal.value.exit_code == 3
+    found = Verification(checkpoint.build(), checkpoint.spec)
+    found.compare_all(cases(3, 4), {"broken": run})
+    error = found.refusal()
+    assert isinstance(error, ParityError)
+    assert "below 90" in str(error)
+    assert error.exit_code == 3
+
+
+def row(expected: np.ndarray, given: np.ndarray, precision: Precision, wire: WireType = "float32") -> Row:
+    return compare("case", "executor", given.astype(np.float32), expected.astype(np.float32), precision, wire)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_gate_refuses_values_that_are_not_finite(checkpoint_path: Path, bad: float) -> None:
-    with pytest.raises(ParityError, match="not finite"):
-        measure(load_checkpoint(checkpoint_path).build(), lambda batch: np.full_like(batch, bad))
+def test_gate_refuses_values_that_are_not_finite(bad: float) -> None:
+    given = np.full((1, 3, 10, 10), 0.5)
+    given[0, 0, 0, :3] = bad
+    assert row(np.full_like(given, 0.5), given, "bf16").refused == "1% of the values are not finite"
+
+
+def test_gate_figures_are_those_of_their_definitions() -> None:
+    rng = np.random.default_rng(0)
+    expected = rng.random((1, 3, 100, 100)).astype(np.float32)
+    given = expected + rng.normal(0, 1e-4, expected.shape).astype(np.float32)
+    found = row(expected, given, "fp16")
+    error = np.abs(given.astype(np.float64) - expected)
+    assert found.psnr == pytest.approx(metrics.peak_signal_noise_ratio(expected, given, data_range=1), abs=0.01)
+    assert found.max_abs == pytest.approx(error.max())
+    assert found.p999 == pytest.approx(np.sort(error.ravel())[int(0.999 * error.size)], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("precision", "difference", "count", "refused"),
+    [
+        ("fp32", 0.9e-4, 1, None),
+        ("fp32", 1.1e-4, 1, "largest"),
+        ("fp32", 3.3e-5, 30_000, "below 90"),
+        ("fp16", 0.9 / 255, 1, None),
+        ("fp16", 1.1 / 255, 1, "largest"),
+        ("fp16", 0.6 / 255, 200, "99.9th percentile"),
+        ("fp16", 1.1e-3, 30_000, "below 60"),
+        ("bf16", 0.5, 1, None),
+        ("bf16", 6e-3, 30_000, "below 45"),
+        ("int8", 1.1e-2, 30_000, "below 40"),
+    ],
+)
+def test_gate_is_that_of_the_design(precision: Precision, difference: float, count: int, refused: str | None) -> None:
+    """On 30,000 values, `count` of them wrong."""
+    expected = np.full(30_000, 0.25)
+    given = expected.copy()
+    given[:count] += difference
+    found = row(expected.reshape(1, 3, 100, 100), given.reshape(1, 3, 100, 100), precision).refused
+    assert found is None if refused is None else refused in str(found)
+
+
+def test_rounding_at_the_border_is_no_error() -> None:
+    expected = np.random.default_rng(0).uniform(-0.2, 1.2, (1, 3, 64, 64)).astype(np.float32)
+    eight_bits = np.clip(np.rint(expected * 255), 0, 255) / 255
+    assert row(expected, eight_bits, "fp32", "uint8").refused is None
+    assert row(expected, np.clip(eight_bits + 1 / 255, 0, 1), "fp32", "uint8").refused
+    assert row(expected, expected.astype(np.float16), "fp32", "float16").refused is None
 
 
 def test_refused_export_leaves_nothing(checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rewritten network loses its last layer's weights, as a wrong rewrite might; no file may appear."""
-    import nafnet.export.exporter as exporter
+    from nafnet.export import attempt
 
     class Wrong(InferenceNAFNet):
-        def __init__(self, model: NAFNet, norm: Norm) -> None:
-            super().__init__(model, norm)
+        def __init__(self, model: NAFNet, norm: Norm, **options: Any) -> None:
+            super().__init__(model, norm, **options)
             self.ending = nn.Conv2d(8, 3, 3, padding=1)
 
-    monkeypatch.setattr(exporter, "InferenceNAFNet", Wrong)
-    with pytest.raises(ParityError):
+    monkeypatch.setattr(attempt, "InferenceNAFNet", Wrong)
+    with pytest.raises(RefusalError) as refusal:
         export_onnx(load_checkpoint(checkpoint_path), tmp_path / "wrong.onnx")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_local_pooling_is_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "local.safetensors"
-    spec = ModelSpec(architecture=SMALL, multiple=4, local_pooling=True)
-    save_checkpoint(path, dict(random_network(SMALL).state_dict()), spec)
-    with pytest.raises(ModelError, match="local pooling"):
-        export_onnx(load_checkpoint(path), tmp_path / "local.onnx")
+    assert [attempt.split(":")[0] for attempt in refusal.value.attempts] == ["norm conv", "norm fused", "norm manual"]
 
 
 def command(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

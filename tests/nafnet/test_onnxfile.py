@@ -31,6 +31,41 @@ def test_foreign_file_gives_channels_and_multiple(make_onnx: MakeOnnx) -> None:
     assert (spec.channels, spec.multiple, spec.parity, spec.architecture) == (3, 2, None, None)
 
 
+def test_foreign_file_of_a_fixed_square_runs_in_tiles_of_it(make_onnx: MakeOnnx) -> None:
+    spec = inspect_onnx(make_onnx(shape=("batch", 3, 64, 64)))
+    assert (spec.tile, spec.multiple, spec.fixed_shape) == (64, 64, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "io"),
+    [
+        (TensorProto.FLOAT16, ("n", 3, "h", "w"), "float16"),
+        (TensorProto.UINT8, ("n", "h", "w", 3), "uint8"),
+    ],
+)
+def test_foreign_file_tells_what_it_takes(
+    make_onnx: MakeOnnx, kind: int, shape: tuple[str | int, ...], io: str
+) -> None:
+    spec = inspect_onnx(make_onnx(kind=kind, shape=shape))
+    assert (spec.io, spec.channels) == (io, 3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (ModelSpec(channels=1), "1 channels"),
+        (ModelSpec(io="uint8"), "says uint8, the graph takes float32"),
+        (ModelSpec(fixed_shape=True, multiple=256), "says the size is 256, in the graph it is free"),
+    ],
+)
+def test_spec_of_another_graph_is_refused(identity_onnx: Path, spec: ModelSpec, reason: str) -> None:
+    model = onnx.load(identity_onnx)
+    embed_spec(model, spec)
+    onnx.save(model, identity_onnx)
+    with pytest.raises(ModelError, match=reason):
+        inspect_onnx(identity_onnx)
+
+
 def test_spec_is_embedded_once(identity_onnx: Path) -> None:
     model = onnx.load(identity_onnx)
     for tile in (64, 128):
@@ -62,12 +97,42 @@ def test_unsafe_files_are_refused(make_onnx: MakeOnnx, tmp_path: Path) -> None:
         inspect_onnx(tmp_path / "outside.onnx")
 
 
+def test_graphs_that_lie_are_refused(make_onnx: MakeOnnx, tmp_path: Path) -> None:
+    """Each of them makes a reader allocate, follow or run something without end."""
+    add = helper.make_node("Add", ["image", "shift"], ["restored"])
+    claims = TensorProto(name="shift", dims=[1 << 20, 1 << 20], data_type=TensorProto.FLOAT, raw_data=b"\0" * 4)
+    negative = TensorProto(name="shift", dims=[-4, -4], data_type=TensorProto.FLOAT, raw_data=b"\0" * 64)
+    short = TensorProto(name="shift", dims=[1, 3, 1, 1], data_type=TensorProto.FLOAT, raw_data=b"\0" * 4)
+    cyclic = [
+        helper.make_node("Add", ["image", "b"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Relu", ["b"], ["restored"]),
+    ]
+    twice = [helper.make_node("Relu", ["image"], ["restored"]), helper.make_node("Neg", ["image"], ["restored"])]
+    body = helper.make_graph([], "body", [], [])
+    loop = helper.make_node("Loop", ["", "", "image"], ["restored"], body=body)
+    cases = {
+        "claims": (make_onnx(add, initializer=[claims], name="claims.onnx"), "claims 1048576x1048576 values"),
+        "negative": (make_onnx(add, initializer=[negative], name="negative.onnx"), "claims -4x-4"),
+        "short": (make_onnx(add, initializer=[short], name="short.onnx"), "malformed"),
+        "cyclic": (make_onnx(*cyclic, name="cyclic.onnx"), "malformed"),
+        "twice": (make_onnx(*twice, name="twice.onnx"), "malformed"),
+        "unknown": (make_onnx(helper.make_node("Nonsense", ["image"], ["restored"]), name="unknown.onnx"), "malformed"),
+        "loop": (make_onnx(loop, name="loop.onnx"), "Loop"),
+    }
+    for path, reason in cases.values():
+        with pytest.raises(ModelError, match=reason) as refusal:
+            inspect_onnx(path)
+        assert path.name in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+
+
 def test_other_models_are_refused(make_onnx: MakeOnnx, tmp_path: Path) -> None:
     dims = ("batch", 3, "height", "width")
     cases = [
         (make_onnx(name="integers.onnx", kind=TensorProto.INT64), "INT64"),
         (make_onnx(name="flat.onnx", shape=("batch", 3, "height")), "3 dimensions"),
-        (make_onnx(name="fixed.onnx", shape=("batch", 3, 64, 64)), "fixed at 64x64"),
+        (make_onnx(name="fixed.onnx", shape=("batch", 3, 64, 48)), "fixed at 64x48"),
         (make_onnx(name="colours.onnx", shape=dims, out_shape=("batch", 5, "height", "width")), "3 channels in and 5"),
     ]
     for name, content in (("garbage.onnx", b"\xff\xfe garbage"), ("empty.onnx", b"")):

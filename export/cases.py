@@ -1,0 +1,116 @@
+"""What an export is compared with PyTorch on: pictures, and the inputs that are known to break exports.
+
+Batches are float32[N,C,H,W] in [0, 1].
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nafnet.errors import NafnetError, UsageError
+from nafnet.wire import Batch
+
+if TYPE_CHECKING:
+    from nafnet.imagefile import Pixels
+
+Size = tuple[int, int, int]
+"""N, H, W."""
+# Enough to see what a folder holds; the gate runs each through PyTorch.
+MAX_PHOTOGRAPHS = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """A named input."""
+
+    name: str
+    batch: Batch
+
+
+def cases(
+    channels: int, multiple: int, sizes: Sequence[Size] = (), photographs: Sequence[NDArray[np.float32]] = ()
+) -> Iterator[Case]:
+    """Every input of the gate.
+
+    Args:
+        multiple: H and W are multiples of this.
+        sizes: the smallest, best and largest shape of an engine's profile, each of which is tried; without one,
+            a mixture of small sizes, fit for a graph of any size.
+        photographs: float32[C,H,W] of any size; cut to the size of the other pictures.
+    """
+    long, short = max(256 // multiple, 1) * multiple, max(160 // multiple, 1) * multiple
+    shapes = list(dict.fromkeys(sizes)) or [(1, long, short), (3, short, short), (2, multiple, multiple)]
+    single, height, width = min(n for n, _, _ in shapes), *(sizes[len(sizes) // 2][1:] if sizes else (long, short))
+    rng = np.random.default_rng(0)
+    for n, h, w in shapes:
+        yield Case(name=f"picture {n}x{h}x{w}", batch=picture(n, channels, h, w))
+    clean = picture(single, channels, height, width)
+    noisy = np.clip(clean + rng.normal(0, 0.1, clean.shape), 0, 1)
+    yield Case(name="noisy picture", batch=noisy.astype(np.float32))
+    # Dark, flat images make released models blow up into colour mosaic when a statistic is off.
+    for name, colour in (("dark and flat", (33, 25, 23)), ("black", (0,)), ("saturated", (255,)), ("red", (255, 0, 0))):
+        flat = np.resize(np.array(colour, np.float32) / 255, channels)[None, :, None, None]
+        batch = np.broadcast_to(flat, (single, channels, height, width)).astype(np.float32)
+        yield Case(name=name, batch=batch)
+    yield Case(name="noise", batch=rng.random((single, channels, height, width), np.float32))
+    for index, photograph in enumerate(photographs):
+        cut = centre(photograph, channels, height, width)
+        yield Case(name=f"photograph {index + 1}", batch=np.repeat(cut[None], single, 0))
+
+
+def picture(batch: int, channels: int, height: int, width: int) -> Batch:
+    """Pictures of a fixed seed: fields with the 1/f spectrum of photographs, cut into areas with sharp borders."""
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    radius[0, 0] = 1
+    noise = np.random.default_rng(0).standard_normal((batch, channels + 1, height, width))
+    fields = np.fft.irfft2(np.fft.rfft2(noise) / radius, s=(height, width))
+    fields /= fields.std((2, 3), keepdims=True)
+    areas = np.round(fields[:, -1:])
+    return np.clip(0.5 + 0.12 * fields[:, :-1] + 0.15 * areas, 0, 1).astype(np.float32)
+
+
+def read_photographs(folder: Path) -> list[NDArray[np.float32]]:
+    """Up to `MAX_PHOTOGRAPHS` pictures of a folder, in the order of their names: float32[C,H,W].
+
+    Raises:
+        UsageError: no such folder, or no picture in it can be read; the message has the first one's reason.
+    """
+    from nafnet.imagefile import read_image  # libvips, which exporting without --images does not need
+
+    if not folder.is_dir():
+        raise UsageError(f"--images {folder}: not a folder; expected one with photographs")
+    found: list[NDArray[np.float32]] = []
+    reason = "it is empty"
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        try:
+            pixels = read_image(path).pixels
+        except NafnetError as error:
+            reason = str(error)
+            continue
+        found.append(_planes(pixels))
+        if len(found) == MAX_PHOTOGRAPHS:
+            break
+    if not found:
+        raise UsageError(f"--images {folder}: no picture in it can be read ({reason})")
+    return found
+
+
+def _planes(pixels: Pixels) -> NDArray[np.float32]:
+    """uint8 or uint16 [H,W,C] as float32[C,H,W] in [0, 1]."""
+    peak = np.float32(np.iinfo(pixels.dtype).max)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32) / peak
+
+
+def centre(photograph: NDArray[np.float32], channels: int, height: int, width: int) -> NDArray[np.float32]:
+    """The middle of a photograph, mirrored where it is too small: float32[channels,height,width]."""
+    missing = [max(want - have, 0) for want, have in zip((height, width), photograph.shape[1:], strict=True)]
+    planes = photograph[np.arange(channels) % len(photograph)]  # grey repeated where the model wants RGB
+    padded = np.pad(planes, ((0, 0), *((0, gap) for gap in missing)), mode="symmetric")
+    top, left = (padded.shape[1] - height) // 2, (padded.shape[2] - width) // 2
+    return padded[:, top : top + height, left : left + width]

@@ -1,0 +1,92 @@
+"""From an exported graph to a plan on the disk: built, read back, run where it can be, and only then written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from nafnet.export.attempt import Exported
+from nafnet.export.cases import cases
+from nafnet.export.engine_builder import Built, build
+from nafnet.export.engine_runner import EngineRunner
+from nafnet.export.formats import Target
+from nafnet.export.parity import refusal, summarise
+from nafnet.export.verification import Verification
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from nafnet.files import write_whole
+from nafnet.spec import ModelSpec
+from nafnet.wire import wire_shape
+
+
+def build_verified(trt: Any, flavour: str, exported: Exported, target: Target) -> tuple[bytes, ModelSpec]:
+    """The plan and its spec.
+
+    Where a GPU is there to run it, the engine goes through the gate itself, at every shape of its profile. Elsewhere
+    the spec's parity is that of the graph it was built from, and `ran_on` says so.
+
+    Raises:
+        NafnetError: it cannot be built, is not in the precision asked for, or does not match PyTorch.
+    """
+    spec = exported.spec
+    low, best, high = (wire_shape((n, spec.channels, h, w), spec.io) for n, h, w in exported.sizes)
+    with _Bar(f"{flavour} {trt.__version__}") as bar:
+        model = exported.model.SerializeToString()
+        built = build(trt, flavour, model, spec, (low, best, high), target.engine, bar.step)
+    for warning in dict.fromkeys(built.warnings):
+        if "overflow" in warning.lower():
+            target.note(f"{flavour} warns: {' '.join(warning.split())}")
+    spec = spec.replace(engine=built.engine)
+    if exported.verification is not None and torch.cuda.is_available():
+        spec = spec.replace(parity=_gate(trt, flavour, exported, built))
+    listed = ", ".join(f"{share:.0%} {kind}" for kind, share in built.engine.layers.items())
+    ran = "run and compared" if flavour in (spec.parity.ran_on if spec.parity else ()) else "not run: no GPU is here"
+    target.note(f"{flavour} engine for {built.engine.device}: layers {listed}; {ran}")
+    return built.plan, spec
+
+
+def write_plan(path: Path, made: tuple[bytes, ModelSpec]) -> list[Path]:
+    """The plan, and the spec as PLAN.json beside it; the spec last, so that a plan with a spec is whole."""
+    plan, spec = made
+    beside = path.with_name(f"{path.name}.json")
+    beside.unlink(missing_ok=True)
+    write_whole(path, plan)
+    write_whole(beside, spec.to_json().encode())
+    return [path, beside]
+
+
+def _gate(trt: Any, flavour: str, exported: Exported, built: Built) -> Any:
+    """Every case through the engine itself."""
+    found = exported.verification
+    assert found is not None
+    with EngineRunner(trt, built.plan, exported.spec.io) as run:
+        own = Verification(exported.reference, exported.spec)
+        own.compare_all(cases(exported.spec.channels, exported.spec.multiple, exported.sizes), {flavour: run})
+    found.rows += own.rows
+    if not own.passed:
+        found.worst = own.worst
+        raise refusal(own.rows, exported.spec.precision)
+    return summarise(own.rows, own.passed)
+
+
+class _Bar:
+    """The builder's phases as one bar."""
+
+    def __init__(self, title: str) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task(f"{title}: building", total=None)
+        self._title = title
+
+    def step(self, phase: str, done: int, total: int) -> None:
+        """Show the phase that moved last."""
+        self._progress.update(self._task, description=f"{self._title}: {phase}", completed=done, total=total)
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()

@@ -1,0 +1,69 @@
+"""What TensorRT says while it builds: to a file, its warnings and errors kept apart."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+
+class Log:
+    """The one logger of a TensorRT module.
+
+    A module keeps the first logger it meets for the life of the process and ignores all others, so there is one for
+    each module, and a build borrows it.
+    """
+
+    def __init__(self, trt: Any) -> None:
+        self.warnings: list[str] = []
+        self.errors: list[str] = []
+        self._file: IO[str] | None = None
+        outer, severity = self, trt.ILogger.Severity
+
+        class Logger(trt.ILogger):
+            def __init__(self) -> None:
+                trt.ILogger.__init__(self)
+
+            def log(self, level: Any, message: str) -> None:
+                outer.take(level.name, message, level == severity.WARNING, level in _errors(severity))
+
+        self.logger = Logger()
+
+    def take(self, level: str, message: str, warning: bool, error: bool) -> None:
+        """Keep one message."""
+        if warning:
+            self.warnings.append(message)
+        if error:
+            self.errors.append(message)
+        if self._file:
+            self._file.write(f"[{level}] {message}\n")
+
+    def last_error(self) -> str:
+        """The last error in one line, or that there was none."""
+        return " ".join(self.errors[-1].split()) if self.errors else "it gives no reason"
+
+    @contextlib.contextmanager
+    def recording(self, path: Path | None) -> Iterator[Log]:
+        """Start anew, and write to `path` until the end of the block."""
+        self.warnings, self.errors = [], []
+        with contextlib.ExitStack() as stack:
+            self._file = stack.enter_context(path.open("w", encoding="utf-8")) if path else None
+            try:
+                yield self
+            finally:
+                self._file = None
+
+
+_LOGS: dict[str, Log] = {}
+
+
+def log_of(trt: Any, path: Path | None) -> contextlib.AbstractContextManager[Log]:
+    """The module's log, borrowed for one build."""
+    if trt.__name__ not in _LOGS:
+        _LOGS[trt.__name__] = Log(trt)
+    return _LOGS[trt.__name__].recording(path)
+
+
+def _errors(severity: Any) -> tuple[Any, ...]:
+    return severity.ERROR, severity.INTERNAL_ERROR

@@ -1,0 +1,67 @@
+"""Run a TensorRT engine on the GPU for the parity gate, with torch for the memory.
+
+This is the gate's runner: one batch at a time, no overlap of copies and compute. Not run on hardware yet.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+from nafnet.errors import EngineError
+from nafnet.spec import WireType
+from nafnet.wire import Batch, from_wire, to_wire
+
+
+class EngineRunner:
+    """float32[N,C,H,W] -> float32[N,C,H,W] through a plan.
+
+    Args:
+        trt: the module that built the plan.
+        plan: its bytes, which must be one's own: a plan is native code.
+        wire: the type of the engine's input and output.
+
+    Raises:
+        EngineError: the library cannot load it on this GPU.
+    """
+
+    def __init__(self, trt: Any, plan: bytes, wire: WireType) -> None:
+        self._wire = wire
+        self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise EngineError(f"TensorRT {trt.__version__} built an engine that it cannot load on this GPU")
+        self._context = self._engine.create_execution_context()
+        self._stream = torch.cuda.Stream()
+        names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
+        inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        (self._input,), (self._output,) = inputs, [name for name in names if name not in inputs]
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Run one batch, from host to host."""
+        sent = torch.from_numpy(to_wire(batch, self._wire)).cuda()
+        received = torch.empty_like(sent)
+        if not self._context.set_input_shape(self._input, tuple(sent.shape)):
+            raise EngineError(f"the engine takes no batch of shape {list(sent.shape)}")
+        self._context.set_tensor_address(self._input, sent.data_ptr())
+        self._context.set_tensor_address(self._output, received.data_ptr())
+        self._stream.wait_stream(torch.cuda.current_stream())
+        done = self._context.execute_async_v3(self._stream.cuda_stream)
+        self._stream.synchronize()
+        if not done:
+            raise EngineError(f"the engine failed on a batch of shape {list(sent.shape)}")
+        return from_wire(received.cpu().numpy(), self._wire)
+
+    def close(self) -> None:
+        """Free the GPU's memory."""
+        del self._context, self._engine, self._runtime
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,41 @@
+"""A TensorRT-RTX plan, built with or without a GPU, and its spec beside it."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from nafnet.export.attempt import Exported
+from nafnet.export.engine import build_verified, write_plan
+from nafnet.export.formats import Target
+
+from nafnet.errors import MissingExtraError
+
+FLAVOUR = "tensorrt-rtx"
+MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")  # the whole package's name, and that of its part
+
+
+def write(exported: Exported, target: Target) -> list[Path]:
+    """DIR/STEM-rtx.plan and DIR/STEM-rtx.plan.json.
+
+    Raises:
+        EngineError: it cannot build the graph.
+        ParityError: the engine is not what was asked for, or does not match PyTorch.
+    """
+    path = target.folder / f"{target.stem}-rtx.plan"
+    return write_plan(path, build_verified(require(), FLAVOUR, exported, target))
+
+
+def require() -> Any:
+    """The module.
+
+    Raises:
+        MissingExtraError: TensorRT-RTX is not installed.
+    """
+    for name in MODULES:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise MissingExtraError("--format tensorrt-rtx: tensorrt-rtx", "tensorrt-rtx")

@@ -1,0 +1,118 @@
+"""A PyTorch module to a checked ONNX graph: fixed or free sizes, and the type of what crosses its border."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from nafnet.spec import WireType
+
+INPUT, OUTPUT = "image", "restored"
+OPSET = 20
+BFLOAT16_OPSET = 22  # the first whose Conv takes bfloat16
+
+
+class Wire(nn.Module):
+    """`module`, float32[N,C,H,W] in [0, 1] to the same, behind a border of another type.
+
+    float32: as it is. float16: a cast on both sides. uint8: [N,H,W,C] as files hold it, 0 to 255; scaled, turned,
+    and after the network clipped and rounded to the nearest, ties to even, all of it in the graph.
+    """
+
+    def __init__(self, module: nn.Module, wire: WireType) -> None:
+        super().__init__()
+        self.module, self.wire = module, wire
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.wire == "float16":
+            return self.module(image.float()).half()
+        if self.wire == "uint8":
+            # The multiplication that the runtime does for 8-bit files, so that both give the very same values. The
+            # casts are outermost, for TensorRT takes uint8 at its border alone.
+            restored = self.module(image.float().permute(0, 3, 1, 2) * (1 / 255))
+            return (restored * 255).round().clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
+        return self.module(image)
+
+
+def to_onnx(
+    module: nn.Module, channels: int, multiple: int, *, wire: WireType = "float32", side: int | None = None
+) -> onnx.ModelProto:
+    """An image-to-image module, float32[N,C,H,W] to the same, as a graph with a free batch size.
+
+    Args:
+        multiple: H and W may be any multiple of this,
+        side: unless they are fixed to this.
+        wire: the type of input and output, see `Wire`.
+    """
+    # Exporting specialises a dimension that is 1 or equals another, so the example has none such.
+    height, width = (side, side) if side else (4 * multiple, 6 * multiple)
+    kinds = {"float32": torch.float32, "float16": torch.float16, "uint8": torch.uint8}
+    example = torch.zeros(2, channels, height, width, dtype=kinds[wire])
+    rows = 1 if wire == "uint8" else 2
+    if wire == "uint8":
+        example = example.permute(0, 2, 3, 1).contiguous()
+    batch, across, along = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
+    free = {0: batch} if side else {0: batch, rows: multiple * across, rows + 1: multiple * along}
+    bfloat16 = any(parameter.dtype == torch.bfloat16 for parameter in module.parameters())
+    with _silenced():
+        program = torch.onnx.export(
+            Wire(module, wire), (example,), dynamo=True, dynamic_shapes=(free,), external_data=False,
+            opset_version=BFLOAT16_OPSET if bfloat16 else OPSET,
+            input_names=[INPUT], output_names=[OUTPUT], verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    model = program.model_proto
+    names = {0: "batch"} if side else {0: "batch", rows: "height", rows + 1: "width"}
+    _clean(model, names)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def with_weights(model: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
+    """A copy of `model` that has the weights of `module`, one of the same structure as the one it was made of."""
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    tensors = {f"module.{name}": tensor for name, tensor in module.named_parameters()}
+    for initializer in copied.graph.initializer:
+        tensor = tensors.pop(initializer.name, None)
+        if tensor is not None:
+            assert list(initializer.dims) == list(tensor.shape), initializer.name
+            kind = onnx.helper.tensor_dtype_to_np_dtype(initializer.data_type)
+            array = tensor.detach().float().numpy().astype(kind)
+            initializer.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), initializer.name))
+    assert not tensors, f"the graph has no {next(iter(tensors))}"
+    return copied
+
+
+def _clean(model: onnx.ModelProto, names: dict[int, str]) -> None:
+    """Call the free dimensions batch, height and width, for the exporter's formulas; drop what else it notes.
+
+    Per-node metadata (stack traces with the exporting machine's paths) is of no use in a published file.
+    """
+    graph = model.graph
+    for value in (*graph.input, *graph.output):
+        for index, name in names.items():
+            value.type.tensor_type.shape.dim[index].dim_param = name
+    del graph.value_info[:]
+    del graph.metadata_props[:]
+    for item in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        del item.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """The exporter's chatter, on standard output and in warnings, is not for our users; its errors still are."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

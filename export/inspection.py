@@ -1,0 +1,102 @@
+"""What a file is: a checkpoint, an ONNX model or a TensorRT plan, in lines of a name and a value."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+
+from nafnet.checkpoint import load_checkpoint
+from nafnet.errors import ModelError
+from nafnet.files import file_sha256
+from nafnet.onnxfile import inspect_onnx, read_onnx
+from nafnet.spec import ModelSpec, Parity
+
+Line = tuple[str, str]
+CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt")
+PLANS = (".plan", ".engine")
+
+
+def inspect(path: Path) -> list[Line]:
+    """Everything known of a file, from its contents and never from its name; only its kind is told by the ending.
+
+    Raises:
+        NafnetError: it is missing, of no known kind, unreadable, unsafe, or not what its spec says.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; expected a checkpoint, an ONNX model or a TensorRT plan")
+    if path.suffix in CHECKPOINTS:
+        lines = list(_checkpoint(path))
+    elif path.suffix == ".onnx":
+        lines = list(_onnx(path))
+    elif path.suffix in PLANS:
+        lines = list(_plan(path))
+    else:
+        known = ", ".join((*CHECKPOINTS, ".onnx", *PLANS))
+        raise ModelError(f"{path}: not a model by its ending; expected one of {known}")
+    return [("file", f"{path}, {path.stat().st_size / 1e6:.1f} MB, SHA-256 {file_sha256(path)}"), *lines]
+
+
+def _checkpoint(path: Path) -> Iterator[Line]:
+    checkpoint = load_checkpoint(path)
+    count = sum(tensor.numel() for tensor in checkpoint.state_dict.values())
+    yield "kind", "checkpoint (PyTorch)"
+    yield "parameters", f"{count / 1e6:.2f} M in {len(checkpoint.state_dict)} tensors"
+    yield from _spec(checkpoint.spec)
+
+
+def _onnx(path: Path) -> Iterator[Line]:
+    spec, model = inspect_onnx(path), read_onnx(path)
+    opset = next((entry.version for entry in model.opset_import if not entry.domain), 0)
+    counts = collections.Counter(node.op_type for node in model.graph.node)
+    kinds = collections.Counter[str]()
+    for tensor in model.graph.initializer:
+        kinds[onnx.TensorProto.DataType.Name(tensor.data_type).lower()] += tensor.ByteSize()
+    yield "kind", f"ONNX, opset {opset}, written by {model.producer_name or 'nobody named'} {model.producer_version}"
+    yield "operators", ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    yield "weights", ", ".join(f"{size / 1e6:.2f} MB {kind}" for kind, size in kinds.most_common())
+    yield from _spec(spec)
+
+
+def _plan(path: Path) -> Iterator[Line]:
+    beside = path.with_name(f"{path.name}.json")
+    if not beside.is_file():
+        raise ModelError(f"{path}: {beside.name} is not beside it, and a plan alone does not say what it is")
+    spec = ModelSpec.from_json(beside.read_text(encoding="utf-8"))
+    if spec.engine is None or spec.engine.plan_sha256 != file_sha256(path):
+        raise ModelError(f"{path}: {beside.name} describes another plan (SHA-256 differs); export it anew")
+    engine = spec.engine
+    yield "kind", f"{engine.flavour} {engine.version} plan for {engine.device}; its hash is that of {beside.name}"
+    for low, best, high in engine.profiles:
+        yield "profile", f"{list(low)} to {list(high)}, best at {list(best)}"
+    layers = ", ".join(f"{share:.1%} {kind}" for kind, share in engine.layers.items())
+    yield "layers", f"{layers} (read from the {engine.layers_read_from})"
+    yield from _spec(spec)
+
+
+def _spec(spec: ModelSpec) -> Iterator[Line]:
+    """What any spec says."""
+    yield "architecture", str(spec.architecture or "unknown: a foreign file without a spec")
+    yield "task", spec.task
+    size = f"{spec.tile}x{spec.tile} exactly" if spec.fixed_shape else f"any multiple of {spec.multiple}"
+    layout = f"[N,H,W,{spec.channels}]" if spec.io == "uint8" else f"[N,{spec.channels},H,W]"
+    yield "input", f"{spec.io}{layout}, {spec.colour_order}, H and W {size}"
+    yield "tiles", f"{spec.tile}, overlap {spec.overlap}, trained on patches of {spec.train_patch}"
+    norm = f", LayerNorm as {spec.norm}" if spec.norm else ""
+    scale = f", residual stream scaled by {list(spec.residual_scale)}" if spec.residual_scale else ""
+    yield "precision", f"{spec.precision}{norm}{scale}"
+    yield "local pooling", "on" if spec.local_pooling else "off"
+    yield "parity", _parity(spec.parity, spec.verified)
+    yield "weights SHA-256", spec.weights_sha256 or "unknown"
+    if spec.exported_by:
+        yield "exported by", spec.exported_by
+
+
+def _parity(parity: Parity | None, verified: bool | None) -> str:
+    if parity is None:
+        return "not verified: exported with --no-verify" if verified is False else "none: nobody compared it"
+    on = f" on {', '.join(parity.ran_on)}" if parity.ran_on else ""
+    figures = f"at least {parity.psnr:.1f} dB, largest difference {parity.max_abs:.1e}, {parity.cases} comparisons{on}"
+    return f"{figures}: {'passed' if parity.passed else 'refused'}"

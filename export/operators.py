@@ -1,0 +1,99 @@
+"""The operators that an engine cares how one writes: LayerNorm and SCA's pool, in fp32 or for a network in half.
+
+Half precision has two dangers here. The sum of squares in LayerNorm passes 65504 once a residual is some hundreds,
+and the mean over an image sums more values than eleven bits can count. So whatever the type of the activations,
+statistics are in fp32; a form says only how that is written.
+
+Shapes: N batch, c the width of a level, H and W its height and width, k the side of a box in pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nafnet.spec import Norm
+
+# Up to this width, subtracting the mean as one c x c convolution is cheaper than a mean and a subtraction: both are
+# bound by memory, and the convolution passes over the image once. Measured with nafnet-bench at width 32.
+CENTRING_BY_CONVOLUTION = 64
+
+
+class Normalise(nn.Module):
+    """LayerNorm over the channels without weight and bias: [N,c,H,W] -> [N,c,H,W], of the input's type.
+
+    Forms:
+        conv: mean and variance as 1x1 convolutions with constant weights, in fp32; the fastest on a CPU. In narrow
+            levels the mean is subtracted by the convolution itself, whose weight is then the identity minus 1/c.
+        fused: one LayerNormalization between two transposes. In half it is typed half, and the operator's own
+            stash type keeps the statistics in fp32: the fastest on a GPU, and safe where the engine obeys.
+        fused-fp32: the same, typed fp32, with a cast before and after; nothing is left to the engine.
+        manual: ReduceMean, as the module has it, in fp32.
+    """
+
+    averaging: Tensor
+    centring: Tensor
+
+    def __init__(self, channels: int, eps: float, form: Norm) -> None:
+        super().__init__()
+        self.channels, self.eps, self.form = channels, eps, form
+        if form == "conv":
+            self.register_buffer("averaging", torch.full((1, channels, 1, 1), 1 / channels))
+            self.register_buffer("centring", (torch.eye(channels) - 1 / channels)[:, :, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.form == "fused":
+            return F.layer_norm(x.permute(0, 2, 3, 1), (self.channels,), eps=self.eps).permute(0, 3, 1, 2)
+        return self._in_fp32(x.float()).to(x.dtype)
+
+    def _in_fp32(self, x: Tensor) -> Tensor:
+        if self.form == "fused-fp32":
+            return F.layer_norm(x.permute(0, 2, 3, 1), (self.channels,), eps=self.eps).permute(0, 3, 1, 2)
+        if self.form == "conv":
+            narrow = self.channels <= CENTRING_BY_CONVOLUTION
+            centred = F.conv2d(x, self.centring) if narrow else x - F.conv2d(x, self.averaging)
+            variance = F.conv2d(centred * centred, self.averaging)
+        else:
+            centred = x - x.mean(1, keepdim=True)
+            variance = (centred * centred).mean(1, keepdim=True)
+        return centred / (variance + self.eps).sqrt()
+
+
+class GlobalMean(nn.Module):
+    """SCA's pool, summed in fp32: [N,c,H,W] -> [N,c,1,1]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float().mean((2, 3), keepdim=True).to(x.dtype)
+
+
+class BoxMean(nn.Module):
+    """TLC's pool as a graph of any size: [N,c,H,W] -> [N,c,H,W], the mean of the k x k pixels around each.
+
+    Source: Chu et al., arXiv 2112.04491. A box that would leave the image is moved inside it, which is what
+    replicating the border's means comes to; one larger than the image is the image. Each axis in turn: running sums,
+    and the difference of two of them for every pixel. One axis is a thousand terms and not a million, so fp32 keeps
+    six digits, where a summed-area table in fp32 would keep four.
+    """
+
+    def __init__(self, box: int) -> None:
+        super().__init__()
+        self.box = box
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._along(self._along(x.float(), 2), 3).to(x.dtype)
+
+    def _along(self, x: Tensor, axis: int) -> Tensor:
+        """The mean of the pixels start <= j < end of each position along `axis`."""
+        size = x.shape[axis]
+        # Where the image is no larger than the box, size - box is not positive and every start is clipped to 0.
+        start = (torch.arange(size, device=x.device) - (self.box - 1) // 2).clamp(max=size - self.box).clamp(min=0)
+        end = (start + self.box).clamp(max=size)
+        sums = F.pad(x.cumsum(axis), (1, 0) if axis == 3 else (0, 0, 1, 0))
+        shape = [1, 1, 1, 1]
+        shape[axis] = -1
+        count = (end - start).to(x.dtype).reshape(shape)
+        return (sums.index_select(axis, end) - sums.index_select(axis, start)) / count
+
+    def extra_repr(self) -> str:
+        return f"box={self.box}"
