@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 import torch
-from nafnet.export.cases import Size, cases, picture
+from nafnet.export.cases import Size, cases, picture, picture_size
 from nafnet.export.graph import to_onnx, with_weights
 from nafnet.export.parity import summarise
 from nafnet.export.rewrites import InferenceNAFNet
@@ -117,7 +117,7 @@ def verified(reference: NAFNet, graph: Graph, options: ExportOptions, truth: Pai
         found = Verification(reference, spec)
         runs = executors(model, spec)
         compared = sizes if options.batch or spec.fixed_shape else ()
-        found.compare_all(cases(spec.channels, spec.multiple, compared, options.photographs), runs)
+        found.compare_all(cases(spec.channels, spec.multiple, spec.tile, compared, options.photographs), runs)
         if graph.remade:
             found.compare_amplified(graph.remade, probe(spec))
         found.measure_truth(truth, strictest(runs))
@@ -134,6 +134,4 @@ def probe(spec: ModelSpec) -> Batch:
 
 def probe_size(spec: ModelSpec) -> tuple[int, int]:
     """H and W of pictures that are neither large nor too small to have something in them."""
-    if spec.fixed_shape:
-        return spec.tile, spec.tile
-    return max(256 // spec.multiple, 1) * spec.multiple, max(160 // spec.multiple, 1) * spec.multiple
+    return (spec.tile, spec.tile) if spec.fixed_shape else picture_size(spec.tile, spec.multiple)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 Stop = threading.Event
 OnStep = Callable[[str, int, int], None]
 """Phase, steps done, steps in all."""
-_Result = TypeVar("_Result")
-_POLL_SECONDS = 0.1
 
 
 def make_monitor(trt: Any, on_step: OnStep, stop: Stop) -> Any:
@@ -36,30 +36,24 @@ def make_monitor(trt: Any, on_step: OnStep, stop: Stop) -> Any:
     return Monitor()
 
 
-def run_stoppable(work: Callable[[], _Result], stop: Stop) -> _Result:
-    """Run `work` in a thread, so that Ctrl-C reaches this one at once; `work` must end soon after `stop` is set.
+@contextlib.contextmanager
+def interruptible() -> Iterator[Stop]:
+    """Within the block, Ctrl-C sets the event that is yielded; KeyboardInterrupt is raised when the block has ended.
 
-    Raises:
-        KeyboardInterrupt: on Ctrl-C, after `work` has ended.
+    An exception that Python raises in the midst of one of the library's callbacks is swallowed by it, or ends the
+    process where the callback comes from a destructor. So none is raised while the library is at work.
     """
-    results: list[_Result] = []
-    errors: list[BaseException] = []
-
-    def guarded() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # raised again in the caller's thread
-            errors.append(error)
-
-    thread = threading.Thread(target=guarded, name="engine build")
-    thread.start()
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # signals go to the main thread, and only it can say what they do
+        return
+    previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
-        while thread.is_alive():
-            thread.join(_POLL_SECONDS)
-    except KeyboardInterrupt:
-        stop.set()
-        thread.join()
-        raise
-    if errors:
-        raise errors[0]
-    return results[0]
+        yield stop
+    except Exception:
+        if not stop.is_set():
+            raise
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if stop.is_set():
+        raise KeyboardInterrupt

@@ -34,19 +34,26 @@ class Case:
 
 
 def cases(
-    channels: int, multiple: int, sizes: Sequence[Size] = (), photographs: Sequence[NDArray[np.float32]] = ()
+    channels: int,
+    multiple: int,
+    side: int,
+    sizes: Sequence[Size] = (),
+    photographs: Sequence[NDArray[np.float32]] = (),
 ) -> Iterator[Case]:
     """Every input of the gate.
 
     Args:
         multiple: H and W are multiples of this.
+        side: of the tiles that the model is used with; pictures are about as large.
         sizes: the smallest, best and largest shape of an engine's profile, each of which is tried; without one,
-            a mixture of small sizes, fit for a graph of any size.
+            a mixture of sizes, fit for a graph of any.
         photographs: float32[C,H,W] of any size; cut to the size of the other pictures.
     """
-    long, short = max(256 // multiple, 1) * multiple, max(160 // multiple, 1) * multiple
-    shapes = list(dict.fromkeys(sizes)) or [(1, long, short), (3, short, short), (2, multiple, multiple)]
-    single, height, width = min(n for n, _, _ in shapes), *(sizes[len(sizes) // 2][1:] if sizes else (long, short))
+    height, width = picture_size(side, multiple)
+    shapes = list(dict.fromkeys(sizes)) or [(1, height, width), (3, width, width), (2, multiple, multiple)]
+    single = min(n for n, _, _ in shapes)
+    if sizes:
+        _, height, width = sizes[len(sizes) // 2]
     rng = np.random.default_rng(0)
     for n, h, w in shapes:
         yield Case(name=f"picture {n}x{h}x{w}", batch=picture(n, channels, h, w))
@@ -62,6 +69,11 @@ def cases(
     for index, photograph in enumerate(photographs):
         cut = centre(photograph, channels, height, width)
         yield Case(name=f"photograph {index + 1}", batch=np.repeat(cut[None], single, 0))
+
+
+def picture_size(side: int, multiple: int) -> tuple[int, int]:
+    """H and W, not equal, multiples of `multiple`: the side of a tile and five eighths of it."""
+    return max(side // multiple, 2) * multiple, max(side * 5 // 8 // multiple, 1) * multiple
 
 
 def picture(batch: int, channels: int, height: int, width: int) -> Batch:

@@ -63,7 +63,9 @@ def _gate(trt: Any, flavour: str, exported: Exported, built: Built) -> Any:
     assert found is not None
     with EngineRunner(trt, built.plan, exported.spec.io) as run:
         own = Verification(exported.reference, exported.spec)
-        own.compare_all(cases(exported.spec.channels, exported.spec.multiple, exported.sizes), {flavour: run})
+        own.compare_all(
+            cases(exported.spec.channels, exported.spec.multiple, exported.spec.tile, exported.sizes), {flavour: run}
+        )
     found.rows += own.rows
     if not own.passed:
         found.worst = own.worst

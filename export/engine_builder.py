@@ -12,9 +12,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from nafnet.export.build_progress import OnStep, Stop, make_monitor, run_stoppable
+from nafnet.export.build_progress import OnStep, Stop, interruptible, make_monitor
 from nafnet.export.engine_layers import read_layers, refuse_wrong_precision
-from nafnet.export.engine_log import log_of
+from nafnet.export.engine_log import Log, log_of
 
 from nafnet.errors import EngineError, UsageError
 from nafnet.files import cache_folder, write_whole
@@ -69,21 +69,8 @@ def build(
         ParityError: the layers did not come out in the precision of the spec.
         KeyboardInterrupt: on Ctrl-C, which stops the build at its next step.
     """
-    with log_of(trt, settings.log) as log:
-        builder = trt.Builder(log.logger)
-        network = _parse(trt, builder, log, model)
-        stop = Stop()
-        config = _configure(trt, builder, network, shapes, settings, flavour)
-        config.progress_monitor = monitor = make_monitor(trt, on_step, stop)
-        device = _device(settings)
-        cache = _open_timing_cache(config, flavour, trt.__version__, device)
-        memory = run_stoppable(lambda: builder.build_serialized_network(network, config), stop)
-        del monitor
-        if memory is None:
-            raise EngineError(f"{flavour} {trt.__version__} cannot build the engine: {log.last_error()}")
-        if cache:
-            write_whole(cache, bytes(config.get_timing_cache().serialize()))
-        plan = bytes(memory)
+    with interruptible() as stop, log_of(trt, settings.log) as log:
+        plan, device, network = _build_plan(trt, flavour, model, shapes, settings, on_step, stop, log)
         layers, source = read_layers(trt, log.logger, network, plan)
         refuse_wrong_precision(layers, spec.precision)
         engine = Engine(
@@ -93,7 +80,26 @@ def build(
         return Built(plan=plan, engine=engine, warnings=tuple(log.warnings))
 
 
-def _parse(trt: Any, builder: Any, log: Any, model: bytes) -> Any:
+def _build_plan(
+    trt: Any, flavour: str, model: bytes, shapes: tuple[Shape, Shape, Shape], settings: EngineSettings,
+    on_step: OnStep, stop: Stop, log: Log,
+) -> tuple[bytes, str, Any]:  # fmt: skip
+    """The plan, the device it is for, and the network it was built from."""
+    builder = trt.Builder(log.logger)
+    network = _parse(trt, builder, log, model)
+    config = _configure(trt, builder, network, shapes, settings, flavour)
+    config.progress_monitor = make_monitor(trt, on_step, stop)
+    device = _device(settings)
+    cache = _open_timing_cache(config, flavour, trt.__version__, device)
+    memory = builder.build_serialized_network(network, config)
+    if memory is None:
+        raise EngineError(f"{flavour} {trt.__version__} cannot build the engine: {log.last_error()}")
+    if cache:
+        write_whole(cache, bytes(config.get_timing_cache().serialize()))
+    return bytes(memory), device, network
+
+
+def _parse(trt: Any, builder: Any, log: Log, model: bytes) -> Any:
     """The strongly typed network of a graph."""
     typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = builder.create_network(0 if typed is None else 1 << int(typed))

@@ -48,7 +48,7 @@ class Log:
         """Start anew, and write to `path` until the end of the block."""
         self.warnings, self.errors = [], []
         with contextlib.ExitStack() as stack:
-            self._file = stack.enter_context(path.open("w", encoding="utf-8")) if path else None
+            self._file = stack.enter_context(path.open("w", encoding="utf-8", buffering=1)) if path else None
             try:
                 yield self
             finally:

@@ -46,15 +46,16 @@ def quantised(reference: NAFNet, spec: ModelSpec, options: ExportOptions, note: 
 
 
 def _calibration(spec: ModelSpec, options: ExportOptions) -> list[Batch]:
-    """Pictures as the model will meet them, one to a batch, and noise, the widest of what it may meet."""
+    """Pictures as the model will meet them, one to a batch, and the extremes of what it may meet: noise and flats."""
     size = probe_size(spec)
     rng = np.random.default_rng(1)
-    noise = rng.random((1, spec.channels, *size), np.float32)
+    extremes = [np.full((1, spec.channels, *size), value, np.float32) for value in (0, 1)]
+    extremes.append(rng.random((1, spec.channels, *size), np.float32))
     if options.photographs:
-        return [*(centre(part, spec.channels, *size)[None] for part in options.photographs), noise]
+        return [*(centre(part, spec.channels, *size)[None] for part in options.photographs), *extremes]
     clean = picture(4, spec.channels, *size)
     noisy = np.clip(clean + rng.normal(0, 0.1, clean.shape), 0, 1).astype(np.float32)
-    return [*(part[None] for part in noisy), noise]
+    return [*(part[None] for part in noisy), *extremes]
 
 
 def _truth(spec: ModelSpec, options: ExportOptions) -> Pairs:

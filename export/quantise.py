@@ -46,9 +46,11 @@ class Quantiser:
     def quantise(self, groups: Sequence[str]) -> onnx.ModelProto:
         """The graph with the convolutions of the named groups in int8."""
         folder = Path(self._folder.name)
+        copied = onnx.ModelProto()  # which the library moves the weights out of
+        copied.CopyFrom(self._model)
         with _silenced():
             quantize_static(
-                self._model, folder / "int8.onnx", _Reader(self._pictures, self._spec),
+                copied, folder / "int8.onnx", _Reader(self._pictures, self._spec),
                 quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"], per_channel=True,
                 activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.MinMax, extra_options=_EXTRA,

@@ -100,7 +100,7 @@ def test_gate_refuses_a_model_that_differs(checkpoint_path: Path) -> None:
             return broken(torch.from_numpy(batch)).numpy()
 
     found = Verification(checkpoint.build(), checkpoint.spec)
-    found.compare_all(cases(3, 4), {"broken": run})
+    found.compare_all(cases(3, 4, 64), {"broken": run})
     error = found.refusal()
     assert isinstance(error, ParityError)
     assert "below 90" in str(error)

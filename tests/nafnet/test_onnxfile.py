@@ -97,7 +97,7 @@ def test_unsafe_files_are_refused(make_onnx: MakeOnnx, tmp_path: Path) -> None:
         inspect_onnx(tmp_path / "outside.onnx")
 
 
-def test_graphs_that_lie_are_refused(make_onnx: MakeOnnx, tmp_path: Path) -> None:
+def test_graphs_that_lie_are_refused(make_onnx: MakeOnnx) -> None:
     """Each of them makes a reader allocate, follow or run something without end."""
     add = helper.make_node("Add", ["image", "shift"], ["restored"])
     claims = TensorProto(name="shift", dims=[1 << 20, 1 << 20], data_type=TensorProto.FLOAT, raw_data=b"\0" * 4)

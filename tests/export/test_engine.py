@@ -1,0 +1,161 @@
+"""TensorRT-RTX builds our graphs for real, without a GPU; what needs one is tested on the library's own words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from nafnet.export.attempt import Exported, ExportOptions
+from nafnet.export.engine_builder import EngineSettings, build
+from nafnet.export.engine_layers import refuse_wrong_precision, shares_of_engine
+from nafnet.export.exporter import export
+from nafnet.export.formats import Target, write_formats
+
+from nafnet.checkpoint import Checkpoint
+from nafnet.errors import EngineError, ParityError, UsageError
+from nafnet.spec import ModelSpec, Norm, Precision, WireType
+
+trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX's wheels are for Linux on x86-64")
+
+BOX = (1, 3, 8, 8), (2, 3, 64, 64), (4, 3, 96, 96)
+
+
+def unproven(checkpoint: Checkpoint, **options: object) -> Exported:
+    return export(checkpoint, ExportOptions(verify=False, **options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("precision", "norm", "local", "kind"),
+    [
+        ("fp32", "conv", False, "Float"),
+        ("fp32", "fused", True, "Float"),
+        ("fp16", "fused", False, "Half"),
+        ("fp16", "fused-fp32", True, "Half"),
+        ("fp16", "conv", False, "Half"),
+        ("bf16", "fused", False, "BFloat16"),
+        ("fp16", "manual", False, "Half"),
+    ],
+)
+def test_every_form_builds_in_its_own_type(
+    precision: Precision, norm: Norm, local: bool, kind: str, checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    exported = unproven(checkpoint, precision=precision, norm=norm, local_pooling=local)
+    log = tmp_path / "build.log"
+    settings = EngineSettings(compute_capabilities=("SM80", "sm89", "SM120"), log=log)
+    steps: list[str] = []
+    built = build(
+        trt, "tensorrt-rtx", exported.model.SerializeToString(), exported.spec, BOX, settings,
+        lambda *step: steps.append(step[0]),
+    )  # fmt: skip
+    assert built.engine.layers[kind] >= 1 / 3, "the rest are norms in fp32 and their casts"
+    assert sum(built.engine.layers.values()) == pytest.approx(1, abs=1e-3)
+    assert built.engine.layers_read_from == "network"
+    assert built.engine.plan_sha256 == hashlib.sha256(built.plan).hexdigest()
+    assert (built.engine.device, built.engine.profiles) == ("SM80, SM89, SM120", (BOX,))
+    assert len(set(steps)) > 1
+    said = log.read_text(encoding="utf-8")
+    assert "[INFO]" in said
+    assert not [line for line in said.splitlines() if line.startswith("[WARNING]") and "overflow" in line.lower()]
+
+
+@pytest.mark.parametrize("io", ["float16", "uint8"])
+def test_borders_build(io: WireType, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    exported = unproven(checkpoint, precision="fp16", io=io, tile=64, batch=(1, 2, 4))
+    target = Target(folder=tmp_path, stem="net", engine=EngineSettings(), note=lambda _: None)
+    plan, beside = write_formats(exported, ("tensorrt-rtx",), target)
+    engine = ModelSpec.from_json(beside.read_text(encoding="utf-8")).engine
+    assert engine is not None
+    assert engine.plan_sha256 == hashlib.sha256(plan.read_bytes()).hexdigest()
+    side = (64, 64, 3) if io == "uint8" else (3, 64, 64)
+    assert engine.profiles == (((1, *side), (2, *side), (4, *side)),)
+
+
+def test_fp32_graph_called_fp16_is_refused(checkpoint: Checkpoint) -> None:
+    """What a tool gives that sets a flag which is not there any more."""
+    exported = unproven(checkpoint)
+    claimed = exported.spec.replace(precision="fp16")
+    with pytest.raises(ParityError, match=r"asked for fp16, and its layers are 100% Float") as refusal:
+        build(trt, "tensorrt-rtx", exported.model.SerializeToString(), claimed, BOX, EngineSettings())
+    assert refusal.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (EngineSettings(compute_capabilities=("SM90",)), "--compute-capability SM90: .* builds for .*SM89"),
+        (EngineSettings(hardware_compatible=True), "no such mode"),
+    ],
+)
+def test_what_the_library_has_not_is_refused(settings: EngineSettings, reason: str, checkpoint: Checkpoint) -> None:
+    exported = unproven(checkpoint)
+    with pytest.raises(UsageError, match=reason):
+        build(trt, "tensorrt-rtx", exported.model.SerializeToString(), exported.spec, BOX, settings)
+
+
+def test_unreadable_graph_is_one_line(checkpoint: Checkpoint) -> None:
+    with pytest.raises(EngineError, match="cannot parse") as error:
+        build(trt, "tensorrt-rtx", b"not a graph", checkpoint.spec, BOX, EngineSettings())
+    assert "\n" not in str(error.value)
+
+
+def test_ctrl_c_stops_the_build_and_leaves_nothing(tmp_path: Path) -> None:
+    """A network large enough to be interrupted in the builder; the first line of its log says when."""
+    script = (
+        "import torch; from nafnet.architecture import NAFNet; from nafnet.spec import *\n"
+        "from nafnet.checkpoint import save_checkpoint; from pathlib import Path\n"
+        "a = Architecture(width=32, encoder_blocks=(1, 1, 1, 12), middle_blocks=1, decoder_blocks=(1, 1, 1, 1))\n"
+        "save_checkpoint(Path('big.safetensors'), dict(NAFNet(a).state_dict()), ModelSpec(architecture=a))\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    program = Path(sys.executable).with_name("nafnet-export")
+    arguments = ["big.safetensors", "--no-verify", "--norm", "fused", "--format", "tensorrt-rtx", "-o", "out"]
+    process = subprocess.Popen(
+        [program, *arguments, "--builder-log", "build.log", "--batch", "1"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    log = tmp_path / "build.log"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and "Detected 1 inputs" in log.read_text(encoding="utf-8", errors="replace")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "interrupted" in err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def layer(**output: str) -> dict[str, object]:
+    return {"Name": "layer", "LayerType": "CaskConvolution", "Outputs": [{"Name": "y", "Dimensions": [1], **output}]}
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        {"Format/Datatype": "Channel major FP16 format where channel % 8 == 0"},  # TensorRT 10
+        {"Format/Datatype": "Half"},
+        {"DataType": "Half", "Format": "Row major linear FP16 format (kLINEAR)"},  # TensorRT 11
+    ],
+)
+def test_layers_are_read_from_the_inspector(half: dict[str, str]) -> None:
+    single = {"Format/Datatype": "Row major linear FP32"}
+    layers = [layer(**half), layer(**half), layer(**half), layer(**single), {"Name": "wait", "Outputs": []}]
+    shares = shares_of_engine(json.dumps({"Layers": [*layers, "a name alone"]}))
+    assert shares == {"Half": 0.75, "Float": 0.25}
+    refuse_wrong_precision(shares, "fp16")
+    with pytest.raises(ParityError, match="75% Half, 25% Float"):
+        refuse_wrong_precision(shares, "bf16")
+
+
+def test_an_engine_without_types_is_refused() -> None:
+    with pytest.raises(ParityError, match="none with a type"):
+        refuse_wrong_precision(shares_of_engine('{"Layers": ["a", "b"]}'), "fp16")

@@ -1,0 +1,193 @@
+"""Formats, the report, `--inspect` and the command itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from google.protobuf import text_format
+from nafnet.export.attempt import ExportOptions
+from nafnet.export.engine_builder import EngineSettings
+from nafnet.export.exporter import export
+from nafnet.export.formats import FORMATS, Target, write_formats
+from nafnet.export.formats.tensorrt_plan import require
+from nafnet.export.inspection import inspect
+from PIL import Image
+
+from nafnet.checkpoint import Checkpoint
+from nafnet.errors import MissingExtraError, ModelError
+from nafnet.onnxfile import embed_spec, inspect_onnx
+from nafnet.spec import ModelSpec
+
+
+def command(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("nafnet-export")
+    return subprocess.run([program, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def target(folder: Path) -> Target:
+    return Target(folder=folder, stem="net", engine=EngineSettings(), note=lambda _: None)
+
+
+@pytest.mark.parametrize("options", [{}, {"io": "uint8", "tile": 64}], ids=["dynamic", "fixed bytes"])
+def test_triton_reads_the_repository(options: dict[str, object], checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """By Triton's own schema, and against the graph that lies beside."""
+    pb = pytest.importorskip("tritonclient.grpc.model_config_pb2")
+    exported = export(checkpoint, ExportOptions(verify=False, batch=(1, 2, 6), **options))  # type: ignore[arg-type]
+    config_path, model_path = write_formats(exported, ("triton",), target(tmp_path))
+    assert (config_path, model_path) == (tmp_path / "net" / "config.pbtxt", tmp_path / "net" / "1" / "model.onnx")
+    config = text_format.Parse(config_path.read_text(encoding="utf-8"), pb.ModelConfig())
+    assert (config.name, config.backend, config.max_batch_size) == ("net", "onnxruntime", 6)
+    assert list(config.dynamic_batching.preferred_batch_size) == [2, 6]
+    assert ModelSpec.from_json(config.parameters["nafnet.spec"].string_value) == exported.spec
+    graph = onnx.load(model_path).graph
+    kinds = {onnx.TensorProto.FLOAT: pb.TYPE_FP32, onnx.TensorProto.UINT8: pb.TYPE_UINT8}
+    for ours, theirs in ((graph.input[0], config.input[0]), (graph.output[0], config.output[0])):
+        tensor = ours.type.tensor_type
+        assert (ours.name, kinds[tensor.elem_type]) == (theirs.name, theirs.data_type)
+        assert [dim.dim_value or -1 for dim in tensor.shape.dim][1:] == list(theirs.dims)
+
+
+def test_triton_takes_the_plan_where_there_is_one(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    exported = export(checkpoint, ExportOptions(verify=False))
+    (tmp_path / "made.plan").write_bytes(b"plan")
+    (tmp_path / "net" / "1").mkdir(parents=True)
+    (tmp_path / "net" / "1" / "model.onnx").write_bytes(b"of an earlier export")
+    place = target(tmp_path)
+    place.written["tensorrt"] = tmp_path / "made.plan"
+    config, model = write_formats(exported, ("triton",), place)
+    assert model.read_bytes() == b"plan"
+    assert [path.name for path in model.parent.iterdir()] == ["model.plan"]
+    assert 'platform: "tensorrt_plan"' in config.read_text(encoding="utf-8")
+
+
+def test_every_format_has_its_file() -> None:
+    for module in FORMATS.values():
+        assert importlib.util.find_spec(module) is not None
+        assert callable(importlib.import_module(module).write)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="TensorRT is installed")
+def test_missing_tensorrt_names_the_extra(tmp_path: Path) -> None:
+    with pytest.raises(MissingExtraError, match=r"nafnet-toolchain\[tensorrt\]"):
+        require()
+    done = command("--format", "tensorrt", cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "[tensorrt]" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_writes_what_it_says(checkpoint_path: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx_bindings")
+    done = command(checkpoint_path, "--fp16", "-o", "out", "--batch", "1:2:2", "--report", "report.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "ONNX and a tensorrt-rtx engine" in done.stdout
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"small-fp16.onnx", "small-fp16-rtx.plan", "small-fp16-rtx.plan.json"}
+    spec = inspect_onnx(tmp_path / "out" / "small-fp16.onnx")
+    assert (spec.precision, spec.norm, spec.verified) == ("fp16", "fused", True)
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert report["refused"] is None
+    assert report["spec"]["parity"]["cases"] == len(report["comparisons"])
+    assert {row["ran_on"] for row in report["comparisons"]} == {"ONNX Runtime", "fp16 storage"}
+    assert {"tiling_psnr", "backend_psnr"} <= report["tiling"].keys()
+    sizes = {tuple(row["shape"]) for row in report["comparisons"]}
+    assert {(1, 3, 4, 4), (2, 3, 64, 64)} <= sizes, "the corners of the profile"
+    with Image.open(tmp_path / "report.png") as picture:
+        assert picture.width == 3 * ((picture.width - 8) // 3) + 8
+    lines = dict(inspect(tmp_path / "out" / "small-fp16-rtx.plan"))
+    assert lines["kind"].startswith("tensorrt-rtx")
+    assert "Half" in lines["layers"]
+    (tmp_path / "out" / "small-fp16-rtx.plan").write_bytes(b"another plan")
+    with pytest.raises(ModelError, match="describes another plan"):
+        inspect(tmp_path / "out" / "small-fp16-rtx.plan")
+
+
+def test_refusal_leaves_the_report_alone(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """Exit 3, no artefact, and a report that says why, with a picture."""
+    from nafnet.checkpoint import save_checkpoint
+
+    state = dict(checkpoint.state_dict)
+    state["middle_blks.0.conv4.weight"] = state["middle_blks.0.conv4.weight"] * 3e3
+    save_checkpoint(tmp_path / "wild.safetensors", state, checkpoint.spec)
+    done = command("wild.safetensors", "--fp16", "--format", "onnx", "--norm", "fused", "-o", "out",
+                   "--report", "why.json", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list((tmp_path / "out").iterdir()) == []
+    report = json.loads((tmp_path / "why.json").read_text(encoding="utf-8"))
+    assert report["refused"] in done.stderr
+    assert any(row["refused"] for row in report["comparisons"])
+    assert len(report["attempts"]) == 2
+    assert (tmp_path / "why.png").is_file()
+
+
+def test_unverified_says_so_ever_after(checkpoint_path: Path, tmp_path: Path) -> None:
+    done = command(checkpoint_path, "--no-verify", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "not verified" in done.stdout
+    path = tmp_path / "small.onnx"
+    assert inspect_onnx(path).verified is False
+    assert '"verified": false' in inspect_onnx(path).to_json()
+    assert dict(inspect(path))["parity"] == "not verified: exported with --no-verify"
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    program = Path(sys.executable).with_name("nafnet-run")
+    ran = subprocess.run(
+        [program, "--model", path, "a.png", "out"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "not verified against PyTorch" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--fp16", "--int8"], "exclude one another"),
+        (["--batch", "4:2:8"], "ascending"),
+        (["--batch", "many"], "1:4:8"),
+        (["--tile", "30"], "multiple of"),
+        (["--truth", "."], "--images"),
+        (["--images", "."], "no picture"),
+        (["--images", "nowhere"], "not a folder"),
+        (["--report", "nowhere/report.json"], "does not exist"),
+        (["--compute-capability", "SM89"], "for engines alone"),
+        (["--builder-log", "log.txt"], "for engines alone"),
+        (["--inspect", "nowhere.onnx"], "no such file"),
+        (["nowhere.pth"], "no such file"),
+    ],
+)
+def test_bad_usage_is_one_line_before_any_work(arguments: list[str], reason: str, tmp_path: Path) -> None:
+    done = command("-o", "out", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert reason in done.stderr.splitlines()[-1]
+    assert not list(tmp_path.glob("out/*"))
+
+
+def test_inspect_reads_checkpoints_and_foreign_files(checkpoint_path: Path, identity_onnx: Path) -> None:
+    lines = dict(inspect(checkpoint_path))
+    assert lines["kind"] == "checkpoint (PyTorch)"
+    assert "width 8, blocks 1,1 / 1 / 1,1" in lines["architecture"]
+    foreign = dict(inspect(identity_onnx))
+    assert foreign["architecture"].startswith("unknown")
+    assert foreign["operators"] == "1 Identity"
+    model = onnx.load(identity_onnx)
+    embed_spec(model, ModelSpec(verified=False))
+    onnx.save(model, identity_onnx)
+    assert "not verified" in dict(inspect(identity_onnx))["parity"]
+
+
+def test_photographs_are_part_of_the_gate(checkpoint_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (100, 90, 3), np.uint8)).save(tmp_path / "photos" / "colour.png")
+    Image.fromarray(rng.integers(0, 256, (20, 30), np.uint8)).save(tmp_path / "photos" / "grey-and-small.png")
+    (tmp_path / "photos" / "notes.txt").write_text("no picture", encoding="utf-8")
+    done = command(checkpoint_path, "--images", "photos", "--norm", "fused", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "photograph 1" in done.stdout
+    assert "photograph 2" in done.stdout
