@@ -83,7 +83,7 @@ def _spec(checkpoint: Checkpoint, options: ExportOptions) -> ModelSpec:
     )  # fmt: skip
     if options.tile is None:
         return spec
-    overlap = min(spec.overlap, options.tile - 1)
+    overlap = min(spec.overlap, options.tile // 4)
     check_tile(options.tile, overlap, spec.multiple)
     return spec.replace(tile=options.tile, multiple=options.tile, overlap=overlap, fixed_shape=True)
 

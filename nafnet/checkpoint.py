@@ -31,6 +31,7 @@ StateDict = dict[str, Tensor]
 # Keys under which trainers keep the weights. Averaged weights come first: they are what their authors evaluate.
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net", "network")
 PREFIXES = ("module.", "generator.", "net_g.", "netG.", "model.")
+MOST_WRAPPERS = 8  # deeper than any trainer nests them; a dict that holds itself has no end
 _BLOCK = re.compile(r"(encoders\.\d+|decoders\.\d+|middle_blks)\.(\d+)\.")
 
 
@@ -125,12 +126,14 @@ def infer_architecture(state_dict: StateDict, source: Path | str = "checkpoint")
             dw_expand=inner // block_width,
             ffn_expand=wide // block_width,
         )
-    except (KeyError, StopIteration, ValueError, ZeroDivisionError, SpecError) as error:
+    except (KeyError, IndexError, StopIteration, ValueError, ZeroDivisionError, SpecError) as error:
         some = ", ".join(list(state_dict)[:3])
         raise CheckpointError(
             f"{source}: not a NAFNet checkpoint: {len(state_dict)} tensors ({some}, ...), "
             "expected intro, encoders, downs, middle_blks, ups, decoders, ending"
         ) from error
+    if sum(counts.values()) > len(state_dict):  # each block has many tensors; numbers with gaps name none
+        raise CheckpointError(f"{source}: looks like {architecture}, but has {len(state_dict)} tensors alone")
     _check_shapes(state_dict, architecture, source)
     return architecture
 
@@ -194,7 +197,11 @@ def _read_pickle(path: Path) -> StateDict:
 
 def _unwrap(content: Any, path: Path) -> StateDict:
     """The state dict inside any known wrapper, or inside any chain of single-key dicts."""
-    while isinstance(content, dict):
+    for _ in range(MOST_WRAPPERS):
+        if not isinstance(content, dict):
+            break
+        if any(not isinstance(name, str) for name in content):
+            raise CheckpointError(f"{path}: its keys are not all names; expected the state dict of a NAFNet")
         tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
         if len(tensors) == len(content) and tensors:
             return tensors

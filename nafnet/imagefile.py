@@ -34,6 +34,8 @@ SUFFIXES: dict[str, Format] = {
     ".webp": "webp",
 }
 JPEG_QUALITY = 95
+# A file of a few hundred kilobytes can claim more pixels than a machine has memory for.
+MAX_PIXELS = 1_000_000_000
 
 _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -43,6 +45,7 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"II+\0", "tiff"),
     (b"MM\0+", "tiff"),
 )
+_RESOLUTION = ("xres", "yres")
 # Set by libvips for every image, or no longer true of the restored one.
 _NOT_METADATA = {
     *("width", "height", "bands", "format", "coding", "interpretation", "xoffset", "yoffset"),
@@ -133,9 +136,12 @@ def write_image(path: Path, image: ImageFile) -> None:
     if depth16 and image.format in ("jpeg", "webp"):
         raise ImageError(f"{path}: {image.format} cannot hold 16 bits; expected 8-bit pixels")
     colour = ("grey16" if depth16 else "b-w") if image.pixels.shape[2] == 1 else ("rgb16" if depth16 else "srgb")
-    encoded = pyvips.Image.new_from_array(np.ascontiguousarray(array), interpretation=colour).copy()
+    encoded = pyvips.Image.new_from_array(np.ascontiguousarray(array), interpretation=colour)
+    # The resolution is in the header, which `set_type` does not reach.
+    encoded = encoded.copy(**{name: image.metadata[name][1] for name in _RESOLUTION if name in image.metadata})
     for name, (kind, value) in image.metadata.items():
-        encoded.set_type(kind, name, value)
+        if name not in _RESOLUTION:
+            encoded.set_type(kind, name, value)
     if "exif-data" in image.metadata:
         encoded.set_type(pyvips.GValue.gint_type, "orientation", 1)  # else the old one is read from the raw block
     try:
@@ -159,6 +165,12 @@ def write_image(path: Path, image: ImageFile) -> None:
 def _open(path: Path) -> tuple[pyvips.Image, Format]:
     """Open lazily with the loader the first bytes ask for, and refuse what cannot be kept whole."""
     try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ImageError(f"{str(path)!a}: its name is not UTF-8; rename it") from error
+    try:
+        if path.exists() and not path.is_file():
+            raise ImageError(f"{path}: not a regular file")  # opening a pipe would wait for a writer
         with path.open("rb") as file:
             start = file.read(16)
     except OSError as error:
@@ -169,10 +181,13 @@ def _open(path: Path) -> tuple[pyvips.Image, Format]:
         raise ImageError(f"{path}: not a PNG, JPEG, TIFF or WebP image ({what})")
     load = getattr(pyvips.Image, f"{file_format}load")
     try:
-        image = load(str(path), fail_on="truncated", revalidate=True)
+        # Of a truncated TIFF libvips says "error", which is graver than "truncated" and so includes it.
+        image = load(str(path), fail_on="error", revalidate=True)
     except pyvips.Error as error:
         raise ImageError(f"{path}: damaged {file_format.upper()} ({_reason(error)})") from error
     _refuse_unsupported(path, image)
+    if file_format == "png" and _is_animated_png(path):
+        raise ImageError(f"{path}: an animation; only single images are restored, so split it first")
     return image, file_format
 
 
@@ -183,6 +198,8 @@ def _sniff(start: bytes) -> Format | None:
 
 
 def _refuse_unsupported(path: Path, image: pyvips.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(f"{path}: {image.width}x{image.height} pixels; at most {MAX_PIXELS / 1e6:.0f} megapixels")
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1:
         raise ImageError(f"{path}: holds {pages} pages or frames; only single images are restored, so split it first")
@@ -194,6 +211,18 @@ def _refuse_unsupported(path: Path, image: pyvips.Image) -> None:
             f"{path}: colour space {image.interpretation} with {image.bands} bands; "
             "expected grey or RGB: convert it first"
         )
+
+
+def _is_animated_png(path: Path) -> bool:
+    """Whether an acTL chunk stands before the pixels; PNG is a signature and chunks of size, name, content, CRC."""
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            size, name = struct.unpack(">I4s", head)
+            if name in (b"acTL", b"IDAT"):
+                return bool(name == b"acTL")
+            file.seek(size + 4, 1)
+    return False
 
 
 def _is_lossless_webp(path: Path) -> bool:

@@ -55,7 +55,7 @@ def inspect_onnx(path: Path) -> ModelSpec:
     )  # fmt: skip
     if border.side is None:
         return spec
-    overlap = min(spec.overlap, border.side - 1)
+    overlap = min(spec.overlap, border.side // 4)
     return spec.replace(tile=border.side, multiple=border.side, overlap=overlap, fixed_shape=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,8 @@ def main(
     from nafnet.runtime.report import totals, write_report
     from nafnet.runtime.restorer import Restorer
 
-    if report and not report.absolute().parent.is_dir():
-        raise UsageError(f"--report {report}: its folder does not exist; make it, or choose another")
+    if report:
+        _check_report(report, output)
     jobs = find_jobs(inputs, output)
     with Restorer.load(model, backend=backend, tile=tile, overlap=overlap, batch=batch, threads=threads) as restorer:
         prepare_output(jobs)
@@ -74,6 +75,18 @@ def main(
     if not quiet:
         click.echo(_summary(totals(rows, seconds), output))
     return 1 if any(row.status == "failed" for row in rows) else 0
+
+
+def _check_report(path: Path, output: Path) -> None:
+    """Whether it can be written is to be known before the work, not after it."""
+    folder = path.absolute().parent
+    if folder == output.absolute() and not folder.exists():
+        return  # it will be made
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"--report {path}: cannot be written ({error.strerror or error}); choose another") from error
 
 
 def _settings(restorer: Restorer) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from nafnet.errors import UsageError
-from nafnet.imagefile import SUFFIXES
+from nafnet.errors import ImageError, UsageError
+from nafnet.imagefile import SUFFIXES, read_header
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ def find_jobs(inputs: Sequence[Path], output: Path) -> list[Job]:
         if not path.exists():
             raise UsageError(f"{path}: no such file or folder")
     if len(inputs) == 1 and inputs[0].is_file() and output.suffix.lower() in SUFFIXES and not output.is_dir():
+        _refuse_other_format(inputs[0], output)
         jobs = [Job(source=inputs[0], target=output)]
     else:
         jobs = [job for path in inputs for job in _jobs_of(path, output)]
@@ -63,10 +65,10 @@ def _jobs_of(path: Path, output: Path) -> Iterator[Job]:
     if path.is_file():
         yield Job(source=path, target=output / path.name)
         return
-    if output.resolve().is_relative_to(path.resolve()):
+    if _real(output).is_relative_to(_real(path)):
         raise UsageError(f"{output}: the output lies inside the input {path}; choose a folder outside of it")
     # Links to folders are not followed: they can lead out of the folder, or round in it.
-    for folder, subfolders, names in os.walk(path):
+    for folder, subfolders, names in os.walk(path, onerror=_refuse_unreadable):
         subfolders.sort()
         for name in sorted(names):
             source = Path(folder, name)
@@ -76,18 +78,41 @@ def _jobs_of(path: Path, output: Path) -> Iterator[Job]:
 
 def _refuse_escapes(jobs: Sequence[Job], output: Path) -> None:
     """A link inside the output folder must not lead the results out of it."""
-    inside = output.resolve()
+    inside = _real(output)
     for folder in sorted({job.target.parent for job in jobs}):
-        if not folder.resolve().is_relative_to(inside):
+        if not _real(folder).is_relative_to(inside):
             raise UsageError(f"{folder}: leads out of the output folder {output}; remove the link")
 
 
 def _refuse_collisions(jobs: Sequence[Job]) -> None:
+    sources = {_real(job.source): job.source for job in jobs}
     taken: dict[Path, Path] = {}
     for job in jobs:
-        target = job.target.resolve()
-        if target == job.source.resolve():
-            raise UsageError(f"{job.source}: the output would replace it; choose another output")
+        target = _real(job.target)
+        if target in sources:
+            raise UsageError(
+                f"{job.source}: its output {job.target} would replace the input {sources[target]}; "
+                "choose another output"
+            )
         if target in taken:
             raise UsageError(f"{taken[target]} and {job.source} would both be written to {job.target}; rename one")
         taken[target] = job.source
+
+
+def _real(path: Path) -> Path:
+    """The path without links; unlike `Path.resolve` it leaves a loop of links as it is, for reading to fail on."""
+    return Path(os.path.realpath(path))
+
+
+def _refuse_unreadable(error: OSError) -> NoReturn:
+    raise UsageError(f"{error.filename}: cannot be read ({error.strerror}); allow it, or leave it out")
+
+
+def _refuse_other_format(source: Path, target: Path) -> None:
+    """A file keeps its format, so a name that says another is a mistake; an unreadable input fails in its turn."""
+    try:
+        kind = read_header(source).format
+    except ImageError:
+        return
+    if kind != SUFFIXES[target.suffix.lower()]:
+        raise UsageError(f"{target}: {source} is {kind.upper()} and keeps its format; name the output accordingly")

@@ -101,7 +101,7 @@ class Pipeline:
         for item in self._until_end(self._restored):
             if self._guarded(item, self._write):
                 item.report.status = "restored"
-                self._on_done(item.report)
+                self._tell(item.report)
             item.image = None
 
     def _read(self, item: _Item) -> None:
@@ -115,7 +115,7 @@ class Pipeline:
         work = Work()
         try:
             restored = self.restorer.restore_counted(
-                item.image.pixels, work, lambda share: self._on_pixels(item.report.input, share * pixels)
+                item.image.pixels, work, lambda share: self._progress(item.report.input, share * pixels)
             )
         finally:
             item.report.tiles, item.report.seconds["infer"] = work.tiles, round(work.infer_seconds, 6)
@@ -134,9 +134,23 @@ class Pipeline:
             kind = "" if isinstance(error, NafnetError) else f"{type(error).__name__}: "
             item.report.status, item.report.error = "failed", " ".join(f"{kind}{error}".split())
             item.image = None
-            self._on_done(item.report)
+            self._tell(item.report)
             return False
         return True
+
+    def _progress(self, source: str, pixels: float) -> None:
+        """Call `on_pixels`, on the same terms as `_tell`."""
+        try:
+            self._on_pixels(source, pixels)
+        except (Exception, SystemExit):
+            self._on_pixels = lambda *_: None
+
+    def _tell(self, row: FileReport) -> None:
+        """Call `on_done`; one that fails, as a bar does whose terminal is gone, is not called again."""
+        try:
+            self._on_done(row)
+        except (Exception, SystemExit):  # rich exits on a broken pipe
+            self._on_done = lambda *_: None
 
     def _put(self, target: queue.Queue[_Item | None], item: _Item | None) -> bool:
         """Put unless the run is stopped; says whether it was put."""

@@ -77,7 +77,7 @@ class Restorer:
         side = opened.spec.tile if tile is None else tile
         if opened.spec.fixed_shape and side != opened.spec.tile:
             raise UsageError(f"--tile {side}: {opened.path.name} was exported for tiles of {opened.spec.tile} alone")
-        shared = min(opened.spec.overlap, side - 1) if overlap is None else overlap
+        shared = min(opened.spec.overlap, side // 4) if overlap is None else overlap
         check_tile(side, shared, opened.spec.multiple)
         restorer = cls(kind(opened, threads), tile=side, overlap=shared, batch=batch or kind.default_batch)
         restorer._probe()

@@ -185,3 +185,22 @@ def test_local_pooling_is_the_global_one_where_the_image_fits(tiny_network: NAFN
         small, large = torch.rand(1, 3, 48, 48), torch.rand(1, 3, 96, 64)
         torch.testing.assert_close(local(small), tiny_network(small), atol=1e-6, rtol=0)
         assert (local(large) - tiny_network(large)).abs().max() > 1e-4
+
+
+def test_damaged_contents_are_one_line_and_end(tiny_network: NAFNet, tmp_path: Path) -> None:
+    """Keys that are no names, a tensor without dimensions, a dict inside itself, a block with a huge number."""
+    state = dict(tiny_network.state_dict())
+    endless: dict[str, Any] = {}
+    endless["model"] = endless
+    cases = {
+        "keys": {0: torch.zeros(3)},
+        "inner keys": {"params": {0: torch.zeros(3)}},
+        "scalar": {**state, "middle_blks.0.conv4.weight": torch.tensor(1.0)},
+        "endless": endless,
+        "huge": {**state, "middle_blks.90000000.conv1.weight": torch.zeros(1)},
+    }
+    for name, content in cases.items():
+        torch.save(content, tmp_path / f"{name}.pth")
+        with pytest.raises(CheckpointError, match=f"{name}.pth") as refusal:
+            load_checkpoint(tmp_path / f"{name}.pth")
+        assert "\n" not in str(refusal.value)

@@ -189,3 +189,41 @@ def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot be written"):
         write_image(tmp_path / "nowhere" / "out.tif", image)
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_half_a_tiff_is_refused(compression: str | None, tmp_path: Path) -> None:
+    pixels = RNG.integers(0, 256, (240, 320, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "whole.tif", pixels, compression=compression, rowsperstrip=8)
+    data = (tmp_path / "whole.tif").read_bytes()
+    # The directory stays; what the last strips held is cut away or, where they lie last, overwritten by nothing.
+    (tmp_path / "half.tif").write_bytes(data[: len(data) // 2])
+    assert np.array_equal(read_image(tmp_path / "whole.tif").pixels, pixels)
+    with pytest.raises(ImageError, match=r"half\.tif"):
+        read_image(tmp_path / "half.tif")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_resolution_stays(suffix: str, tmp_path: Path) -> None:
+    Image.fromarray(RNG.integers(0, 256, (20, 30, 3), np.uint8)).save(tmp_path / f"a.{suffix}", dpi=(300, 300))
+    write_image(tmp_path / f"b.{suffix}", read_image(tmp_path / f"a.{suffix}"))
+    with Image.open(tmp_path / f"b.{suffix}") as written:
+        assert [round(float(value)) for value in written.info["dpi"]] == [300, 300]
+
+
+def test_animated_png_is_refused(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.png", save_all=True, append_images=frames[1:])
+    with pytest.raises(ImageError, match="animation"):
+        read_image(tmp_path / "moving.png")
+
+
+def test_more_pixels_than_any_photograph_are_refused_by_the_header(tmp_path: Path) -> None:
+    """A file of a few hundred bytes that claims 60,000 x 60,000."""
+    size = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    chunks = b""
+    for kind, content in ((b"IHDR", size), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b"")):
+        chunks += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    with pytest.raises(ImageError, match="60000x60000 pixels; at most 1000 megapixels"):
+        read_header(tmp_path / "bomb.png")

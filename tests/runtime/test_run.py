@@ -186,3 +186,64 @@ def test_links_are_not_followed_and_hidden_files_passed_over(photos: Path) -> No
     assert len(find_jobs([photos], photos.parent / "out")) == 2
     with pytest.raises(UsageError, match="inside"):
         find_jobs([photos], photos / "round" / "out")
+
+
+def test_a_closed_terminal_does_not_stop_the_run(photos: Path, identity_onnx: Path) -> None:
+    """As in `nafnet-run ... 2>&1 | head -1`: the reader of the messages is gone, the pictures are still restored."""
+    for index in range(30):
+        (photos / f"bad{index:02d}.png").write_text("hello", encoding="utf-8")
+    (photos / "z.png").write_bytes((photos / "a.png").read_bytes())
+    done = subprocess.run(
+        ["bash", "-c", f"'{PROGRAM}' --quiet photos out --model '{identity_onnx}' 2>&1 | head -1"],
+        cwd=photos.parent, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert len(done.stdout.splitlines()) == 1
+    assert (photos.parent / "out" / "z.png").exists()
+
+
+def test_no_output_replaces_any_input(tmp_path: Path, photograph: NDArray[np.uint8]) -> None:
+    """album/2024/2024/x.png restored from album/2024 to album would land on album/2024/x.png."""
+    for folder in ("album/2024", "album/2024/2024"):
+        (tmp_path / folder).mkdir(parents=True)
+        Image.fromarray(photograph).save(tmp_path / folder / "x.png")
+    with pytest.raises(UsageError, match="would replace the input"):
+        find_jobs([tmp_path / "album" / "2024"], tmp_path / "album")
+
+
+def test_odd_entries_are_one_line_each(photos: Path, identity_onnx: Path) -> None:
+    os.mkfifo(photos / "pipe.png")
+    (photos / "loop.png").symlink_to("loop.png")
+    Path(os.fsdecode(os.fsencode(photos) + b"/caf\xe9.png")).write_bytes((photos / "a.png").read_bytes())
+    done = run("photos", "out", "--model", identity_onnx, cwd=photos.parent)
+    assert done.returncode == 1, done.stderr
+    assert "2 restored, 3 failed" in done.stdout
+    for name, reason in (("pipe.png", "not a regular file"), ("loop.png", "cannot be read"), ("caf", "not UTF-8")):
+        assert [line for line in done.stderr.splitlines() if name in line and reason in line], done.stderr
+
+
+def test_unreadable_folder_is_not_passed_over(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permissions do not stop the superuser, so the refusal of the system is played."""
+    listed = os.scandir
+
+    def scandir(path: str) -> object:
+        if str(path).endswith("trip"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UsageError, match="trip: cannot be read"):
+        find_jobs([photos], photos.parent / "out")
+
+
+def test_name_of_another_format_is_refused(photos: Path) -> None:
+    with pytest.raises(UsageError, match="is PNG and keeps its format"):
+        find_jobs([photos / "a.png"], photos.parent / "b.jpg")
+    assert find_jobs([photos / "a.png"], photos.parent / "b.png")
+
+
+def test_report_that_cannot_be_written_is_refused_before_the_work(photos: Path, identity_onnx: Path) -> None:
+    done = run("photos", "out", "--model", identity_onnx, "--report", "/proc/report.json", cwd=photos.parent)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert not (photos.parent / "out").exists()
+    done = run("photos", "out", "--model", identity_onnx, "--report", "out/report.json", cwd=photos.parent)
+    assert done.returncode == 0, done.stderr
