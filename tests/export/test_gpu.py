@@ -1,0 +1,60 @@
+"""What only a GPU can tell: half there against the gate, and engines that are run and not just built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nafnet.export.attempt import ExportOptions
+from nafnet.export.cases import picture
+from nafnet.export.engine import build_verified
+from nafnet.export.engine_builder import EngineSettings
+from nafnet.export.exporter import export
+from nafnet.export.formats import Target
+from nafnet.export.parity import compare
+from nafnet.export.rewrites import InferenceNAFNet
+from nafnet.export.scaling import amplifying, residual_peaks, scaled
+
+from nafnet.checkpoint import Checkpoint
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("target", [None, 175.0, 1000.0])
+def test_half_on_the_gpu_is_within_the_gate(dtype: torch.dtype, target: float | None, checkpoint: Checkpoint) -> None:
+    network, batch = checkpoint.build(), picture(2, 3, 128, 96)
+    if target:
+        network = scaled(network, amplifying(residual_peaks(network, [batch]), target), keep_epsilon=True)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(batch)).numpy()
+        module = InferenceNAFNet(network, "fused", dtype=dtype).cuda()
+        given = module(torch.from_numpy(batch).cuda()).cpu().numpy()
+    precision = "fp16" if dtype == torch.float16 else "bf16"
+    assert compare("picture", "CUDA", given, expected, precision).refused is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("module", ["tensorrt", "tensorrt_rtx_bindings"])
+@pytest.mark.parametrize("io", ["float32", "uint8"])
+def test_engine_runs_within_the_gate(module: str, io: str, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    trt = pytest.importorskip(module)
+    if module != "tensorrt" and torch.cuda.get_device_capability() == (9, 0):
+        pytest.skip("TensorRT-RTX has no target SM90")
+    options = ExportOptions(precision="fp16", io=io, batch=(1, 2, 4))  # type: ignore[arg-type]
+    exported = export(checkpoint, options)
+    notes: list[str] = []
+    target = Target(folder=tmp_path, stem="net", engine=EngineSettings(), note=notes.append)
+    flavour = "tensorrt" if module == "tensorrt" else "tensorrt-rtx"
+    plan, spec = build_verified(trt, flavour, exported, target)
+    assert len(plan) > 10_000
+    assert spec.parity is not None
+    assert spec.parity.ran_on == (flavour,)
+    assert spec.engine is not None
+    assert spec.engine.layers_read_from == "engine"
+    assert np.isfinite(spec.parity.psnr)
+    assert "run and compared" in notes[-1]
