@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def _gate(trt: Any, flavour: str, exported: Exported, built: Built) -> Any:
     """Every case through the engine itself."""
     found = exported.verification
     assert found is not None
-    with EngineRunner(trt, built.plan, exported.spec.io) as run:
+    with contextlib.closing(EngineRunner(trt, built.plan, exported.spec.io)) as run:
         own = Verification(exported.reference, exported.spec)
         own.compare_all(
             cases(exported.spec.channels, exported.spec.multiple, exported.spec.tile, exported.sizes), {flavour: run}

@@ -5,8 +5,7 @@ This is the gate's runner: one batch at a time, no overlap of copies and compute
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -57,11 +56,3 @@ class EngineRunner:
     def close(self) -> None:
         """Free the GPU's memory."""
         del self._context, self._engine, self._runtime
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()

@@ -19,6 +19,9 @@ from nafnet.spec import METADATA_KEY, ModelSpec, WireType
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 # They can run for ever, and no image-to-image network needs one.
 LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
+# For ONNX Runtime's sessions. It rounds the biases of an int8 graph, which ours keeps in half, with a scale computed in
+# half, where the scale is all but zero: 43 dB in the place of 65 for a width of 32, and no faster.
+HARMFUL_OPTIMIZERS = ["WeightBiasQuantization"]
 _WIRES: dict[int, WireType] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.FLOAT16: "float16",

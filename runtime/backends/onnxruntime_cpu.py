@@ -8,6 +8,7 @@ from nafnet.runtime.backends.base import Backend, Run, Shape
 from numpy.typing import NDArray
 
 from nafnet.errors import ModelError
+from nafnet.onnxfile import HARMFUL_OPTIMIZERS
 
 
 class OnnxRuntimeBackend(Backend):
@@ -41,6 +42,8 @@ class OnnxRuntimeBackend(Backend):
         for name, size in fixed.items():
             options.add_free_dimension_override_by_name(name, size)
         try:
-            return onnxruntime.InferenceSession(str(self.model.path), options, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(
+                str(self.model.path), options, ["CPUExecutionProvider"], disabled_optimizers=HARMFUL_OPTIMIZERS
+            )
         except Exception as error:  # the library raises many kinds
             raise ModelError(f"{self.model.path}: ONNX Runtime cannot load it ({error})") from error
