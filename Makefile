@@ -9,7 +9,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # mypy cannot follow pyproject's folder mapping in an editable install, so it reads a normal one.
 lint: $(VENV)/.dev
