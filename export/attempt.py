@@ -98,8 +98,8 @@ def make_graph(reference: NAFNet, spec: ModelSpec, calm: bool) -> Graph:
 
     def remade(network: NAFNet) -> dict[str, Run]:
         other = rewritten(network)[0]
-        # Calming changes epsilon, which is not a weight.
-        return executors(traced(other) if calm else with_weights(model, other), spec)
+        swapped = None if calm else with_weights(model, other)  # calming changes epsilon, which is not a weight
+        return executors(traced(other) if swapped is None else swapped, spec)
 
     return Graph(model=model, spec=spec, remade=remade)
 

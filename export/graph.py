@@ -77,8 +77,12 @@ def to_onnx(
     return model
 
 
-def with_weights(model: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
-    """A copy of `model` that has the weights of `module`, one of the same structure as the one it was made of."""
+def with_weights(model: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto | None:
+    """A copy of `model` that has the weights of `module`, one of the same structure as the one it was made of.
+
+    None where the graph does not hold every weight by its name: the exporter merges those that are equal, such as
+    the zeros of a branch that was never opened, and they need not be equal in `module`.
+    """
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     tensors = {f"module.{name}": tensor for name, tensor in module.named_parameters()}
@@ -89,8 +93,7 @@ def with_weights(model: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto:
             kind = onnx.helper.tensor_dtype_to_np_dtype(initializer.data_type)
             array = tensor.detach().float().numpy().astype(kind)
             initializer.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), initializer.name))
-    assert not tensors, f"the graph has no {next(iter(tensors))}"
-    return copied
+    return None if tensors else copied
 
 
 def _clean(model: onnx.ModelProto, names: dict[int, str]) -> None:

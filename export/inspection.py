@@ -64,7 +64,7 @@ def _plan(path: Path) -> Iterator[Line]:
     beside = path.with_name(f"{path.name}.json")
     if not beside.is_file():
         raise ModelError(f"{path}: {beside.name} is not beside it, and a plan alone does not say what it is")
-    spec = ModelSpec.from_json(beside.read_text(encoding="utf-8"))
+    spec = ModelSpec.from_json(beside.read_text(encoding="utf-8", errors="replace"))
     if spec.engine is None or spec.engine.plan_sha256 != file_sha256(path):
         raise ModelError(f"{path}: {beside.name} describes another plan (SHA-256 differs); export it anew")
     engine = spec.engine

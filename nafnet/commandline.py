@@ -38,6 +38,9 @@ def exits(command: Callable[_Arguments, int]) -> Callable[_Arguments, None]:
             where = f"{error.filename}: " if error.filename else ""
             click.echo(f"{name}: {where}{error.strerror or error}", err=True)
             code = NafnetError.exit_code
+        except MemoryError as error:
+            click.echo(f"{name}: out of memory ({error}); choose smaller sizes or batches", err=True)
+            code = NafnetError.exit_code
         except KeyboardInterrupt:
             click.echo(f"{name}: interrupted; run the same command again to go on", err=True)
             code = INTERRUPTED

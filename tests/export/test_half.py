@@ -24,7 +24,7 @@ from torch import nn
 
 from nafnet.architecture import NAFNet
 from nafnet.checkpoint import Checkpoint
-from nafnet.spec import ModelSpec, Norm
+from nafnet.spec import Architecture, ModelSpec, Norm
 
 Batch = NDArray[np.float32]
 
@@ -178,8 +178,22 @@ def test_weights_can_be_exchanged(checkpoint: Checkpoint) -> None:
         other.ending.weight *= 2
     graph = to_onnx(InferenceNAFNet(network, "fused"), 3, 4)
     swapped = with_weights(graph, InferenceNAFNet(other, "fused"))
+    assert swapped is not None
     np.testing.assert_allclose(run(swapped, batch), in_torch(other, batch), atol=1e-4)
     np.testing.assert_allclose(run(graph, batch), in_torch(network, batch), atol=1e-5)
+
+
+def test_equal_weights_are_not_confused(small_architecture: Architecture) -> None:
+    """A network whose branches were never opened: the exporter merges its zeros, and the gate goes on all the same."""
+    torch.manual_seed(0)
+    network = NAFNet(small_architecture)
+    closed = Checkpoint(
+        state_dict=dict(network.state_dict()), source=Path("closed"),
+        spec=ModelSpec(architecture=small_architecture, multiple=4, tile=32),
+    )  # fmt: skip
+    graph = to_onnx(InferenceNAFNet(network, "fused"), 3, 4)
+    assert with_weights(graph, InferenceNAFNet(network, "fused")) is None
+    assert export(closed, ExportOptions(precision="fp16")).spec.verified
 
 
 def test_bfloat16_needs_no_scaling(checkpoint: Checkpoint) -> None:
