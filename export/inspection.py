@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from nafnet.checkpoint import load_checkpoint
-from nafnet.errors import ModelError
+from nafnet.errors import ModelError, SpecError
 from nafnet.files import file_sha256
 from nafnet.onnxfile import inspect_onnx, read_onnx
 from nafnet.spec import ModelSpec, Parity
@@ -64,7 +64,10 @@ def _plan(path: Path) -> Iterator[Line]:
     beside = path.with_name(f"{path.name}.json")
     if not beside.is_file():
         raise ModelError(f"{path}: {beside.name} is not beside it, and a plan alone does not say what it is")
-    spec = ModelSpec.from_json(beside.read_text(encoding="utf-8", errors="replace"))
+    try:
+        spec = ModelSpec.from_json(beside.read_text(encoding="utf-8", errors="replace"))
+    except SpecError as error:
+        raise SpecError(f"{beside}: {error}") from error
     if spec.engine is None or spec.engine.plan_sha256 != file_sha256(path):
         raise ModelError(f"{path}: {beside.name} describes another plan (SHA-256 differs); export it anew")
     engine = spec.engine

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from nafnet.errors import ModelError
+from nafnet.errors import ModelError, SpecError
 from nafnet.spec import METADATA_KEY, ModelSpec, WireType
 
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
@@ -51,10 +51,13 @@ def inspect_onnx(path: Path) -> ModelSpec:
     border = _border(path, model.graph)
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
-            return _checked(path, ModelSpec.from_json(entry.value), border)
+            try:
+                return _checked(path, ModelSpec.from_json(entry.value), border)
+            except SpecError as error:
+                raise SpecError(f"{path}: {error}") from error
     spec = ModelSpec(
         channels=border.channels, multiple=_multiple(model.graph), io=border.wire,
-        exported_by=model.producer_name or None,
+        exported_by=str(model.producer_name) or None,
     )  # fmt: skip
     if border.side is None:
         return spec
@@ -108,10 +111,11 @@ def embed_spec(model: onnx.ModelProto, spec: ModelSpec) -> None:
 def _refuse_unsafe(path: Path, model: onnx.ModelProto) -> None:
     if model.functions:
         raise ModelError(f"{path}: refused: it defines functions of its own; export it anew as a plain graph")
-    domains = {node.domain for graph in _graphs(model.graph) for node in graph.node} - STANDARD_DOMAINS
+    # Text that is not UTF-8 comes as bytes.
+    domains = {str(node.domain) for graph in _graphs(model.graph) for node in graph.node} - STANDARD_DOMAINS
     if domains:
         raise ModelError(f"{path}: refused: operators of {', '.join(sorted(domains))}; expected standard ONNX alone")
-    loops = {node.op_type for graph in _graphs(model.graph) for node in graph.node} & LOOPS
+    loops = {str(node.op_type) for graph in _graphs(model.graph) for node in graph.node} & LOOPS
     if loops:
         raise ModelError(f"{path}: refused: it loops ({', '.join(sorted(loops))}); expected a plain graph")
     if any(part.sparse_initializer for part in _graphs(model.graph)):
@@ -165,7 +169,8 @@ def _border(path: Path, graph: onnx.GraphProto) -> _Border:
         dims = [dim.dim_value for dim in tensor.shape.dim]  # 0 where dynamic
         wire = _WIRES.get(tensor.elem_type)
         if wire is None or len(dims) != 4:
-            kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
+            known = tensor.elem_type in onnx.TensorProto.DataType.values()
+            kind = onnx.TensorProto.DataType.Name(tensor.elem_type) if known else f"type {tensor.elem_type}"
             raise ModelError(
                 f"{path}: {value.name} is {kind} with {len(dims)} dimensions; expected FLOAT or FLOAT16 [N,C,H,W], "
                 "or UINT8 [N,H,W,C]"

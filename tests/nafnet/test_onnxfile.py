@@ -139,6 +139,14 @@ def test_other_models_are_refused(make_onnx: MakeOnnx, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         cases.append((tmp_path / name, name))
     cases.append((tmp_path / "absent.onnx", "no such file"))
+
+    odd_text = onnx.load(make_onnx(helper.make_node("Odd", ["image"], ["restored"], domain="zz"), name="text.onnx"))
+    (tmp_path / "text.onnx").write_bytes(odd_text.SerializeToString().replace(b"zz", b"\xff\xfe"))
+    cases.append((tmp_path / "text.onnx", "refused: operators of"))
+    unknown = onnx.load(make_onnx(name="unknown.onnx"))
+    unknown.graph.input[0].type.tensor_type.elem_type = 127
+    (tmp_path / "unknown.onnx").write_bytes(unknown.SerializeToString())
+    cases.append((tmp_path / "unknown.onnx", "type 127|malformed"))
     for path, reason in cases:
         with pytest.raises(ModelError, match=reason) as refusal:
             inspect_onnx(path)
