@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nafnet.commandline import exits
-from nafnet.imagefile import Format, ImageFile, read_image, write_image
+from nafnet.imagefile import ImageFile, read_image, write_image
+from nafnet.imageformats import Format
 from nafnet.tiling import cut_tiles, plan_tiles
 
 HEIGHT, WIDTH = 1200, 1700

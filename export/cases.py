@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import NafnetError, UsageError
+from nafnet.imageformats import WHITE
 from nafnet.wire import Batch
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ def read_photographs(folder: Path) -> list[NDArray[np.float32]]:
 
 
 def _planes(pixels: Pixels) -> NDArray[np.float32]:
-    """uint8 or uint16 [H,W,C] as float32[C,H,W] in [0, 1]."""
-    peak = np.float32(np.iinfo(pixels.dtype).max)
+    """[H,W,C] as float32[C,H,W] in [0, 1]."""
+    peak = np.float32(WHITE[pixels.dtype.name])
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32) / peak
 
 

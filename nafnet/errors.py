@@ -40,6 +40,10 @@ class BackendError(NafnetError):
     """A backend is unknown, absent, or failed to run the model."""
 
 
+class DeviceMemoryError(BackendError):
+    """A batch does not fit the device's memory."""
+
+
 class EngineError(NafnetError):
     """TensorRT cannot parse a graph or build an engine of it."""
 
@@ -52,6 +56,10 @@ class ImageError(NafnetError):
     """One image cannot be read or written. Other images go on."""
 
     exit_code = 1
+
+
+class OutputError(NafnetError):
+    """The output folder takes no more: the disk is full, or the folder is gone. The run ends; it can go on later."""
 
 
 class ParityError(NafnetError):

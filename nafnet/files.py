@@ -13,13 +13,14 @@ PARTIAL_SUFFIX = ".partial"
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, tag: str = "") -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the name `path`, on any error it is removed.
 
     The temporary file is flushed to the disk before the rename, so a crash leaves the old file or the new one.
-    It is hidden and ends in .partial: a process killed in between leaves a name that nobody takes for a result.
+    It is hidden and ends in .partial: a process killed in between leaves a name that nobody takes for a result, and
+    by `tag`, which stands in it, its owner can find it later.
     """
-    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
+    temporary = path.with_name(f".{path.name[:60]}.{tag}{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
     try:
         yield temporary
         with temporary.open("rb+") as file:

@@ -6,12 +6,16 @@ padded, by reflection. Blending is a chain of interpolations, ``canvas + w * (ti
 0 to 1 as half a cosine across the overlap: the weights of a pixel sum to one whatever the number of tiles over
 it, and where two tiles agree the result is their value exactly.
 
+Both ends work on a stream: rows go in as they are decoded, and finished rows come out, so an image of any size needs
+the memory of one row of tiles.
+
 Shapes: C channels, H and W the image's height and width, h and w those of a tile.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -89,56 +93,105 @@ def _plan_axis(length: int, tile: int, overlap: int, multiple: int) -> AxisPlan:
     return AxisPlan(length=length, tile=side, starts=tuple(index * free // (count - 1) for index in range(count)))
 
 
+class TileCutter:
+    """Cuts an image that comes in bands of rows into tiles, holding no more rows than a row of tiles needs."""
+
+    def __init__(self, plan: TilePlan) -> None:
+        self._plan = plan
+        self._tops = deque(plan.rows.starts)
+        self._held: list[NDArray[np.generic]] = []
+        self._first = 0  # of the rows held
+        self._end = 0
+
+    def feed(self, rows: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
+        """Take the next rows, [n,W,C]; gives the tiles that are complete with them, [h,w,C], in row-major order.
+
+        A tile may be a view of what was fed. An image smaller than a tile is padded by reflection.
+        """
+        self._held.append(rows)
+        self._end += len(rows)
+        height, width = self._plan.tile_shape
+        while self._tops and self._end >= min(self._tops[0] + height, self._plan.rows.length):
+            top = self._tops.popleft()
+            band = self._rows_from(top)[:height]
+            for left in self._plan.columns.starts:
+                tile = band[:, left : left + width]
+                missing = (height - tile.shape[0], width - tile.shape[1])
+                # NumPy's reflection repeats as often as it must and copies a single pixel, so even 1 x 1 images pad.
+                yield np.pad(tile, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect") if any(missing) else tile
+            if self._tops:
+                self._rows_from(self._tops[0])
+
+    def _rows_from(self, start: int) -> NDArray[np.generic]:
+        """The rows held from `start` on; those before it are let go."""
+        held = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+        held = held[start - self._first :]
+        self._held, self._first = [held], start
+        return held
+
+
+class TileBlender:
+    """Puts restored tiles together, a row of tiles at a time; holds one strip and the rows the next one will change."""
+
+    def __init__(self, plan: TilePlan, channels: int) -> None:
+        self._plan, self._channels = plan, channels
+        self._strip = self._new_strip()
+        self._pending = np.empty((channels, 0, plan.columns.length), np.float32)
+        self._row = self._column = self._filled = 0
+
+    def add(self, tile: Planes) -> Planes | None:
+        """Take the next tile, float32[C,h,w]; gives rows that are finished, [C,n,W], or None."""
+        columns, rows = self._plan.columns, self._plan.rows
+        left = columns.starts[self._column]
+        self._filled = _lay(self._strip, tile[:, :, : columns.length], left, self._filled)
+        self._column += 1
+        if self._column < len(columns.starts):
+            return None
+        top = rows.starts[self._row]
+        self._row += 1
+        last = self._row == len(rows.starts)
+        until = rows.length if last else rows.starts[self._row]
+        done = self._below(self._strip[:, : rows.length])
+        self._pending = done[:, until - top :].copy()
+        self._strip, self._column, self._filled = self._new_strip(), 0, 0
+        return done[:, : until - top]
+
+    def _below(self, strip: Planes) -> Planes:
+        """The strip, its upper rows blended with those that waited for it."""
+        shared = self._pending.shape[1]
+        if shared:
+            difference = strip[:, :shared] - self._pending
+            difference *= ramp(shared).reshape(1, shared, 1)
+            strip[:, :shared] = self._pending + difference
+        return strip
+
+    def _new_strip(self) -> Planes:
+        return np.empty((self._channels, self._plan.rows.tile, self._plan.columns.length), np.float32)
+
+
 def cut_tiles(image: Planes, plan: TilePlan) -> Iterator[Planes]:
     """The tiles of `image`, float32[C,H,W], in row-major order: each float32[C,h,w]."""
-    height, width = plan.tile_shape
-    missing = (max(height - plan.rows.length, 0), max(width - plan.columns.length, 0))
-    if any(missing):
-        # NumPy's reflection repeats as often as it must and copies a single pixel, so even 1 x 1 images pad.
-        image = np.pad(image, ((0, 0), (0, missing[0]), (0, missing[1])), mode="reflect")
-    for top in plan.rows.starts:
-        for left in plan.columns.starts:
-            yield image[:, top : top + height, left : left + width]
+    for tile in TileCutter(plan).feed(image.transpose(1, 2, 0)):
+        yield tile.astype(np.float32, copy=False).transpose(2, 0, 1)
 
 
 def blend_tiles(tiles: Iterable[Planes], plan: TilePlan, channels: int) -> Planes:
-    """Put restored tiles, in the order of `cut_tiles`, together again: float32[C,H,W].
-
-    Each row of tiles is blended into a strip, and the strip into the image, so nothing but the image and one
-    strip is held. A tile may be overwritten while it is blended in.
-    """
-    rows, columns = plan.rows, plan.columns
-    image = np.empty((channels, rows.length, columns.length), np.float32)
-    strip = np.empty((channels, rows.tile, columns.length), np.float32)
-    remaining = iter(tiles)
-    filled_rows = 0
-    for top in rows.starts:
-        filled_columns = 0
-        for left in columns.starts:
-            tile = next(remaining)[:, :, : columns.length]
-            filled_columns = _lay(strip, tile, left, filled_columns, axis=2)
-        filled_rows = _lay(image, strip[:, : rows.length], top, filled_rows, axis=1)
-    return image
+    """Put restored tiles, in the order of `cut_tiles`, together again: float32[C,H,W]."""
+    blender = TileBlender(plan, channels)
+    return np.concatenate([rows for tile in tiles if (rows := blender.add(tile)) is not None], axis=1)
 
 
-def _lay(canvas: Planes, piece: Planes, start: int, filled: int, *, axis: int) -> int:
-    """Lay `piece` on `canvas` at `start`, blending what lies before `filled`; returns where it now ends."""
-    end = start + piece.shape[axis]
-    shared = filled - start
-    if shared > 0:
-        old = _span(canvas, start, filled, axis)
-        difference = _span(piece, 0, shared, axis) - old
-        shape = [1, 1, 1]
-        shape[axis] = shared
-        difference *= ramp(shared).reshape(shape)
+def _lay(strip: Planes, tile: Planes, left: int, filled: int) -> int:
+    """Lay `tile` on `strip` from column `left`, blending what lies before `filled`; returns the column it ends at."""
+    end = left + tile.shape[2]
+    shared = max(filled - left, 0)
+    if shared:
+        old = strip[:, :, left:filled]
+        difference = tile[:, :, :shared] - old
+        difference *= ramp(shared)
         old += difference
-    _span(canvas, filled, end, axis)[...] = _span(piece, max(shared, 0), piece.shape[axis], axis)
+    strip[:, :, max(filled, left) : end] = tile[:, :, shared:]
     return end
-
-
-def _span(array: Planes, start: int, end: int, axis: int) -> Planes:
-    """A view of `array` from `start` to `end` along `axis`, 1 or 2."""
-    return array[:, start:end] if axis == 1 else array[:, :, start:end]
 
 
 def ramp(length: int) -> NDArray[np.float32]:

@@ -2,121 +2,60 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from nafnet.commandline import exits
-from nafnet.errors import UsageError
 
-if TYPE_CHECKING:
-    from nafnet.runtime.restorer import Restorer
+FORMAT_NAMES = ("png", "jpeg", "tiff", "webp", "avif", "bmp", "ppm")
+_PATH = click.Path(path_type=Path)
+_COUNT = click.IntRange(min=1)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...", type=click.Path(path_type=Path))
-@click.argument("output", type=click.Path(path_type=Path))
-@click.option("--model", help="An .onnx file or a checkpoint (.safetensors, .pth).  [default: the bundled denoiser]")
-@click.option("--backend", default="auto", show_default=True, help="auto, openvino, onnxruntime or torch.")
-@click.option("--tile", type=click.IntRange(min=1), help="Largest side of a tile, in pixels.  [default: the model's]")
-@click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share.  [default: the model's]")
-@click.option("--batch", type=click.IntRange(min=1), help="Tiles to run at once.  [default: the backend's]")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores]")
+@click.argument("inputs", nargs=-1, metavar="[INPUT...]", type=_PATH)
+@click.argument("output", type=_PATH)
 @click.option(
-    "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write what became of each file, as JSON."
+    "--files-from", metavar="FILE", help="Read INPUTs from a file, - for standard input: lines, or NUL-ended."
 )
+@click.option("--model", help="An .onnx file, a plan or a checkpoint (.safetensors, .pth).  [default: the denoiser]")
+@click.option("--backend", default="auto", show_default=True, help="What runs the model; `--backend help` lists them.")
+@click.option("--device", help="cpu, cuda:1, or several: cuda:0,cuda:1.  [default: the backend's]")
+@click.option("--tile", type=_COUNT, help="Largest side of a tile, in pixels.  [default: the model's]")
+@click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share.  [default: the model's]")
+@click.option("--batch", type=_COUNT, help="Tiles to run at once.  [default: the backend's]")
+@click.option("--tune", is_flag=True, help="Measure which tile and batch are fastest here; once per model and machine.")
+@click.option("--whole", is_flag=True, help="Without tiles, where an image fits into memory.")
+@click.option("--threads", type=_COUNT, help="CPU threads.  [default: all cores]")
+@click.option("--format", "file_format", type=click.Choice(FORMAT_NAMES), help="Of the results.  [default: the file's]")
+@click.option("--depth", type=click.Choice(["8", "16", "32"]), help="Bits of the results.  [default: the file's]")
+@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF.  [default: 95]")
+@click.option("--compare", type=_PATH, metavar="FOLDER", help="Write original and result side by side, too.")
+@click.option("--overwrite", is_flag=True, help="Start again: restore what is done, replace what is there.")
+@click.option("--shard", metavar="I/N", help="Only this part of the files, by content: for several machines at once.")
+@click.option(
+    "--ray", metavar="ADDRESS", is_flag=False, flag_value="local", help="On a Ray cluster; `local` if left out."
+)
+@click.option("--max-pixels", type=_COUNT, default=1_000_000_000, show_default=True, help="Of one image.")
+@click.option("--decode-seconds", type=_COUNT, default=60, show_default=True, help="That decoding a file may take.")
+@click.option("--decode-memory", type=_COUNT, default=4096, show_default=True, help="MB that decoding a file may take.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="What became of each file, as JSON.")
+@click.option("--dry-run", is_flag=True, help="Print files, sizes, tiles, memory and time; restore nothing.")
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary; errors are still printed.")
+@click.option("--verbose", is_flag=True, help="Say why this backend, and how much memory it takes.")
 @exits
-def main(
-    inputs: tuple[Path, ...],
-    output: Path,
-    model: str | None,
-    backend: str,
-    tile: int | None,
-    overlap: int | None,
-    batch: int | None,
-    threads: int | None,
-    report: Path | None,
-    quiet: bool,
-) -> int:
-    """Restore every INPUT, a photograph or a folder of them, into the folder OUTPUT.
+def main(**options: Any) -> int:
+    """Restore every INPUT, a photograph, a folder of them or a pattern, into the folder OUTPUT.
 
-    Folders are walked and their structure is kept; each file keeps its format, depth, profile and metadata.
+    Folders are walked and their structure is kept; each file keeps its format, depth, profile and metadata. For one
+    INPUT, OUTPUT may be a file, or - for standard output. Run again, it does what is left.
 
-    Exit codes: 0 all restored, 1 some files failed, 2 could not start, 130 interrupted.
+    Exit codes: 0 all restored, 1 some files failed, 2 could not start or go on, 130 interrupted.
     """
     # Imported here, so that --help does not wait for the image and inference libraries.
-    from nafnet.runtime.discovery import find_jobs, prepare_output
-    from nafnet.runtime.pipeline import Pipeline
-    from nafnet.runtime.progress import RunProgress
-    from nafnet.runtime.report import totals, write_report
-    from nafnet.runtime.restorer import Restorer
+    from nafnet.runtime.command import RunOptions, run
 
-    if report:
-        _check_report(report, output)
-    jobs = find_jobs(inputs, output)
-    with Restorer.load(model, backend=backend, tile=tile, overlap=overlap, batch=batch, threads=threads) as restorer:
-        prepare_output(jobs)
-        if not quiet:
-            click.echo(_opening(restorer, len(jobs)))
-        started = time.perf_counter()
-        with RunProgress(jobs, quiet=quiet) as bar:
-            pipeline = Pipeline(restorer, jobs, on_pixels=bar.advance, on_done=bar.done)
-            try:
-                rows = pipeline.run()
-            finally:
-                seconds = time.perf_counter() - started
-                if report:
-                    write_report(report, pipeline.reports, _settings(restorer), seconds)
-    if not quiet:
-        click.echo(_summary(totals(rows, seconds), output))
-    return 1 if any(row.status == "failed" for row in rows) else 0
-
-
-def _check_report(path: Path, output: Path) -> None:
-    """Whether it can be written is to be known before the work, not after it."""
-    folder = path.absolute().parent
-    if folder == output.absolute() and not folder.exists():
-        return  # it will be made
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(f"--report {path}: cannot be written ({error.strerror or error}); choose another") from error
-
-
-def _settings(restorer: Restorer) -> dict[str, Any]:
-    """What the report says of how the files were restored."""
-    return {
-        "model": str(restorer.backend.model.path),
-        "spec": json.loads(restorer.spec.to_json()),
-        "backend": restorer.backend.description,
-        "tile": restorer.tile,
-        "overlap": restorer.overlap,
-        "batch": restorer.batch,
-    }
-
-
-def _opening(restorer: Restorer, count: int) -> str:
-    """One line on what is about to happen; an artefact that was never compared with PyTorch says so."""
-    spec, path = restorer.spec, restorer.backend.model.path
-    if restorer.backend.name == "torch":
-        parity = "the reference itself"
-    elif spec.parity:
-        parity = f"{spec.precision}, {spec.parity.psnr:.0f} dB from PyTorch"
-    else:
-        parity = f"{spec.precision}, not verified against PyTorch"
-    tiles = f"tiles of {restorer.tile}, overlap {restorer.overlap}"
-    return f"{count} files, {path.name} ({spec.task}, {parity}) on {restorer.backend.description}, {tiles}"
-
-
-def _summary(sums: dict[str, Any], output: Path) -> str:
-    failed = f", {sums['failed']} failed" if sums["failed"] else ""
-    return (
-        f"{sums['restored']} restored{failed} in {sums['seconds']['wall']:.1f} s: "
-        f"{sums['megapixels']:.2f} MP, {sums['megapixels_per_second']:.2f} MP/s -> {output}"
-    )
+    depth = options.pop("depth")
+    return run(RunOptions(depth=int(depth) if depth else None, **options))

@@ -22,7 +22,7 @@ CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
 def open_model(source: str | os.PathLike[str] | None, backend: str) -> Model:
-    """The model that `backend` (a name that `choose` returned) is to run; None is the bundled denoiser.
+    """The model that `backend`, a name of `REGISTRY`, is to run; None is the bundled denoiser.
 
     Raises:
         NafnetError: missing, unreadable, unsafe or not an image model; or the `export` extra is needed.

@@ -1,36 +1,30 @@
-"""Decode, restore and encode at the same time: three stages joined by two bounded queues.
+"""Decode, restore and encode at the same time: stages joined by queues that are bounded by bytes.
 
-One thread decodes, the calling thread restores, one thread encodes, so the model waits for a file only when
-files are slower than the model. The queues hold two images each: memory is bounded by the size of the images,
-not by their number. One file's failure is its own; the rest go on.
+Processes decode, the calling thread restores, threads encode, so the model waits for a file only when files are slower
+than the model. Images flow in bands of rows, so memory is bounded by their width, not by their number or height. One
+file's failure is its own; the rest go on.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import queue
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from nafnet.runtime.decoding import Decoder, DecoderStopped
 from nafnet.runtime.discovery import Job
+from nafnet.runtime.journal import Journal
+from nafnet.runtime.memory import QUEUE_BYTES
 from nafnet.runtime.report import FileReport
-from nafnet.runtime.restorer import Restorer, Work
+from nafnet.runtime.restorer import Restorer
+from nafnet.runtime.settings import Limits, Output
+from nafnet.runtime.sink import Sink
+from nafnet.runtime.stream import Band, ByteQueue, Closed, Event, Item, Opened, size_of
 
-from nafnet.errors import NafnetError
-from nafnet.imagefile import ImageFile, read_image, write_image
-
-QUEUE_DEPTH = 2
-_WAKE_SECONDS = 0.1  # how often a stage that waits looks whether the run was stopped
-
-
-@dataclasses.dataclass(kw_only=True)
-class _Item:
-    """A file on its way through the stages."""
-
-    job: Job
-    report: FileReport
-    image: ImageFile | None = None
+from nafnet.errors import ImageError
+from nafnet.imageformats import Header
 
 
 class Pipeline:
@@ -39,7 +33,10 @@ class Pipeline:
     Args:
         restorer: the model.
         jobs: what to restore and where to write it; the folders exist.
-        on_pixels: called with a file's path and a number of its pixels as they are restored, from the calling
+        output: how results are written.
+        limits: what one input may take.
+        journal: opened; says what is done already, and is told what is done. None restores everything.
+        on_pixels: called with a file's row and a number of its pixels as they are restored, from the calling
             thread.
         on_done: called with each finished row, from any stage's thread.
     """
@@ -49,99 +46,82 @@ class Pipeline:
         restorer: Restorer,
         jobs: Sequence[Job],
         *,
-        on_pixels: Callable[[str, float], None] | None = None,
+        output: Output | None = None,
+        limits: Limits | None = None,
+        journal: Journal | None = None,
+        on_pixels: Callable[[FileReport, float], None] | None = None,
         on_done: Callable[[FileReport], None] | None = None,
     ) -> None:
         self.restorer = restorer
         self.reports = [FileReport.of(job) for job in jobs]
-        self._items = [_Item(job=j, report=r) for j, r in zip(jobs, self.reports, strict=True)]
+        self._output, self._limits, self._journal = output or Output(), limits or Limits(), journal
         self._on_pixels = on_pixels or (lambda *_: None)
         self._on_done = on_done or (lambda *_: None)
-        self._decoded: queue.Queue[_Item | None] = queue.Queue(QUEUE_DEPTH)
-        self._restored: queue.Queue[_Item | None] = queue.Queue(QUEUE_DEPTH)
-        self._stop = threading.Event()
+        self._items = [Item(job=j, report=r, on_done=self._tell) for j, r in zip(jobs, self.reports, strict=True)]
+        cores = os.cpu_count() or 1
+        self._decoders = max(min(cores // 8, 4), 1)
+        self._encoders = max(min(cores // 4, 4), 1)
 
     def run(self) -> list[FileReport]:
         """Restore all; returns a row for each job, in their order.
 
         On Ctrl-C what was already restored is still written, then KeyboardInterrupt is raised; `reports` then
         has the files that were not reached as skipped.
+
+        Raises:
+            OutputError: the output folder takes no more.
+            BackendError: the backend fails whatever it is given.
         """
-        decoder = threading.Thread(target=self._decode, name="decode", daemon=True)
-        encoder = threading.Thread(target=self._encode, name="encode", daemon=True)
-        decoder.start()
-        encoder.start()
-        try:
-            while (item := self._next(self._decoded)) is not None:
-                if self._guarded(item, self._restore):
-                    self._put(self._restored, item)
-        finally:
-            self._stop.set()
-            decoder.join()
-            self._finish(encoder)
+        items = self._items
+        while items:
+            self._pass(items)
+            items = [item for item in items if item.again and not item.failed]
+            for item in items:
+                item.again = False
         return self.reports
 
-    def _finish(self, encoder: threading.Thread) -> None:
-        """Let the encoder write what it was given, and end."""
-        while encoder.is_alive():
-            try:
-                self._restored.put(None, timeout=_WAKE_SECONDS)
-                break
-            except queue.Full:
-                continue
-        encoder.join()
-
-    def _decode(self) -> None:
-        for item in self._items:
-            if self._stop.is_set() or (self._guarded(item, self._read) and not self._put(self._decoded, item)):
-                return
-        self._put(self._decoded, None)
-
-    def _encode(self) -> None:
-        for item in self._until_end(self._restored):
-            if self._guarded(item, self._write):
-                item.report.status = "restored"
-                self._tell(item.report)
-            item.image = None
-
-    def _read(self, item: _Item) -> None:
-        with _Stopwatch(item.report, "decode"):
-            item.image = read_image(item.job.source)
-        item.report.height, item.report.width = item.image.pixels.shape[:2]
-
-    def _restore(self, item: _Item) -> None:
-        assert item.image is not None
-        pixels = item.report.width * item.report.height
-        work = Work()
+    def _pass(self, items: Sequence[Item]) -> None:
+        sink = Sink(self._output, self._journal, self._encoders)
+        restored: ByteQueue[Event] = ByteQueue(QUEUE_BYTES, size_of)
+        encoder = threading.Thread(target=sink.run, args=(restored,), name="encode", daemon=True)
+        encoder.start()
+        decoded = _Decoded(items, self._decoders, self._limits, self._is_wanted)
         try:
-            restored = self.restorer.restore_counted(
-                item.image.pixels, work, lambda share: self._progress(item.report.input, share * pixels)
-            )
+            for event in self.restorer.restore_stream(iter(decoded), self._output):
+                if sink.fatal:
+                    break
+                if isinstance(event, Band):
+                    self._progress(event.item.report, event.rows.shape[0] * event.rows.shape[1])
+                restored.put(event)
         finally:
-            item.report.tiles, item.report.seconds["infer"] = work.tiles, round(work.infer_seconds, 6)
-        item.image = item.image.replace_pixels(restored)
+            decoded.close()
+            restored.close()
+            encoder.join()
+        if sink.fatal:
+            raise sink.fatal
 
-    def _write(self, item: _Item) -> None:
-        assert item.image is not None
-        with _Stopwatch(item.report, "encode"):
-            write_image(item.job.target, item.image)
-
-    def _guarded(self, item: _Item, stage: Callable[[_Item], None]) -> bool:
-        """Run a stage; whatever goes wrong with this file is its row's error, and the run goes on."""
-        try:
-            stage(item)
-        except Exception as error:  # the boundary between one file and the others
-            kind = "" if isinstance(error, NafnetError) else f"{type(error).__name__}: "
-            item.report.status, item.report.error = "failed", " ".join(f"{kind}{error}".split())
-            item.image = None
-            self._tell(item.report)
+    def _is_wanted(self, item: Item, digest: Callable[[], str]) -> bool:
+        """Whether the file is this run's to restore, and is not restored yet."""
+        if self._journal is None:
+            return True
+        item.digest = digest()
+        if not self._journal.shard.has(item.digest):
+            item.finish("elsewhere")
             return False
+        if self._journal.is_done(item.job, item.digest):
+            item.finish("unchanged")
+            return False
+        if not self._journal.may_write(item.job):
+            raise ImageError(
+                f"{item.job.source}: {item.job.target} exists and was not written from here; remove it, or use "
+                "--overwrite"
+            )
         return True
 
-    def _progress(self, source: str, pixels: float) -> None:
+    def _progress(self, row: FileReport, pixels: float) -> None:
         """Call `on_pixels`, on the same terms as `_tell`."""
         try:
-            self._on_pixels(source, pixels)
+            self._on_pixels(row, pixels)
         except (Exception, SystemExit):
             self._on_pixels = lambda *_: None
 
@@ -152,38 +132,61 @@ class Pipeline:
         except (Exception, SystemExit):  # rich exits on a broken pipe
             self._on_done = lambda *_: None
 
-    def _put(self, target: queue.Queue[_Item | None], item: _Item | None) -> bool:
-        """Put unless the run is stopped; says whether it was put."""
-        while not self._stop.is_set():
-            try:
-                target.put(item, timeout=_WAKE_SECONDS)
-                return True
-            except queue.Full:
-                continue
-        return False
 
-    @staticmethod
-    def _next(source: queue.Queue[_Item | None]) -> _Item | None:
-        """Wait for an item; with a timeout, for only then does Ctrl-C reach a waiting main thread everywhere."""
-        while True:
-            try:
-                return source.get(timeout=_WAKE_SECONDS)
-            except queue.Empty:
-                continue
+class _Decoded:
+    """The events of all items, in their order, decoded by several threads, each with a process."""
 
-    def _until_end(self, source: queue.Queue[_Item | None]) -> Iterator[_Item]:
-        while (item := self._next(source)) is not None:
-            yield item
+    def __init__(
+        self, items: Sequence[Item], count: int, limits: Limits, is_wanted: Callable[[Item, Callable[[], str]], bool]
+    ) -> None:
+        self._items, self._limits, self._is_wanted = items, limits, is_wanted
+        count = min(count, len(items))
+        self._queues: list[ByteQueue[Event]] = [ByteQueue(QUEUE_BYTES // count, size_of) for _ in range(count)]
+        self._decoders = [Decoder(limits) for _ in range(count)]
+        self._threads = [
+            threading.Thread(target=self._decode, args=(index,), name=f"decode-{index}", daemon=True)
+            for index in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
 
+    def __iter__(self) -> Iterator[Event]:
+        streams = [iter(queue) for queue in self._queues]
+        for index in range(len(self._items)):
+            for event in streams[index % len(streams)]:
+                yield event
+                if isinstance(event, Closed):
+                    break
 
-class _Stopwatch:
-    """Writes the seconds of its block into a row."""
+    def close(self) -> None:
+        """Stop decoding, and wait for the processes to be gone."""
+        for queue in self._queues:
+            queue.close(discard=True)
+        for decoder in self._decoders:
+            decoder.stop()
+        for thread in self._threads:
+            thread.join()
 
-    def __init__(self, report: FileReport, stage: str) -> None:
-        self._report, self._stage = report, stage
+    def _decode(self, index: int) -> None:
+        """Decode every n-th item into the queue of that index."""
+        target, decoder = self._queues[index], self._decoders[index]
+        with contextlib.suppress(DecoderStopped), decoder:
+            for item in self._items[index :: len(self._queues)]:
+                for event in self._events(item, decoder):
+                    if not target.put(event):
+                        return
 
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._report.seconds[self._stage] = round(time.perf_counter() - self._started, 6)
+    def _events(self, item: Item, decoder: Decoder) -> Iterator[Event]:
+        source = item.job.source
+        with item.guarded():
+            if self._is_wanted(item, lambda: decoder.digest(source)):
+                parts = decoder.decode(source)
+                started = time.perf_counter()
+                for part in parts:
+                    item.report.seconds["decode"] += time.perf_counter() - started
+                    yield Opened(item, part) if isinstance(part, Header) else Band(item, part)
+                    if item.failed:
+                        parts.close()
+                        break
+                    started = time.perf_counter()
+        yield Closed(item)

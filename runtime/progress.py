@@ -1,7 +1,8 @@
-"""The progress bar of a run, on stderr: megapixels done, megapixels per second, time left, failures as they come."""
+"""The progress bar of a run, on stderr: files, megapixels per second, time left, failures as they come."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Self
 
@@ -11,42 +12,55 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from nafnet.errors import ImageError
-from nafnet.imagefile import read_header
-
 
 class MegapixelColumn(ProgressColumn):
-    """Megapixels done of all, and per second."""
+    """Files done of all, megapixels restored, and restored per second."""
 
     def render(self, task: Task) -> Text:
-        speed = f"{task.speed / 1e6:.2f}" if task.speed else "-"
-        return Text(f"{task.completed / 1e6:.1f}/{(task.total or 0) / 1e6:.1f} MP  {speed} MP/s")
+        fields = task.fields
+        speed = f"{fields['pixels'] / 1e6 / task.elapsed:.2f}" if task.elapsed and fields["pixels"] else "-"
+        return Text(
+            f"{fields['files']}/{fields['count']} files  {fields['pixels'] / 1e6:.1f} MP  {speed} MP/s", no_wrap=True
+        )
 
 
 class RunProgress:
     """Follows a pipeline; `advance` and `done` are its callbacks.
 
+    The bar is as long as the files have bytes: their sizes are known at once, their pixels only when they are opened.
+
     Args:
-        jobs: their headers are read for the sum of their pixels; one that cannot be read counts for nothing.
+        jobs: what is to be restored.
         quiet: show no bar; failures are printed all the same.
     """
 
     def __init__(self, jobs: Sequence[Job], *, quiet: bool) -> None:
         columns = (TextColumn("restoring"), BarColumn(), MegapixelColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=Console(stderr=True), disable=quiet, speed_estimate_period=60)
-        self._left = {} if quiet else {str(job.source): float(_pixels(job)) for job in jobs}
-        self._task = self._bar.add_task("", total=sum(self._left.values()))
+        self._sizes = {} if quiet else {str(job.source): _size(job) for job in jobs}
+        self._left = dict(self._sizes)
+        self._files = 0
+        self._pixels = 0.0
+        self._task = self._bar.add_task(
+            "", total=sum(self._left.values()) or None, files=0, count=len(jobs), pixels=0.0
+        )
 
-    def advance(self, source: str, pixels: float) -> None:
+    def advance(self, row: FileReport, pixels: float) -> None:
         """Count restored pixels of a file."""
-        self._left[source] = self._left.get(source, 0) - pixels
-        self._bar.advance(self._task, pixels)
+        self._pixels += pixels
+        share = self._sizes.get(row.input, 0.0) * pixels / (row.width * row.height)
+        self._step(row, share)
 
     def done(self, row: FileReport) -> None:
         """Print a failed file's error; what was left of it is counted as done, so that the bar ends full."""
-        self.advance(row.input, self._left.get(row.input, 0))
+        self._files += 1
+        self._step(row, self._left.get(row.input, 0.0))
         if row.status == "failed":
             self._bar.console.print(f"failed: {row.error}", highlight=False, markup=False, soft_wrap=True)
+
+    def _step(self, row: FileReport, size: float) -> None:
+        self._left[row.input] = self._left.get(row.input, 0.0) - size
+        self._bar.update(self._task, advance=size, files=self._files, pixels=self._pixels)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -56,9 +70,7 @@ class RunProgress:
         self._bar.stop()
 
 
-def _pixels(job: Job) -> int:
-    try:
-        header = read_header(job.source)
-    except ImageError:
-        return 0
-    return header.width * header.height
+def _size(job: Job) -> float:
+    with contextlib.suppress(OSError):
+        return float(job.source.stat().st_size)
+    return 0.0

@@ -1,50 +1,71 @@
-"""`Restorer`: arrays in, restored arrays out. Tiles, batches and the conversion of pixels happen here."""
+"""`Restorer`: images in, restored images out, of any size, with one model on one backend."""
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import os
-import time
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import numpy as np
-from nafnet.runtime.backends import backend_class, choose
+from nafnet.runtime.backends import choose_for, make_backend
 from nafnet.runtime.backends.base import Backend
+from nafnet.runtime.discovery import Job
+from nafnet.runtime.fallback import Fallback
+from nafnet.runtime.image_run import ImageRun
+from nafnet.runtime.inference import SmallerTileError, Task, TileRunner
+from nafnet.runtime.memory import fits_whole
 from nafnet.runtime.model_source import open_model
+from nafnet.runtime.report import FileReport
+from nafnet.runtime.settings import Output
+from nafnet.runtime.stream import Band, Closed, Event, Item, Opened
 from numpy.typing import NDArray
 
-from nafnet.errors import BackendError, ModelError, UsageError
-from nafnet.tiling import Planes, blend_tiles, check_tile, cut_tiles, plan_tiles
+from nafnet.errors import BackendError, ImageError, ModelError, NafnetError, UsageError
+from nafnet.imageformats import WHITE, Header
+from nafnet.tiling import TilePlan, check_tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
-
-
-@dataclasses.dataclass(kw_only=True)
-class Work:
-    """What one restoration took."""
-
-    tiles: int = 0
-    infer_seconds: float = 0.0
-    """Time inside the backend alone."""
 
 
 class Restorer:
     """Restores images of any size with one model on one backend.
 
-    Make one with `load`; use it as a context manager, or call `close`. It serves one thread at a time.
+    Make one with `load`; use it as a context manager, or call `close`. Threads may share one: they take turns.
+
+    Args:
+        backend: runs the model.
+        tile: largest side of a tile, in pixels.
+        overlap: fewest pixels that neighbouring tiles share.
+        batch: tiles to run at once.
+        whole: restore without tiles what fits into memory.
+        say: told, in a line, what had to be changed on the way.
     """
 
-    def __init__(self, backend: Backend, *, tile: int, overlap: int, batch: int) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        tile: int,
+        overlap: int,
+        batch: int,
+        whole: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         check_tile(tile, overlap, backend.model.spec.multiple)
         if backend.model.spec.channels not in (1, 3):
             raise ModelError(
                 f"{backend.model.path}: takes {backend.model.spec.channels} channels; photographs have 1 or 3"
             )
-        self.backend, self.tile, self.overlap, self.batch = backend, tile, overlap, batch
+        self.backend, self.tile, self.overlap, self.whole = backend, tile, overlap, whole
         self.spec = backend.model.spec
+        self.say = say
+        self.reason = "as given"
+        """Why this backend, in a few words."""
+        self._runner = TileRunner(backend, batch, Fallback(backend), lambda line: self.say(line))
+        self._lock = threading.Lock()
 
     @classmethod
     def load(
@@ -52,36 +73,53 @@ class Restorer:
         model: str | os.PathLike[str] | None = None,
         *,
         backend: str = "auto",
+        device: str | None = None,
         tile: int | None = None,
         overlap: int | None = None,
         batch: int | None = None,
         threads: int | None = None,
+        whole: bool = False,
     ) -> Self:
         """Load a model.
 
         Args:
-            model: an ONNX file, or a checkpoint (.safetensors, .pth), which is exported once and cached; None is
-                the bundled denoiser.
-            backend: openvino, onnxruntime, torch, or auto for the fastest that is installed.
+            model: an ONNX file, a plan built by nafnet-export, or a checkpoint (.safetensors, .pth), which is exported
+                once and cached; None is the bundled denoiser.
+            backend: a name of `nafnet.runtime.backends.REGISTRY`, or auto for the fastest that can run here.
+            device: cpu, cuda, cuda:1, or several, cuda:0,cuda:1; None is the backend's own choice.
             tile: largest side of a tile in pixels; the model's own choice by default.
             overlap: fewest pixels that neighbouring tiles share; the model's own choice by default.
             batch: tiles to run at once; the backend's own choice by default.
             threads: CPU threads; all cores by default.
+            whole: restore without tiles what fits into memory.
 
         Raises:
             NafnetError: the model or the backend cannot be used; one line says why.
         """
-        name = choose(backend)
-        kind = backend_class(name)
-        opened = open_model(model, name)
+        choice = choose_for(backend, model, device)
+        opened = open_model(model, choice.name)
         side = opened.spec.tile if tile is None else tile
         if opened.spec.fixed_shape and side != opened.spec.tile:
             raise UsageError(f"--tile {side}: {opened.path.name} was exported for tiles of {opened.spec.tile} alone")
+        if opened.spec.fixed_shape and whole:
+            raise UsageError(f"--whole: {opened.path.name} was exported for tiles of {opened.spec.tile} alone")
         shared = min(opened.spec.overlap, side // 4) if overlap is None else overlap
         check_tile(side, shared, opened.spec.multiple)
-        restorer = cls(kind(opened, threads), tile=side, overlap=shared, batch=batch or kind.default_batch)
+        made = make_backend(choice, opened, threads)
+        restorer = cls(made, tile=side, overlap=shared, batch=batch or made.default_batch, whole=whole)
+        restorer.reason = choice.reason
         restorer._probe()
         return restorer
+
+    @property
+    def batch(self) -> int:
+        """Tiles run at once."""
+        return self._runner.batch
+
+    def set_tiling(self, *, tile: int, overlap: int, batch: int) -> None:
+        """Change how images are cut from now on."""
+        check_tile(tile, overlap, self.spec.multiple)
+        self.tile, self.overlap, self._runner.batch = tile, overlap, batch
 
     def restore(self, pixels: Pixels) -> Pixels:
         """Restore an image: [H,W] or [H,W,C], C 1 (grey) or 3 (RGB); the result has its shape and dtype.
@@ -96,45 +134,121 @@ class Restorer:
             UsageError: another shape or dtype, or an empty image.
             BackendError: the backend failed, or the result is not finite.
         """
-        return self.restore_counted(pixels, Work())
+        rows = _as_rows(pixels)
+        failures: list[Exception] = []
+        item = _ArrayItem(failures)
+        header = _header_of(rows)
+        with self._lock:
+            while True:
+                bands: list[NDArray[Any]] = []
+                closed = False
+                for event in self.restore_stream(iter((Opened(item, header), Band(item, rows), Closed(item)))):
+                    if isinstance(event, Band):
+                        bands.append(event.rows)
+                    closed = closed or isinstance(event, Closed)
+                if failures:
+                    raise failures[0]
+                assert closed or item.again
+                item.again = False
+                if closed:
+                    return np.concatenate(bands).reshape(pixels.shape)  # type: ignore[return-value]
 
-    def restore_counted(self, pixels: Pixels, work: Work, on_tiles: Callable[[float], None] | None = None) -> Pixels:
-        """`restore` that adds to `work`, and calls `on_tiles` with the share of the image each batch finished."""
-        planes = self._to_planes(pixels)
-        if self.spec.io == "uint8" and pixels.dtype != np.uint8:
-            raise UsageError(
-                f"image of {pixels.dtype}; this model takes and gives 8 bits (--io uint8) and would lose the rest: "
-                "use an export with --io float32"
-            )
-        height, width = planes.shape[1:]
-        groups = planes[:, None] if self.spec.channels == 1 else planes[None]
-        plan = plan_tiles(height, width, tile=self.tile, overlap=self.overlap, multiple=self.spec.multiple)
+    def restore_many(self, images: Iterable[Pixels]) -> Iterator[Pixels]:
+        """Restore images one after the other, as they are asked for; each as `restore` does."""
+        for image in images:
+            yield self.restore(image)
 
-        def run(tiles: Iterator[Planes]) -> Iterator[Planes]:
-            while batch := list(itertools.islice(tiles, self.batch)):
-                stacked = np.stack(batch)
-                started = time.perf_counter()
-                restored = self.backend(stacked)
-                work.infer_seconds += time.perf_counter() - started
-                work.tiles += len(batch)
-                if not np.isfinite(restored).all():
-                    raise BackendError(f"{self.backend.name}: the model gave values that are not finite")
-                if on_tiles:
-                    on_tiles(len(batch) / (plan.count * len(groups)))
-                yield from restored
+    def restore_file(
+        self, source: str | os.PathLike[str], target: str | os.PathLike[str], output: Output | None = None
+    ) -> FileReport:
+        """Restore a file into another, keeping its format, depth and metadata unless `output` says otherwise.
 
-        images = [blend_tiles(run(cut_tiles(group, plan)), plan, self.spec.channels) for group in groups]
-        return _from_planes(np.concatenate(images), pixels)
+        Raises:
+            ImageError: it cannot be read or restored; the message says why.
+            OutputError: the disk refused.
+        """
+        from nafnet.runtime.pipeline import Pipeline
 
-    def _to_planes(self, pixels: NDArray[np.generic]) -> Planes:
-        """float32[C,H,W] in [0, 1], grey repeated where the model wants RGB."""
-        shape = pixels.shape if pixels.ndim == 3 else (*pixels.shape, 1)
-        if pixels.ndim not in (2, 3) or shape[2] not in (1, 3) or 0 in shape:
-            raise UsageError(f"image of shape {list(pixels.shape)}; expected [H,W], [H,W,1] or [H,W,3]")
-        scale = _scale(pixels.dtype)
-        planes = np.ascontiguousarray(pixels.reshape(shape).transpose(2, 0, 1), np.float32)
-        planes = planes if scale == 1 else planes * np.float32(1 / scale)
-        return np.repeat(planes, 3, 0) if shape[2] == 1 and self.spec.channels == 3 else planes
+        job = Job(source=Path(source), target=Path(target))
+        with self._lock:
+            (row,) = Pipeline(self, [job], output=output or Output()).run()
+        if row.status == "failed":
+            raise ImageError(row.error or "failed")
+        return row
+
+    def plan(self, height: int, width: int) -> TilePlan:
+        """The tiles of an image."""
+        spec = self.spec
+        if self.whole and fits_whole(spec, height, width):
+            side = -(-max(height, width) // spec.multiple) * spec.multiple
+            return plan_tiles(height, width, tile=side, overlap=0, multiple=spec.multiple)
+        return plan_tiles(height, width, tile=self.tile, overlap=self.overlap, multiple=spec.multiple)
+
+    def restore_stream(self, events: Iterator[Event], output: Output = Output()) -> Iterator[Event]:  # noqa: B008
+        """Restore images that come as events, in bands: the engine beneath files, folders and arrays.
+
+        Only images that are restored whole are closed. One that is opened once more, after the tile was made smaller
+        for want of memory, has to be fed once more: its item says `again`.
+        """
+        images: list[ImageRun] = []  # begun and not complete
+        tasks = self._tasks(events, output, images)
+        while True:
+            try:
+                yield from self._assembled(tasks, images)
+                return
+            except SmallerTileError as error:
+                self._shrink_tile(error, images)
+
+    def _assembled(self, tasks: Iterator[Task], images: list[ImageRun]) -> Iterator[Event]:
+        for task, planes in self._runner.run(tasks):
+            image, begun = task.image, task.image.begun
+            made = None
+            with image.item.guarded():
+                made = image.add(planes)
+            if made is None or image.dropped:
+                continue
+            if not begun:
+                yield Opened(image.item, image.target)
+            yield Band(image.item, *made)
+            if image.complete:
+                images.remove(image)
+                yield Closed(image.item)
+
+    def _tasks(self, events: Iterator[Event], output: Output, images: list[ImageRun]) -> Iterator[Task]:
+        image: ImageRun | None = None
+        for event in events:
+            if isinstance(event, Opened):
+                image = None
+                with event.item.guarded():
+                    image = self._begin(event.item, event.header, output)
+                    images.append(image)
+            elif isinstance(event, Band) and image is not None and not image.dropped:
+                for task in image.tasks(event.rows):
+                    if image.dropped:
+                        break
+                    yield task
+            if image is not None and image.item.failed and image in images:
+                images.remove(image)
+
+    def _begin(self, item: Item, header: Header, output: Output) -> ImageRun:
+        target = header.converted(item.job.format or output.format, output.bits)
+        item.report.width, item.report.height, item.report.notes = header.width, header.height, list(target.notes)
+        item.report.tiles = 0
+        return ImageRun(item, header, target, self.plan(header.height, header.width), self.spec)
+
+    def _shrink_tile(self, error: SmallerTileError, images: list[ImageRun]) -> None:
+        """Halve the tile; all images under way are to be begun anew."""
+        multiple = self.spec.multiple
+        smaller = max(self.tile // 2 // multiple, 1) * multiple
+        if self.whole:
+            self.whole, smaller = False, self.tile
+        elif self.spec.fixed_shape or smaller == self.tile:
+            raise BackendError(f"{error}; not even the smallest tile fits") from error
+        self.tile, self.overlap = smaller, min(self.overlap, smaller // 4)
+        self.say(f"{self.backend.description}: out of memory; going on with tiles of {smaller}")
+        for image in images:
+            image.abandoned = image.item.again = True
+        images.clear()
 
     def _probe(self) -> None:
         """Run the smallest tile once: a model that is no image-to-image one fails here, not on every file."""
@@ -158,22 +272,33 @@ class Restorer:
         self.close()
 
 
-def _scale(dtype: np.dtype[np.generic]) -> int:
-    """What 1.0 is in `dtype`."""
-    scales = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
-    if dtype not in scales:
-        raise UsageError(f"image of {dtype}; expected uint8, uint16 or float32")
-    return scales[dtype]
+class _ArrayItem(Item):
+    """An item that is no file: its error is raised as it is."""
+
+    def __init__(self, failures: list[Exception]) -> None:
+        job = Job(source=Path("array"), target=Path("array"))
+        super().__init__(job=job, report=FileReport.of(job), on_done=lambda _: None)
+        self._failures = failures
+
+    def fail(self, error: Exception) -> None:
+        super().fail(error)
+        self._failures.append(error if isinstance(error, NafnetError) else BackendError(str(error)))
 
 
-def _from_planes(planes: Planes, like: Pixels) -> Pixels:
-    """float32[C,H,W] in the shape and dtype of `like`; RGB is averaged where `like` is grey. May overwrite `planes`."""
-    grey = like.ndim == 2 or like.shape[2] == 1
-    if grey and planes.shape[0] == 3:
-        planes = planes.mean(0, keepdims=True, dtype=np.float32)
-    scale = _scale(like.dtype)
-    if scale != 1:
-        planes *= np.float32(scale)
-        np.clip(np.rint(planes, out=planes), 0, scale, out=planes)
-    pixels = np.ascontiguousarray(planes.transpose(1, 2, 0)).astype(like.dtype, copy=False)
-    return cast(Pixels, pixels.reshape(like.shape))
+def _as_rows(pixels: NDArray[np.generic]) -> NDArray[Any]:
+    """[H,W,C] of what `restore` was given."""
+    shape = pixels.shape if pixels.ndim == 3 else (*pixels.shape, 1)
+    if pixels.ndim not in (2, 3) or shape[2] not in (1, 3) or 0 in shape:
+        raise UsageError(f"image of shape {list(pixels.shape)}; expected [H,W], [H,W,1] or [H,W,3]")
+    if pixels.dtype.name not in WHITE:
+        raise UsageError(f"image of {pixels.dtype}; expected uint8, uint16 or float32")
+    return pixels.reshape(shape)
+
+
+def _header_of(rows: NDArray[Any]) -> Header:
+    height, width, channels = rows.shape
+    kind: Any = rows.dtype.name
+    return Header(
+        width=width, height=height, format="tiff", channels=channels, alpha=False, pixel_type=kind,
+        bits=8 * rows.itemsize, lossless=True, metadata={},
+    )  # fmt: skip

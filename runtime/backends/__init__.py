@@ -1,6 +1,6 @@
-"""The backends by name, imported only when one is asked for.
+"""The backends by name, imported only when one is asked for, and the choice among them.
 
-To add one: write a module with a subclass of `Backend` here, and a line in `REGISTRY`.
+To add one: write a module with a subclass of `Backend` here, and an entry in `REGISTRY`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,18 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
-from nafnet.runtime.backends.base import Backend
+from nafnet.runtime.backends import presence
+from nafnet.runtime.backends.base import Backend, Model
 
-from nafnet.errors import BackendError, MissingExtraError
+from nafnet.errors import BackendError, MissingExtraError, UsageError
+from nafnet.onnxfile import inspect_onnx
+
+Reads = Literal["onnx", "checkpoint", "plan"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,25 +32,44 @@ class Entry:
     """The import name of its library."""
     extra: str
     """The extra that installs it."""
-    reads: str
-    """What it runs: an ONNX file or a checkpoint."""
+    reads: Reads
+    """What it runs."""
+    device: str = "cpu"
+    """The kind of device it runs on: cpu, cuda, or gpu for Intel's."""
+    absent: Callable[[], str | None] = lambda: None
+    """Once the library is installed: what is missing to run here, in words; None if nothing is."""
+    auto: bool = True
+    """Whether `auto` may take it for any model."""
 
 
+_HERE = "nafnet.runtime.backends"
 # In the order `auto` tries them: fastest first, as nafnet-bench measures on a CPU.
 REGISTRY: dict[str, Entry] = {
+    "openvino-bf16": Entry(
+        target=f"{_HERE}.openvino_cpu:OpenVinoBfloat16Backend",
+        requires="openvino", extra="cpu", reads="onnx", absent=presence.no_bfloat16, auto=False,
+    ),
     "openvino": Entry(
-        target="nafnet.runtime.backends.openvino_cpu:OpenVinoBackend", requires="openvino", extra="cpu", reads="onnx"
+        target=f"{_HERE}.openvino_cpu:OpenVinoBackend", requires="openvino", extra="cpu", reads="onnx"
     ),
     "onnxruntime": Entry(
-        target="nafnet.runtime.backends.onnxruntime_cpu:OnnxRuntimeBackend",
-        requires="onnxruntime",
-        extra="cpu",
-        reads="onnx",
+        target=f"{_HERE}.onnxruntime_cpu:OnnxRuntimeBackend", requires="onnxruntime", extra="cpu", reads="onnx"
     ),
     "torch": Entry(
-        target="nafnet.runtime.backends.torch_eager:TorchBackend", requires="torch", extra="export", reads="checkpoint"
+        target=f"{_HERE}.torch_eager:TorchBackend", requires="torch", extra="export", reads="checkpoint", auto=False
     ),
-}
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The backend of a run."""
+
+    name: str
+    devices: tuple[str, ...]
+    """As cuda:0; several share the tiles."""
+    reason: str
+    """Why this one, in a few words."""
 
 
 def is_installed(name: str) -> bool:
@@ -50,27 +77,87 @@ def is_installed(name: str) -> bool:
     return importlib.util.find_spec(REGISTRY[name].requires) is not None
 
 
-def choose(name: str) -> str:
-    """The backend to use: `name`, or for "auto" the first in `REGISTRY` that is installed and runs ONNX files.
+def choose_for(name: str, model: str | os.PathLike[str] | None, device: str | None) -> Choice:
+    """The backend to use for a model: the one named, or for "auto" the fastest that can run it here.
+
+    Args:
+        name: of `REGISTRY`, or auto.
+        model: the model file; None is the bundled denoiser.
+        device: as --device; None leaves it to the backend.
 
     Raises:
-        BackendError: no such backend.
+        BackendError: no such backend, or it cannot run here.
         MissingExtraError: its library is not installed.
     """
-    if name == "auto":
-        for candidate, entry in REGISTRY.items():
-            if entry.reads == "onnx" and is_installed(candidate):
-                return candidate
-        raise MissingExtraError("no inference library", "cpu")
-    if name not in REGISTRY:
+    if name != "auto" and name not in REGISTRY:
         raise BackendError(f"--backend {name}: no such backend; expected auto, {', '.join(REGISTRY)}")
-    if not is_installed(name):
-        raise MissingExtraError(REGISTRY[name].requires, REGISTRY[name].extra)
-    return name
+    path = Path(model) if model is not None else None
+    wanted = _devices(device)
+    if name != "auto":
+        entry = REGISTRY[name]
+        if not is_installed(name):
+            raise MissingExtraError(entry.requires, entry.extra)
+        if missing := entry.absent():
+            raise BackendError(f"--backend {name}: {missing}")
+        return Choice(name=name, devices=_of_kind(name, wanted), reason="as asked")
+    passed_over: list[str] = []
+    for candidate, entry in REGISTRY.items():
+        if not _suits(candidate, path) or (wanted and _kind(wanted) != entry.device):
+            continue
+        missing = entry.absent() if is_installed(candidate) else f"{entry.requires} is not installed"
+        if missing is None:
+            reason = "the fastest that runs here" + (f"; {', '.join(passed_over)}" if passed_over else "")
+            return Choice(name=candidate, devices=_of_kind(candidate, wanted), reason=reason)
+        passed_over.append(f"{candidate}: {missing}")
+    if passed_over:
+        raise MissingExtraError(
+            f"no backend for {path.name if path else 'the model'} ({'; '.join(passed_over)}):", "cpu"
+        )
+    raise BackendError(f"--device {device}: no backend runs {path or 'the model'} there")
+
+
+def make_backend(choice: Choice, model: Model, threads: int | None) -> Backend:
+    """Load the model with a chosen backend."""
+    kind = backend_class(choice.name)
+    return kind(model, threads, choice.devices[0])
 
 
 def backend_class(name: str) -> type[Backend]:
-    """The class behind a name that `choose` returned."""
+    """The class behind a name of `REGISTRY`."""
     module, _, attribute = REGISTRY[name].target.partition(":")
     found: type[Backend] = getattr(importlib.import_module(module), attribute)
     return found
+
+
+def _suits(name: str, path: Path | None) -> bool:
+    """Whether `auto` may take it for this model."""
+    entry = REGISTRY[name]
+    if path is not None and path.suffix == ".plan":
+        return entry.reads == "plan"
+    if entry.auto:
+        return entry.reads == "onnx"
+    # Half where fp32 was verified would rewrite what was asked for; a bf16 model was verified in it.
+    is_onnx = path is not None and path.suffix == ".onnx" and path.is_file()
+    return name == "openvino-bf16" and is_onnx and inspect_onnx(path).precision == "bf16"  # type: ignore[arg-type]
+
+
+def _devices(text: str | None) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",")) if text else ()
+    kinds = {name.partition(":")[0] for name in names}
+    if len(kinds) > 1 or not kinds <= {"cpu", "cuda", "gpu"} or len(set(names)) < len(names):
+        raise UsageError(f"--device {text}: expected cpu, cuda, cuda:1, gpu, or several of a kind as cuda:0,cuda:1")
+    return names
+
+
+def _kind(devices: tuple[str, ...]) -> str:
+    return devices[0].partition(":")[0]
+
+
+def _of_kind(name: str, devices: tuple[str, ...]) -> tuple[str, ...]:
+    """The devices a backend is to use: those asked for, or its own."""
+    own = REGISTRY[name].device
+    if devices and _kind(devices) != own:
+        raise UsageError(f"--device {','.join(devices)}: --backend {name} runs on {own}")
+    if len(devices) > 1 and own == "cpu":
+        raise UsageError(f"--device {','.join(devices)}: there is one CPU; use --threads or --shard")
+    return devices or (own if own == "cpu" else f"{own}:0",)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
@@ -12,7 +13,8 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nafnet.errors import BackendError, NafnetError
+from nafnet.errors import BackendError, DeviceMemoryError, NafnetError
+from nafnet.files import file_sha256
 from nafnet.spec import ModelSpec
 from nafnet.wire import Batch, from_wire, to_wire, wire_shape
 
@@ -30,8 +32,23 @@ class Model:
     """A model ready for a backend."""
 
     path: Path
-    """An ONNX file, or for the torch backend a checkpoint."""
+    """An ONNX file, a checkpoint or a plan, as the backend reads."""
     spec: ModelSpec
+
+    @property
+    def sha256(self) -> str:
+        """Of the file's bytes."""
+        return file_sha256(self.path)
+
+
+# What the libraries say; none has an error class for it that all its versions raise, but PyTorch.
+_MEMORY_WORDS = ("out of memory", "outofmemory", "failed to allocate memory", "bad_alloc", "alloc_failed")
+
+
+def is_memory_error(error: Exception) -> bool:
+    """Whether a library's error says that memory, the device's or the host's, did not suffice."""
+    words = f"{type(error).__name__} {error}".lower()
+    return isinstance(error, MemoryError) or any(phrase in words for phrase in _MEMORY_WORDS)
 
 
 class Backend(abc.ABC):
@@ -42,6 +59,7 @@ class Backend(abc.ABC):
     Args:
         model: what to run.
         threads: CPU threads, or None for the library's choice.
+        device: what it runs on, as cpu or cuda:0.
     """
 
     name: ClassVar[str]
@@ -50,8 +68,9 @@ class Backend(abc.ABC):
     gains_from_fixed_shapes: ClassVar[bool] = True
     """Whether `_load` makes something faster of a known shape."""
 
-    def __init__(self, model: Model, threads: int | None) -> None:
+    def __init__(self, model: Model, threads: int | None, device: str = "cpu") -> None:
         self.model = model
+        self.device = device
         self.threads = threads
         self._calls: dict[Shape, int] = {}
         self._any_shape = self._load(None)
@@ -79,11 +98,23 @@ class Backend(abc.ABC):
 
     def _run(self, batch: Batch) -> Batch:
         self._calls[batch.shape] = calls = self._calls.get(batch.shape, 0) + 1
-        if calls == PREPARE_AFTER:
-            self.prepare(batch.shape)
+        if calls == PREPARE_AFTER and self.gains_from_fixed_shapes:
+            self._prepare_if_same(batch)
         run = self._any_shape
         if self._prepared is not None and self._prepared[0] == batch.shape:
             run = self._prepared[1]
+        return self._on_wire(run, batch)
+
+    def _prepare_if_same(self, batch: Batch) -> None:
+        """Prepare for a shape that repeats, if that changes no bit: a photograph's result must not hang on how many
+        were restored before it."""
+        before, self._prepared = self._prepared, None
+        self.prepare(batch.shape)
+        assert self._prepared is not None
+        if not np.array_equal(self._on_wire(self._prepared[1], batch), self._on_wire(self._any_shape, batch)):
+            self._prepared = before
+
+    def _on_wire(self, run: Run, batch: Batch) -> Batch:
         wire = self.model.spec.io
         return from_wire(run(np.ascontiguousarray(to_wire(batch, wire))), wire)
 
@@ -97,8 +128,25 @@ class Backend(abc.ABC):
             float32 of the same shape, not clipped.
 
         Raises:
+            DeviceMemoryError: the batch is too much for the device's memory.
             BackendError: the library failed, or gave back another shape.
         """
+        self.check_given(batch)
+        with self.translated():
+            restored = self._run(batch)
+        self.check_restored(restored, batch)
+        return restored
+
+    def stream(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Restore batches one after the other, in their order; errors are those of a single call.
+
+        A backend whose device works beside the CPU takes the next batches while one is computed.
+        """
+        for batch in batches:
+            yield self(batch)
+
+    def check_given(self, batch: Batch) -> None:
+        """Raise BackendError unless the batch is what `__call__` takes."""
         spec = self.model.spec
         if batch.ndim != 4 or batch.dtype != np.float32 or batch.shape[1] != spec.channels:
             raise BackendError(
@@ -108,17 +156,24 @@ class Backend(abc.ABC):
             raise BackendError(
                 f"{self.name}: got {batch.shape[2]}x{batch.shape[3]} pixels, expected multiples of {spec.multiple}"
             )
-        try:
-            restored = self._run(batch)
-        except NafnetError:
-            raise
-        except Exception as error:  # each library has its own family of errors
-            raise BackendError(f"{self.name}: running {self.model.path.name} failed ({error})") from error
+
+    def check_restored(self, restored: Batch, batch: Batch) -> None:
+        """Raise BackendError unless the result has the shape of what it was made of."""
         if restored.shape != batch.shape:
             raise BackendError(
                 f"{self.name}: {self.model.path.name} gave {list(restored.shape)} for {list(batch.shape)}"
             )
-        return restored
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """Make a library's errors ours."""
+        try:
+            yield
+        except NafnetError:
+            raise
+        except Exception as error:  # each library has its own family of errors
+            kind = DeviceMemoryError if is_memory_error(error) else BackendError
+            raise kind(f"{self.name}: running {self.model.path.name} failed ({error})") from error
 
     def close(self) -> None:
         """Free the model's memory; the backend cannot be called any more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import openvino
@@ -16,6 +16,7 @@ class OpenVinoBackend(Backend):
     """Runs an ONNX file with OpenVINO's CPU plugin, in fp32."""
 
     name = "openvino"
+    precision: ClassVar[str] = "f32"
 
     @property
     def description(self) -> str:
@@ -23,7 +24,7 @@ class OpenVinoBackend(Backend):
 
     def _load(self, shape: Shape | None) -> Run:
         # Without the hint the plugin picks bf16 on CPUs that have it, and parity with PyTorch is gone.
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": self.precision}
         if self.threads:
             settings["INFERENCE_NUM_THREADS"] = self.threads
         try:
@@ -42,3 +43,14 @@ class OpenVinoBackend(Backend):
             return restored
 
         return run
+
+
+class OpenVinoBfloat16Backend(OpenVinoBackend):
+    """The same in bfloat16, for CPUs that have it: about twice as fast, and 50 to 57 dB from fp32."""
+
+    name = "openvino-bf16"
+    precision = "bf16"
+
+    @property
+    def description(self) -> str:
+        return f"{super().description} in bf16"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from nafnet.runtime import Restorer
-from nafnet.runtime.backends import REGISTRY, backend_class, choose
+from nafnet.runtime.backends import REGISTRY, backend_class, choose_for, is_installed
 from nafnet.runtime.backends.base import PREPARE_AFTER
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
@@ -23,26 +23,34 @@ from nafnet.pretrained import bundled_model
 MakeOnnx = Callable[..., Path]
 
 
-@pytest.mark.parametrize("backend", REGISTRY)
+def skip_if_absent(backend: str) -> None:
+    if missing := REGISTRY[backend].absent() if is_installed(backend) else "not installed":
+        pytest.skip(f"{backend}: {missing}")
+
+
+@pytest.mark.parametrize("backend", [name for name, entry in REGISTRY.items() if entry.reads != "plan"])
 def test_backends_agree_with_pytorch(backend: str, photograph: NDArray[np.uint8]) -> None:
+    skip_if_absent(backend)
+    off = 0.02 if "bf16" in backend else 2e-5
     tile = np.ascontiguousarray(photograph[:96, :160].transpose(2, 0, 1)[None] / np.float32(255), np.float32)
     with torch.inference_mode():
         expected = load_checkpoint(bundled_model(".safetensors")).build()(torch.from_numpy(tile)).numpy()
     with Restorer.load(backend=backend, threads=1) as restorer:
-        np.testing.assert_allclose(restorer.backend(tile), expected, atol=2e-5, rtol=0)
+        np.testing.assert_allclose(restorer.backend(tile), expected, atol=off, rtol=0)
         restorer.backend.prepare(tile.shape)
-        np.testing.assert_allclose(restorer.backend(tile), expected, atol=2e-5, rtol=0)
+        np.testing.assert_allclose(restorer.backend(tile), expected, atol=off, rtol=0)
         other = np.repeat(tile[:, :, :64], 2, 0)
         assert restorer.backend(other).shape == other.shape, "another shape still runs"
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
-def test_backend_prepares_itself_in_a_long_run(backend: str, identity_onnx: Path) -> None:
-    tile = np.random.default_rng(0).random((1, 3, 16, 16), np.float32)
-    with Restorer.load(identity_onnx, backend=backend) as restorer:
+def test_a_long_run_changes_no_bit(backend: str) -> None:
+    """A backend may prepare itself for a shape that repeats; a result must not hang on what was restored before."""
+    tile = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)
+    with Restorer.load(backend=backend) as restorer:
+        first = restorer.backend(tile)
         for _ in range(PREPARE_AFTER + 1):
-            assert np.array_equal(restorer.backend(tile), tile)
-        assert restorer.backend._prepared is not None
+            assert np.array_equal(restorer.backend(tile), first)
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 1, 16, 16), (1, 3, 15, 16)])
@@ -110,8 +118,8 @@ def test_wrong_arrays_are_refused(pixels: NDArray[np.generic], identity_onnx: Pa
 def test_registry_leads_to_backends() -> None:
     for name in REGISTRY:
         assert backend_class(name).name == name
-    with pytest.raises(BackendError, match="auto, openvino, onnxruntime, torch"):
-        choose("tensorflow")
+    with pytest.raises(BackendError, match=r"expected auto, .*onnxruntime"):
+        choose_for("tensorflow", None, None)
 
 
 def test_missing_library_names_its_extra() -> None:
@@ -120,8 +128,8 @@ def test_missing_library_names_its_extra() -> None:
 import importlib.util, sys
 hidden, real = sys.argv[1].split(","), importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name in hidden else real(name, *rest)
-from nafnet.runtime.backends import choose
-print(choose(sys.argv[2]))
+from nafnet.runtime.backends import choose_for
+print(choose_for(sys.argv[2], None, None).name)
 """
     run = [sys.executable, "-c", script]
     done = subprocess.run([*run, "openvino", "auto"], capture_output=True, text=True, check=True)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from nafnet.runtime.discovery import find_jobs
+from nafnet.runtime.journal import FOLDER
 from numpy.typing import NDArray
 from onnx import helper
 from PIL import Image
@@ -28,6 +29,11 @@ PROGRAM = Path(sys.executable).with_name("nafnet-run")
 def run(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, **environment}
     return subprocess.run([PROGRAM, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def results(out: Path) -> list[Path]:
+    """The files in an output folder, without the journal."""
+    return sorted(path for path in out.rglob("*") if path.is_file() and path.parent.name != FOLDER)
 
 
 @pytest.fixture
@@ -47,11 +53,13 @@ def test_folder_keeps_its_structure_and_the_report_its_promise(photos: Path, ide
     assert "2 restored" in done.stdout
     assert "not verified" in done.stdout, "a model without a spec was never compared with PyTorch"
     out = photos.parent / "out"
-    assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} == {"a.png", "trip/day 1/b.JPG"}
+    assert {str(path.relative_to(out)) for path in results(out)} == {"a.png", "trip/day 1/b.JPG"}
     assert np.array_equal(np.asarray(Image.open(out / "a.png")), np.asarray(Image.open(photos / "a.png")))
     report = json.loads((photos.parent / "report.json").read_text(encoding="utf-8"))
     row = report["files"][0]
-    assert set(row) == {"input", "output", "status", "width", "height", "tiles", "seconds", "error"}
+    assert set(row) == {
+        *("input", "output", "status", "width", "height", "tiles", "flagged", "seconds", "notes", "error")
+    }
     assert (row["status"], row["width"], row["height"], row["tiles"], row["error"]) == ("restored", 180, 120, 1, None)
     assert set(row["seconds"]) == {"decode", "infer", "encode"}
     assert min(row["seconds"].values()) > 0
@@ -147,7 +155,7 @@ def test_ctrl_c_leaves_whole_files_and_a_report(photos: Path) -> None:
     assert process.returncode == 130, errors
     assert b"Traceback" not in errors
     assert b"interrupted" in errors
-    written = [path for path in out.rglob("*") if path.is_file()]
+    written = results(out)
     assert not [path for path in written if path.name.endswith(".partial")]
     for path in written:
         with Image.open(path) as image:
@@ -235,10 +243,13 @@ def test_unreadable_folder_is_not_passed_over(photos: Path, monkeypatch: pytest.
         find_jobs([photos], photos.parent / "out")
 
 
-def test_name_of_another_format_is_refused(photos: Path) -> None:
-    with pytest.raises(UsageError, match="is PNG and keeps its format"):
-        find_jobs([photos / "a.png"], photos.parent / "b.jpg")
-    assert find_jobs([photos / "a.png"], photos.parent / "b.png")
+def test_name_of_one_output_says_its_format(photos: Path, identity_onnx: Path) -> None:
+    done = run("photos/a.png", "b.jpg", "--model", identity_onnx, cwd=photos.parent)
+    assert done.returncode == 0, done.stderr
+    with Image.open(photos.parent / "b.jpg") as written:
+        assert written.format == "JPEG"
+    with pytest.raises(UsageError, match="--format png: the output"):
+        find_jobs([photos / "a.png"], photos.parent / "b.jpg", file_format="png")
 
 
 def test_report_that_cannot_be_written_is_refused_before_the_work(photos: Path, identity_onnx: Path) -> None:

@@ -1,0 +1,218 @@
+"""What `nafnet-run` does with its options: find the work, load the model, run, report."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from nafnet.runtime.backends import REGISTRY, is_installed
+from nafnet.runtime.discovery import Job, find_jobs, listed_jobs, prepare_output, read_list
+from nafnet.runtime.dry_run import print_plan
+from nafnet.runtime.journal import Journal, Shard, settings_key
+from nafnet.runtime.pipeline import Pipeline
+from nafnet.runtime.progress import RunProgress
+from nafnet.runtime.report import FileReport, describe, opening, summary, totals, write_report
+from nafnet.runtime.restorer import Restorer
+from nafnet.runtime.settings import Limits, Output
+
+from nafnet.errors import UsageError
+from nafnet.imageformats import Format
+
+STDOUT = Path("-")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The options of the command, as its help explains them."""
+
+    inputs: tuple[Path, ...]
+    output: Path
+    files_from: str | None
+    model: str | None
+    backend: str
+    device: str | None
+    tile: int | None
+    overlap: int | None
+    batch: int | None
+    tune: bool
+    whole: bool
+    threads: int | None
+    file_format: Format | None
+    depth: int | None
+    quality: int | None
+    compare: Path | None
+    overwrite: bool
+    shard: str | None
+    ray: str | None
+    max_pixels: int
+    decode_seconds: int
+    decode_memory: int
+    report: Path | None
+    dry_run: bool
+    quiet: bool
+    verbose: bool
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(max_pixels=self.max_pixels, seconds=float(self.decode_seconds), memory=self.decode_memory * 2**20)
+
+    @property
+    def results(self) -> Output:
+        return Output(format=self.file_format, bits=self.depth, quality=self.quality)
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """The arguments of `Restorer.load`."""
+        names = ("model", "backend", "device", "tile", "overlap", "batch", "threads", "whole")
+        return {name: getattr(self, name) for name in names}
+
+
+def run(options: RunOptions) -> int:
+    """Run the command; returns its exit code."""
+    if options.backend == "help":
+        return _print_backends()
+    signal.signal(signal.SIGTERM, _interrupt)
+    if options.output == STDOUT:
+        return _to_stdout(options)
+    if options.report:
+        _check_report(options.report, options.output)
+    shard = Shard.parse(options.shard) if options.shard else Shard()
+    jobs = _find(options)
+    with Restorer.load(**options.model_options) as restorer:
+        restorer.say = lambda line: click.echo(line, err=True)
+        if options.tune:
+            from nafnet.runtime.tuning import tune
+
+            tune(restorer, fixed_tile=options.tile, fixed_batch=options.batch)
+        if options.dry_run:
+            return print_plan(restorer, jobs, options.limits, options.results)
+        prepare_output(jobs)
+        if not options.quiet:
+            click.echo(opening(restorer, len(jobs)))
+        if options.verbose:
+            click.echo(describe(restorer))
+        folder = options.output if options.output.is_dir() else None
+        if folder is None and shard.count > 1:
+            raise UsageError(f"--shard {options.shard}: the output {options.output} is a file; expected a folder")
+        return _restore(options, jobs, restorer, folder, shard)
+
+
+def _restore(options: RunOptions, jobs: list[Job], restorer: Restorer, folder: Path | None, shard: Shard) -> int:
+    """Run the jobs, with a journal where the output is a folder."""
+    started = time.perf_counter()
+    rows: list[FileReport] = []
+    key = settings_key(result_settings(restorer, options.results))
+    journal = Journal(folder, key, shard, ignore=options.overwrite) if folder else None
+    try:
+        with RunProgress(jobs, quiet=options.quiet) as bar:
+            common: dict[str, Any] = {"output": options.results, "limits": options.limits}
+            if journal:
+                journal.open({job.target.parent for job in jobs} | {job.compare.parent for job in jobs if job.compare})
+            if options.ray:
+                pipeline: Any = _on_ray(options, jobs, journal, bar)
+            else:
+                pipeline = Pipeline(restorer, jobs, journal=journal, on_pixels=bar.advance, on_done=bar.done, **common)
+            rows = pipeline.reports
+            pipeline.run()
+    finally:
+        seconds = time.perf_counter() - started
+        if journal:
+            journal.close()
+        if options.report:
+            write_report(options.report, rows, report_settings(restorer, options), seconds)
+    if not options.quiet:
+        click.echo(summary(totals(rows, seconds), options.output))
+    return 1 if any(row.status == "failed" for row in rows) else 0
+
+
+def _on_ray(options: RunOptions, jobs: list[Job], journal: Journal | None, bar: RunProgress) -> Any:
+    from nafnet.runtime.ray_run import RayPipeline, ray_plan
+
+    if journal is None:
+        raise UsageError(f"--ray: the output {options.output} is a file; expected a folder")
+    assert options.ray is not None
+    plan = ray_plan(options.model_options, options.results, options.limits, journal)
+    return RayPipeline(options.ray, plan, jobs, bar.done)
+
+
+def result_settings(restorer: Restorer, output: Output) -> dict[str, Any]:
+    """Everything that decides the bytes of a result, up to the rounding in which backends differ."""
+    spec = restorer.spec
+    return {
+        "weights": spec.weights_sha256 or restorer.backend.model.sha256,
+        "precision": spec.precision, "local_pooling": spec.local_pooling,
+        "tile": restorer.tile, "overlap": restorer.overlap, "whole": restorer.whole,
+        "output": [output.format, output.bits, output.quality],
+    }  # fmt: skip
+
+
+def report_settings(restorer: Restorer, options: RunOptions) -> dict[str, Any]:
+    """What the report says of how the files were restored."""
+    return {
+        "model": str(restorer.backend.model.path),
+        "spec": dataclasses.asdict(restorer.spec),
+        "backend": restorer.backend.description,
+        "tile": restorer.tile,
+        "overlap": restorer.overlap,
+        "batch": restorer.batch,
+        "shard": options.shard,
+    }
+
+
+def _find(options: RunOptions) -> list[Job]:
+    if options.files_from is None:
+        if not options.inputs:
+            raise UsageError("one path alone; expected INPUT... OUTPUT, or --files-from FILE OUTPUT")
+        return find_jobs(options.inputs, options.output, file_format=options.file_format, compare=options.compare)
+    if options.inputs:
+        raise UsageError(f"--files-from and {options.inputs[0]}: expected the one or the other")
+    files = read_list(options.files_from)
+    return listed_jobs(files, options.output, file_format=options.file_format, compare=options.compare)
+
+
+def _to_stdout(options: RunOptions) -> int:
+    """One picture to standard output; what is said goes to stderr."""
+    if len(options.inputs) != 1 or not options.inputs[0].is_file():
+        raise UsageError("OUTPUT -: expected one file as INPUT")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, options.inputs[0].name)
+        changed = dataclasses.replace(options, output=Path(folder), quiet=True)
+        code = run(changed)
+        made = [path for path in target.parent.iterdir() if path.is_file()]
+        if code == 0 and made:
+            with made[0].open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        return code
+
+
+def _print_backends() -> int:
+    """Every backend, and whether it can run here."""
+    for name, entry in REGISTRY.items():
+        missing = entry.absent() if is_installed(name) else f"pip install 'nafnet-toolchain[{entry.extra}]'"
+        click.echo(f"{name:18} runs {entry.reads:10} on {entry.device:5} {missing or 'ready'}")
+    return 0
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """SIGTERM ends a run as Ctrl-C does: whole files, a journal, a report."""
+    raise KeyboardInterrupt
+
+
+def _check_report(path: Path, output: Path) -> None:
+    """Whether it can be written is to be known before the work, not after it."""
+    folder = path.absolute().parent
+    if folder == output.absolute() and not folder.exists():
+        return  # it will be made
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"--report {path}: cannot be written ({error.strerror or error}); choose another") from error
