@@ -9,9 +9,10 @@ from pathlib import Path
 import onnx
 
 from nafnet.checkpoint import load_checkpoint
-from nafnet.errors import ModelError, SpecError
+from nafnet.errors import ModelError
 from nafnet.files import file_sha256
 from nafnet.onnxfile import inspect_onnx, read_onnx
+from nafnet.planfile import inspect_plan
 from nafnet.spec import ModelSpec, Parity
 
 Line = tuple[str, str]
@@ -61,17 +62,10 @@ def _onnx(path: Path) -> Iterator[Line]:
 
 
 def _plan(path: Path) -> Iterator[Line]:
-    beside = path.with_name(f"{path.name}.json")
-    if not beside.is_file():
-        raise ModelError(f"{path}: {beside.name} is not beside it, and a plan alone does not say what it is")
-    try:
-        spec = ModelSpec.from_json(beside.read_text(encoding="utf-8", errors="replace"))
-    except SpecError as error:
-        raise SpecError(f"{beside}: {error}") from error
-    if spec.engine is None or spec.engine.plan_sha256 != file_sha256(path):
-        raise ModelError(f"{path}: {beside.name} describes another plan (SHA-256 differs); export it anew")
+    spec = inspect_plan(path)
     engine = spec.engine
-    yield "kind", f"{engine.flavour} {engine.version} plan for {engine.device}; its hash is that of {beside.name}"
+    assert engine is not None
+    yield "kind", f"{engine.flavour} {engine.version} plan for {engine.device}; its hash is that in {path.name}.json"
     for low, best, high in engine.profiles:
         yield "profile", f"{list(low)} to {list(high)}, best at {list(best)}"
     layers = ", ".join(f"{share:.1%} {kind}" for kind, share in engine.layers.items())

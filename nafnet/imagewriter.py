@@ -1,7 +1,7 @@
 """Encode a photograph that comes in bands of rows; the file is whole or not there.
 
 libvips' encoders ask for rows themselves, so the rows wait until the last has come: in memory, or where they are
-many in a raw file beside the result, from which libvips reads a window at a time.
+many on the disk beside the result.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +18,11 @@ import numpy as np
 import pyvips
 
 from nafnet.errors import ImageError, OutputError
-from nafnet.files import PARTIAL_SUFFIX, whole_file
+from nafnet.files import whole_file
 from nafnet.imageformats import FORMATS, Header
 from nafnet.imagereader import Rows
 from nafnet.plainimages import write_bmp, write_ppm
+from nafnet.spill import Spill
 
 DEFAULT_QUALITY = 95
 # Decoded images of more bytes wait on the disk.
@@ -52,8 +52,7 @@ class ImageWriter:
 
     def __init__(self, path: Path, header: Header, *, quality: int = DEFAULT_QUALITY, tag: str = "") -> None:
         self._path, self._header, self._quality, self._tag = path, header, quality, tag
-        self._raw = path.with_name(f".{path.name[:60]}.{tag}{secrets.token_hex(4)}.raw{PARTIAL_SUFFIX}")
-        self._on_disk = header.row_bytes * header.height > MEMORY_LIMIT
+        self._spill = Spill(path, header, tag) if header.row_bytes * header.height > MEMORY_LIMIT else None
         self._bands: list[Rows] = []
 
     def write(self, rows: Rows) -> None:
@@ -64,11 +63,11 @@ class ImageWriter:
         """
         assert rows.shape[1:] == (self._header.width, self._header.bands)
         assert rows.dtype == self._header.pixel_type
-        if not self._on_disk:
+        if self._spill is None:
             self._bands.append(rows)
             return
-        with self._disk_errors(), self._raw.open("ab") as file:
-            file.write(np.ascontiguousarray(rows).data)
+        with self._disk_errors():
+            self._spill.write(rows)
 
     def finish(self) -> None:
         """Encode what was written, and put the file in its place.
@@ -88,23 +87,18 @@ class ImageWriter:
                 raise self._explained(error) from error
 
     def _write_plain(self, temporary: Path) -> None:
-        shape = (self._header.height, self._header.width, self._header.bands)
-        pixels: Rows = (
-            np.memmap(self._raw, self._header.pixel_type, "r", shape=shape)
-            if self._on_disk
-            else np.concatenate(self._bands)
-        )
-        (write_ppm if self._header.format == "ppm" else write_bmp)(temporary, pixels)  # type: ignore[arg-type]
+        bands = self._spill.bands() if self._spill else iter(self._bands)
+        if self._header.format == "ppm":
+            write_ppm(temporary, self._header, bands)
+        else:
+            write_bmp(temporary, np.concatenate(list(bands)))
 
     def _image(self) -> pyvips.Image:
         """The rows as libvips sees them, with the metadata."""
         header = self._header
         colour = _COLOURS[header.channels, header.pixel_type]
-        if self._on_disk:
-            kind = _VIPS_TYPES[header.pixel_type]
-            image = pyvips.Image.rawload(
-                str(self._raw), header.width, header.height, header.bands, format=kind, interpretation=colour
-            )
+        if self._spill:
+            image = self._spill.image(_VIPS_TYPES[header.pixel_type], colour)
         else:
             pixels = self._bands[0] if len(self._bands) == 1 else np.concatenate(self._bands)
             image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels), interpretation=colour)
@@ -159,8 +153,8 @@ class ImageWriter:
     def close(self) -> None:
         """Let go of the rows; what was not finished is not written."""
         self._bands = []
-        if self._on_disk:
-            self._raw.unlink(missing_ok=True)
+        if self._spill:
+            self._spill.remove()
 
     def __enter__(self) -> Self:
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import ImageError
-from nafnet.imageformats import Header, PixelType
+from nafnet.imageformats import WHITE, Header, PixelType
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -46,13 +47,14 @@ def ppm_rows(path: Path, header: Header, offset: int, start: int, count: int) ->
     return values.reshape(count, header.width, header.channels).astype(header.pixel_type)
 
 
-def write_ppm(path: Path, pixels: NDArray[np.generic]) -> None:
-    """Write [H,W,C], uint8 or uint16, as PPM or, in grey, PGM."""
-    height, width, channels = pixels.shape
-    largest = {1: 255, 2: 65535}[pixels.itemsize]
+def write_ppm(path: Path, header: Header, bands: Iterable[NDArray[np.generic]]) -> None:
+    """Write bands of rows, [n,W,C], uint8 or uint16, as PPM or, in grey, PGM."""
+    magic = "P5" if header.channels == 1 else "P6"
+    stored = np.dtype(header.pixel_type).newbyteorder(">")
     with path.open("wb") as file:
-        file.write(f"P{5 if channels == 1 else 6}\n{width} {height}\n{largest}\n".encode())
-        file.write(pixels.astype(pixels.dtype.newbyteorder(">")).data)
+        file.write(f"{magic}\n{header.width} {header.height}\n{WHITE[header.pixel_type]}\n".encode())
+        for rows in bands:
+            file.write(np.ascontiguousarray(rows, stored).data)
 
 
 def bmp_header(path: Path, max_pixels: int) -> Header:
@@ -78,7 +80,7 @@ def read_bmp(path: Path) -> NDArray[np.uint8]:
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def write_bmp(path: Path, pixels: NDArray[np.uint8]) -> None:
+def write_bmp(path: Path, pixels: NDArray[np.generic]) -> None:
     """Write uint8[H,W,C], alpha last."""
     from PIL import Image
 

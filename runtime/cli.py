@@ -10,6 +10,18 @@ import click
 from nafnet.commandline import exits
 
 FORMAT_NAMES = ("png", "jpeg", "tiff", "webp", "avif", "bmp", "ppm")
+
+
+def _list_backends(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Every backend, and whether it can run here."""
+    if asked:
+        from nafnet.runtime.backends import states
+
+        for name, entry, missing in states():
+            click.echo(f"{name:17} runs {entry.reads:10} on {entry.device:4}  {missing or 'ready'}")
+        context.exit()
+
+
 _PATH = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
 
@@ -21,7 +33,10 @@ _COUNT = click.IntRange(min=1)
     "--files-from", metavar="FILE", help="Read INPUTs from a file, - for standard input: lines, or NUL-ended."
 )
 @click.option("--model", help="An .onnx file, a plan or a checkpoint (.safetensors, .pth).  [default: the denoiser]")
-@click.option("--backend", default="auto", show_default=True, help="What runs the model; `--backend help` lists them.")
+@click.option("--backend", default="auto", show_default=True, help="What runs the model; see --list-backends.")
+@click.option(
+    "--list-backends", is_flag=True, is_eager=True, expose_value=False, callback=_list_backends, help="List them."
+)
 @click.option("--device", help="cpu, cuda:1, or several: cuda:0,cuda:1.  [default: the backend's]")
 @click.option("--tile", type=_COUNT, help="Largest side of a tile, in pixels.  [default: the model's]")
 @click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share.  [default: the model's]")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from nafnet.runtime.backends import REGISTRY, is_installed
 from nafnet.runtime.discovery import Job, find_jobs, listed_jobs, prepare_output, read_list
 from nafnet.runtime.dry_run import print_plan
 from nafnet.runtime.journal import Journal, Shard, settings_key
@@ -76,8 +75,6 @@ class RunOptions:
 
 def run(options: RunOptions) -> int:
     """Run the command; returns its exit code."""
-    if options.backend == "help":
-        return _print_backends()
     signal.signal(signal.SIGTERM, _interrupt)
     if options.output == STDOUT:
         return _to_stdout(options)
@@ -191,14 +188,6 @@ def _to_stdout(options: RunOptions) -> int:
                 shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         return code
-
-
-def _print_backends() -> int:
-    """Every backend, and whether it can run here."""
-    for name, entry in REGISTRY.items():
-        missing = entry.absent() if is_installed(name) else f"pip install 'nafnet-toolchain[{entry.extra}]'"
-        click.echo(f"{name:18} runs {entry.reads:10} on {entry.device:5} {missing or 'ready'}")
-    return 0
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -92,7 +92,8 @@ class ImageRun:
         """float32[G,c,h,w] as float32[C,h,w]; RGB is averaged where the image is grey."""
         image = planes[:, 0] if self._spec.channels == 1 else planes[0]
         if self.source.channels == 1 and len(image) == 3:
-            return image.mean(0, keepdims=True, dtype=np.float32)
+            # In double, the mean of three equal values is that value.
+            return image.mean(0, keepdims=True, dtype=np.float64).astype(np.float32)
         return image
 
     def _take_originals(self, count: int) -> Rows:

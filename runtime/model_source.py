@@ -16,6 +16,7 @@ from nafnet.runtime.backends.base import Model
 from nafnet.errors import MissingExtraError, ModelError, NafnetError
 from nafnet.files import cache_folder, file_sha256
 from nafnet.onnxfile import inspect_onnx
+from nafnet.planfile import inspect_plan
 from nafnet.pretrained import bundled_model
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
@@ -33,8 +34,10 @@ def open_model(source: str | os.PathLike[str] | None, backend: str) -> Model:
         if wants_checkpoint:
             raise ModelError(f"{path}: --backend {backend} runs checkpoints (.safetensors, .pth), not ONNX files")
         return Model(path=path, spec=inspect_onnx(path))
+    if path.suffix == ".plan" or REGISTRY[backend].reads == "plan":
+        return _plan(path, backend)
     if path.suffix not in CHECKPOINT_SUFFIXES:
-        known = ", ".join((".onnx", *CHECKPOINT_SUFFIXES))
+        known = ", ".join((".onnx", ".plan", *CHECKPOINT_SUFFIXES))
         raise ModelError(f"{path}: not a model by its ending; expected one of {known}")
     if not path.is_file():
         raise ModelError(f"{path}: no such file; expected a model")
@@ -43,6 +46,14 @@ def open_model(source: str | os.PathLike[str] | None, backend: str) -> Model:
 
         return Model(path=path, spec=load_checkpoint(path).spec)
     return _exported(path)
+
+
+def _plan(path: Path, backend: str) -> Model:
+    if REGISTRY[backend].reads != "plan":
+        raise ModelError(f"{path}: a plan; --backend {backend} does not run plans: expected tensorrt or tensorrt-rtx")
+    if path.suffix != ".plan":
+        raise ModelError(f"{path}: --backend {backend} runs plans: nafnet-export --format {backend} makes one of it")
+    return Model(path=path, spec=inspect_plan(path))
 
 
 def _exported(path: Path) -> Model:

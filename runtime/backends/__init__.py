@@ -9,7 +9,7 @@ import dataclasses
 import importlib
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -43,8 +43,28 @@ class Entry:
 
 
 _HERE = "nafnet.runtime.backends"
-# In the order `auto` tries them: fastest first, as nafnet-bench measures on a CPU.
+# In the order `auto` tries them: fastest first, as nafnet-bench measures on a CPU; of those on a GPU, as is expected.
 REGISTRY: dict[str, Entry] = {
+    "tensorrt": Entry(
+        target=f"{_HERE}.tensorrt_engine:TensorRtBackend",
+        requires="tensorrt", extra="tensorrt", reads="plan", device="cuda", absent=presence.no_cuda,
+    ),
+    "tensorrt-rtx": Entry(
+        target=f"{_HERE}.tensorrt_engine:TensorRtRtxBackend",
+        requires="tensorrt_rtx_bindings", extra="tensorrt-rtx", reads="plan", device="cuda", absent=presence.no_cuda,
+    ),
+    "onnxruntime-cuda": Entry(
+        target=f"{_HERE}.onnxruntime_cuda:OnnxRuntimeCudaBackend",
+        requires="onnxruntime", extra="gpu", reads="onnx", device="cuda", absent=presence.no_cuda_provider,
+    ),
+    "torch-cuda": Entry(
+        target=f"{_HERE}.torch_cuda:TorchCudaBackend",
+        requires="torch", extra="export", reads="checkpoint", device="cuda", absent=presence.no_cuda, auto=False,
+    ),
+    "openvino-gpu": Entry(
+        target=f"{_HERE}.openvino_cpu:OpenVinoGpuBackend",
+        requires="openvino", extra="cpu", reads="onnx", device="gpu", absent=presence.no_openvino_gpu, auto=False,
+    ),
     "openvino-bf16": Entry(
         target=f"{_HERE}.openvino_cpu:OpenVinoBfloat16Backend",
         requires="openvino", extra="cpu", reads="onnx", absent=presence.no_bfloat16, auto=False,
@@ -75,6 +95,13 @@ class Choice:
 def is_installed(name: str) -> bool:
     """Whether the backend's library can be imported here."""
     return importlib.util.find_spec(REGISTRY[name].requires) is not None
+
+
+def states() -> Iterator[tuple[str, Entry, str | None]]:
+    """Every backend, and what it lacks to run here, in words."""
+    for name, entry in REGISTRY.items():
+        missing = entry.absent() if is_installed(name) else f"pip install 'nafnet-toolchain[{entry.extra}]'"
+        yield name, entry, missing
 
 
 def choose_for(name: str, model: str | os.PathLike[str] | None, device: str | None) -> Choice:
@@ -119,7 +146,12 @@ def choose_for(name: str, model: str | os.PathLike[str] | None, device: str | No
 def make_backend(choice: Choice, model: Model, threads: int | None) -> Backend:
     """Load the model with a chosen backend."""
     kind = backend_class(choice.name)
-    return kind(model, threads, choice.devices[0])
+    made = [kind(model, threads, device) for device in choice.devices]
+    if len(made) == 1:
+        return made[0]
+    from nafnet.runtime.backends.lanes import SeveralDevices
+
+    return SeveralDevices(made)
 
 
 def backend_class(name: str) -> type[Backend]:

@@ -62,8 +62,8 @@ class Backend(abc.ABC):
         device: what it runs on, as cpu or cuda:0.
     """
 
-    name: ClassVar[str]
-    default_batch: ClassVar[int] = 1
+    name: str
+    default_batch: int = 1
     """Tiles to run at once where nobody said; 1 is fastest on a CPU, whose caches a batch overflows."""
     gains_from_fixed_shapes: ClassVar[bool] = True
     """Whether `_load` makes something faster of a known shape."""

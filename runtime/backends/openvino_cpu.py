@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU."""
+"""OpenVINO on the CPU, and on Intel's GPUs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,25 @@ class OpenVinoBackend(Backend):
     precision: ClassVar[str] = "f32"
 
     @property
+    def place(self) -> str:
+        """The device as OpenVINO names it."""
+        return self.device.upper().replace(":", ".")
+
+    @property
     def description(self) -> str:
-        return f"OpenVINO {openvino.__version__.split('-')[0]}, CPU"
+        return f"OpenVINO {openvino.__version__.split('-')[0]}, {self.place}"
 
     def _load(self, shape: Shape | None) -> Run:
         # Without the hint the plugin picks bf16 on CPUs that have it, and parity with PyTorch is gone.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": self.precision}
-        if self.threads:
+        if self.threads and self.place == "CPU":
             settings["INFERENCE_NUM_THREADS"] = self.threads
         try:
             core = openvino.Core()
             model = core.read_model(str(self.model.path))
             if shape:
                 model.reshape(list(shape))
-            request = core.compile_model(model, "CPU", settings).create_infer_request()
+            request = core.compile_model(model, self.place, settings).create_infer_request()
         except Exception as error:  # the library raises RuntimeError for all that can go wrong
             raise ModelError(f"{self.model.path}: OpenVINO cannot load it ({error})") from error
 
@@ -54,3 +59,9 @@ class OpenVinoBfloat16Backend(OpenVinoBackend):
     @property
     def description(self) -> str:
         return f"{super().description} in bf16"
+
+
+class OpenVinoGpuBackend(OpenVinoBackend):
+    """The same on an Intel GPU, in fp32. Not run on hardware yet."""
+
+    name = "openvino-gpu"

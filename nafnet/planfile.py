@@ -1,0 +1,45 @@
+"""TensorRT plans: native code, loaded only where it is our own and made for the library and GPU at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nafnet.errors import ModelError, SpecError
+from nafnet.files import file_sha256
+from nafnet.spec import ModelSpec
+
+
+def inspect_plan(path: Path) -> ModelSpec:
+    """The spec beside a plan, once it is known to speak of it.
+
+    Raises:
+        ModelError: the plan or its spec is missing, or they do not belong together.
+        SpecError: the spec is malformed.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; expected a plan")
+    beside = path.with_name(f"{path.name}.json")
+    if not beside.is_file():
+        raise ModelError(f"{path}: {beside.name} is not beside it, and a plan alone does not say what it is")
+    try:
+        spec = ModelSpec.from_json(beside.read_text(encoding="utf-8", errors="replace"))
+    except SpecError as error:
+        raise SpecError(f"{beside}: {error}") from error
+    if spec.engine is None or spec.engine.plan_sha256 != file_sha256(path):
+        raise ModelError(f"{path}: {beside.name} describes another plan (SHA-256 differs); export it anew")
+    return spec
+
+
+def refuse_foreign_plan(path: Path, spec: ModelSpec, *, flavour: str, version: str, gpu: str) -> None:
+    """Raise ModelError unless the plan was built by this library, in this version, for this GPU.
+
+    TensorRT-RTX's plans are for compute capabilities, which the library checks itself.
+    """
+    engine = spec.engine
+    assert engine is not None
+    if engine.flavour != flavour:
+        raise ModelError(f"{path}: a plan of {engine.flavour}; expected one of {flavour}: choose another --backend")
+    if engine.version != version:
+        raise ModelError(f"{path}: built by {flavour} {engine.version}, here is {version}; export it anew")
+    if flavour == "tensorrt" and engine.device != gpu:
+        raise ModelError(f"{path}: built on {engine.device}, here is {gpu}; export it anew")

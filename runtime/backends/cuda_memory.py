@@ -1,0 +1,153 @@
+"""CUDA's streams, buffers and graphs through `cuda-bindings`, without torch."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nafnet.errors import BackendError, DeviceMemoryError, MissingExtraError
+
+
+def runtime_module() -> ModuleType:
+    """`cuda.bindings.runtime`.
+
+    Raises:
+        MissingExtraError: cuda-bindings is not installed.
+    """
+    try:
+        from cuda.bindings import runtime
+    except ImportError as error:
+        raise MissingExtraError("cuda-bindings", "tensorrt") from error
+    return runtime
+
+
+class Cuda:
+    """Calls into CUDA's runtime for one device; a code that is not success becomes an error.
+
+    Args:
+        device: its number.
+    """
+
+    def __init__(self, device: int) -> None:
+        self.api: Any = runtime_module()
+        self.device = device
+        self.call("cudaSetDevice", device)
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Call a function of the runtime by its name; returns its one result, or None.
+
+        Raises:
+            DeviceMemoryError: the device's memory does not suffice.
+            BackendError: any other code.
+        """
+        code, *results = getattr(self.api, name)(*arguments)
+        if code != self.api.cudaError_t.cudaSuccess:
+            kind = DeviceMemoryError if code == self.api.cudaError_t.cudaErrorMemoryAllocation else BackendError
+            raise kind(f"CUDA: {name} on device {self.device}: {code.name}")
+        return results[0] if results else None
+
+    def use(self) -> None:
+        """Make this the calling thread's device."""
+        self.call("cudaSetDevice", self.device)
+
+    @property
+    def device_name(self) -> str:
+        """Of the GPU, e.g. NVIDIA H200."""
+        name = self.call("cudaGetDeviceProperties", self.device).name
+        return name.decode().rstrip("\0") if isinstance(name, bytes) else str(name)
+
+
+class PinnedArray:
+    """An array on the host that the device can copy to and from while the CPU does something else."""
+
+    def __init__(self, cuda: Cuda, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._cuda = cuda
+        self.nbytes = math.prod(shape) * dtype.itemsize
+        self.address: int | None = int(cuda.call("cudaHostAlloc", self.nbytes, cuda.api.cudaHostAllocDefault))
+        buffer = (ctypes.c_uint8 * self.nbytes).from_address(self.address)
+        self.array: NDArray[Any] = np.frombuffer(memoryview(buffer), dtype).reshape(shape)
+
+    def free(self) -> None:
+        """Give the memory back; `array` is dead from then on."""
+        if self.address is not None:
+            self._cuda.call("cudaFreeHost", self.address)
+            self.address = None
+
+
+class DeviceBuffer:
+    """Bytes on the device."""
+
+    def __init__(self, cuda: Cuda, nbytes: int) -> None:
+        self._cuda, self.nbytes = cuda, nbytes
+        self.address: int | None = int(cuda.call("cudaMalloc", nbytes))
+
+    def free(self) -> None:
+        """Give the memory back."""
+        if self.address is not None:
+            self._cuda.call("cudaFree", self.address)
+            self.address = None
+
+
+class Stream:
+    """A queue of work on the device, and what was captured from it as a graph."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self._cuda = cuda
+        self.handle = cuda.call("cudaStreamCreateWithFlags", cuda.api.cudaStreamNonBlocking)
+        self._graph: Any = None
+
+    @property
+    def address(self) -> int:
+        """As TensorRT takes it."""
+        return int(self.handle)
+
+    def copy_in(self, target: DeviceBuffer, source: PinnedArray) -> None:
+        """Queue a copy from the host."""
+        kind = self._cuda.api.cudaMemcpyKind.cudaMemcpyHostToDevice
+        self._cuda.call("cudaMemcpyAsync", target.address, source.address, source.nbytes, kind, self.handle)
+
+    def copy_out(self, target: PinnedArray, source: DeviceBuffer) -> None:
+        """Queue a copy to the host."""
+        kind = self._cuda.api.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        self._cuda.call("cudaMemcpyAsync", target.address, source.address, target.nbytes, kind, self.handle)
+
+    def begin_capture(self) -> None:
+        """Record what is queued from now on, and run none of it."""
+        mode = self._cuda.api.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        self._cuda.call("cudaStreamBeginCapture", self.handle, mode)
+
+    def end_capture(self) -> None:
+        """Keep what was recorded, to be queued again by `replay`."""
+        graph = self._cuda.call("cudaStreamEndCapture", self.handle)
+        self.forget()
+        self._graph = self._cuda.call("cudaGraphInstantiate", graph, 0)
+        self._cuda.call("cudaGraphDestroy", graph)
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether there is something to replay."""
+        return self._graph is not None
+
+    def replay(self) -> None:
+        """Queue what was recorded, as one piece of work."""
+        self._cuda.call("cudaGraphLaunch", self._graph, self.handle)
+
+    def forget(self) -> None:
+        """Drop what was recorded."""
+        if self._graph is not None:
+            self._cuda.call("cudaGraphExecDestroy", self._graph)
+            self._graph = None
+
+    def wait(self) -> None:
+        """Wait until all that was queued is done."""
+        self._cuda.call("cudaStreamSynchronize", self.handle)
+
+    def close(self) -> None:
+        """Drop the graph and the stream."""
+        self.forget()
+        self._cuda.call("cudaStreamDestroy", self.handle)

@@ -1,0 +1,149 @@
+"""Devices that work beside the CPU: batches in flight on several lanes, so that copies hide behind compute.
+
+A lane has its own stream and its own buffers. While one lane computes, the batch before it is copied back and blended
+and the next one is cut and copied over.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import numpy as np
+from nafnet.runtime.backends.base import Backend, Model, Run, Shape
+from numpy.typing import NDArray
+
+from nafnet.wire import Batch, from_wire, to_wire
+
+LANES = 2
+
+
+class Lane(abc.ABC):
+    """One batch on its way through the device."""
+
+    @abc.abstractmethod
+    def start(self, batch: NDArray[np.generic]) -> None:
+        """Begin with a contiguous batch, as the model takes it, and return without waiting."""
+
+    @abc.abstractmethod
+    def finish(self) -> NDArray[np.generic]:
+        """Wait for what was started; the result is the caller's to keep."""
+
+    def close(self) -> None:  # noqa: B027, most have nothing of their own
+        """Free buffers and streams."""
+
+
+class LaneBackend(Backend):
+    """A backend whose batches run on lanes. A subclass makes them."""
+
+    gains_from_fixed_shapes = False
+    default_batch = 8
+
+    @abc.abstractmethod
+    def make_lanes(self, count: int) -> list[Lane]:
+        """Load the model, with so many lanes into it.
+
+        Raises:
+            NafnetError: the library cannot load it.
+        """
+
+    def _load(self, shape: Shape | None) -> Run:
+        assert shape is None, "lanes prepare themselves for the shapes they meet"
+        self._lanes = self.make_lanes(LANES)
+
+        def run(batch: NDArray[np.generic]) -> NDArray[np.generic]:
+            self._lanes[0].start(batch)
+            return self._lanes[0].finish()
+
+        return run
+
+    def stream(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Restore batches in their order, as many at once as there are lanes."""
+        free = deque(self._lanes)
+        flying: deque[tuple[Lane, Batch]] = deque()
+        try:
+            for batch in batches:
+                self.check_given(batch)
+                lane = free.popleft()
+                with self.translated():
+                    lane.start(np.ascontiguousarray(to_wire(batch, self.model.spec.io)))
+                flying.append((lane, batch))
+                if not free:
+                    yield self._collect(flying, free)
+            while flying:
+                yield self._collect(flying, free)
+        finally:
+            for lane, _ in flying:  # after an error: what was started must not be written over
+                try:
+                    lane.finish()
+                except Exception:
+                    continue
+
+    def _collect(self, flying: deque[tuple[Lane, Batch]], free: deque[Lane]) -> Batch:
+        lane, batch = flying[0]
+        try:
+            with self.translated():
+                restored = from_wire(lane.finish(), self.model.spec.io)
+        finally:
+            flying.popleft()
+            free.append(lane)
+        self.check_restored(restored, batch)
+        return restored
+
+    def close(self) -> None:
+        for lane in self._lanes:
+            lane.close()
+        self._lanes.clear()
+        super().close()
+
+
+class SeveralDevices(Backend):
+    """One model on several devices of a kind: batches go to them in turn, results come in order."""
+
+    gains_from_fixed_shapes = False
+
+    def __init__(self, backends: list[Backend]) -> None:
+        first = backends[0]
+        self._backends = backends
+        self.name = first.name
+        self.default_batch = first.default_batch
+        super().__init__(first.model, first.threads, ",".join(backend.device for backend in backends))
+
+    @property
+    def description(self) -> str:
+        return f"{self._backends[0].description} and {len(self._backends) - 1} more"
+
+    @property
+    def model(self) -> Model:
+        return self._backends[0].model
+
+    @model.setter
+    def model(self, model: Model) -> None:
+        assert model is self._backends[0].model
+
+    def _load(self, shape: Shape | None) -> Run:
+        del shape
+        return self._backends[0]._any_shape
+
+    def stream(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Restore batches in their order; each device has one at work and one waiting."""
+        count = len(self._backends)
+        with ExitStack() as stack:
+            pools = [stack.enter_context(ThreadPoolExecutor(1)) for _ in self._backends]
+            for pool in pools:
+                stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            flying = deque()  # type: ignore[var-annotated]
+            for index, batch in enumerate(batches):
+                flying.append(pools[index % count].submit(self._backends[index % count], batch))
+                if len(flying) == 2 * count:
+                    yield flying.popleft().result()
+            while flying:
+                yield flying.popleft().result()
+
+    def close(self) -> None:
+        for backend in self._backends:
+            backend.close()
+        super().close()

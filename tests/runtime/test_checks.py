@@ -1,0 +1,216 @@
+"""Results that cannot be true, and devices without memory: checked on real sessions and on backends that refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nafnet.runtime import Restorer
+from nafnet.runtime.backends.base import Backend, Model, Run, Shape
+from nafnet.runtime.backends.lanes import Lane, LaneBackend, SeveralDevices
+from nafnet.runtime.discovery import Job
+from nafnet.runtime.fallback import fp32_twin
+from nafnet.runtime.inference import cannot_be_true
+from nafnet.runtime.pipeline import Pipeline
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from nafnet.errors import BackendError
+from nafnet.onnxfile import inspect_onnx, read_onnx
+from nafnet.spec import ModelSpec
+
+MakeOnnx = Callable[..., Path]
+
+
+@pytest.fixture
+def overflowing(make_onnx: MakeOnnx) -> Path:
+    """Gives its input back, but NaN where it is above 0.655, for there a half overflows on the way."""
+    constants = {
+        "big": np.float32(1e5), "nought": np.float32(0), "start": np.array([0]), "end": np.array([3]),
+        "axis": np.array([1]),
+    }  # fmt: skip
+    return make_onnx(
+        helper.make_node("Mul", ["image", "big"], ["large"]),
+        helper.make_node("Cast", ["large"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("Concat", ["half", "half"], ["twice"], axis=1),  # which ONNX Runtime has in half on a CPU
+        helper.make_node("Slice", ["twice", "start", "end", "axis"], ["once"]),
+        helper.make_node("Cast", ["once"], ["back"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["back", "nought"], ["none"]),
+        helper.make_node("Add", ["image", "none"], ["restored"]),
+        initializer=[numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+
+
+def test_tiles_that_are_not_finite_are_run_again_in_fp32(overflowing: Path, tmp_path: Path) -> None:
+    picture = np.full((96, 128, 3), 100, np.uint8)
+    picture[:32, 32:96] = 250
+    Image.fromarray(picture).save(tmp_path / "in.png")
+    with Restorer.load(overflowing, backend="onnxruntime", tile=32, overlap=0) as restorer:
+        bright = np.full((1, 3, 16, 16), 0.9, np.float32)
+        assert np.isnan(restorer.backend(bright)).all(), "else there is nothing to test"
+        (row,) = Pipeline(restorer, [Job(source=tmp_path / "in.png", target=tmp_path / "out.png")]).run()
+    assert (row.status, row.tiles, row.flagged) == ("restored", 12, 2)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), picture)
+
+
+def test_twin_of_a_half_graph_computes_in_fp32(make_onnx: MakeOnnx) -> None:
+    """Twice 40,000 is more than half holds."""
+    weight = numpy_helper.from_array(np.array(40_000, np.float16), "weight")
+    path = make_onnx(
+        helper.make_node("Cast", ["image"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("Mul", ["half", "weight"], ["more"]),
+        helper.make_node("Add", ["more", "more"], ["twice"]),
+        helper.make_node("Cast", ["twice"], ["restored"], to=TensorProto.FLOAT),
+        initializer=[weight],
+    )
+    twin = fp32_twin(read_onnx(path))
+    assert all(tensor.data_type == TensorProto.FLOAT for tensor in twin.graph.initializer)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(twin.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert session.run(None, {"image": np.ones((1, 3, 2, 2), np.float32)})[0].max() == 80_000
+
+
+@pytest.mark.parametrize(
+    ("restored", "suspicious"),
+    [(0.5, False), (1.4, False), (-0.4, False), (1.6, True), (-0.6, True), (np.nan, True), (np.inf, True)],
+)
+def test_what_cannot_be_true(restored: float, suspicious: bool) -> None:
+    given = np.full((1, 3, 4, 4), 0.5, np.float32)
+    result = given.copy()
+    result[0, 1, 2, 3] = restored
+    assert cannot_be_true(result, given) is suspicious
+
+
+def test_bright_floats_may_stay_bright() -> None:
+    given = np.full((1, 3, 4, 4), 40.0, np.float32)
+    assert not cannot_be_true(given * 1.2, given)
+
+
+class ShortOfMemory(Backend):
+    """Doubles nothing, gives its input back; refuses what has more than so many pixels."""
+
+    name = "short"
+    gains_from_fixed_shapes = False
+    limit = 0
+
+    @property
+    def description(self) -> str:
+        return "a device short of memory"
+
+    def _load(self, shape: Shape | None) -> Run:
+        del shape
+
+        def run(batch: NDArray[np.generic]) -> NDArray[np.generic]:
+            if batch.shape[0] * batch.shape[2] * batch.shape[3] > self.limit:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return batch.copy()
+
+        return run
+
+
+@pytest.mark.parametrize(("limit", "batch", "tile"), [(4 * 64 * 64, 4, 64), (2 * 64 * 64, 2, 64), (32 * 32, 1, 32)])
+def test_out_of_memory_halves_the_batch_and_then_the_tile(
+    limit: int, batch: int, tile: int, identity_onnx: Path, tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(0)
+    pictures = [generator.integers(0, 255, size, np.uint8) for size in ((200, 150, 3), (64, 64, 3), (300, 90, 3))]
+    jobs = []
+    for index, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / f"{index}.png")
+        jobs.append(Job(source=tmp_path / f"{index}.png", target=tmp_path / f"out-{index}.png"))
+    backend = ShortOfMemory(Model(path=identity_onnx, spec=ModelSpec()), None)
+    backend.limit = limit
+    said: list[str] = []
+    with Restorer(backend, tile=64, overlap=8, batch=8, say=said.append) as restorer:
+        rows = Pipeline(restorer, jobs).run()
+        assert (restorer.batch, restorer.tile) == (batch, tile)
+        assert [row.status for row in rows] == ["restored"] * 3
+        assert np.array_equal(restorer.restore(pictures[0]), pictures[0])
+    assert all("out of memory; going on with" in line for line in said)
+    assert len(said) == int(np.log2(8 / batch)) + (tile < 64)
+    for index, picture in enumerate(pictures):
+        assert np.array_equal(np.asarray(Image.open(tmp_path / f"out-{index}.png")), picture)
+
+
+def test_memory_that_never_suffices_is_an_error(identity_onnx: Path) -> None:
+    backend = ShortOfMemory(Model(path=identity_onnx, spec=ModelSpec()), None)
+    with Restorer(backend, tile=64, overlap=8, batch=2) as restorer, pytest.raises(BackendError, match="smallest tile"):
+        restorer.restore(np.zeros((100, 100, 3), np.uint8))
+
+
+class SlowLane(Lane):
+    """Gives its input back, and records how many lanes were busy at once."""
+
+    busy = most = 0
+
+    def start(self, batch: NDArray[np.generic]) -> None:
+        self._batch = batch.copy()
+        SlowLane.busy += 1
+        SlowLane.most = max(SlowLane.most, SlowLane.busy)
+
+    def finish(self) -> NDArray[np.generic]:
+        SlowLane.busy -= 1
+        if self._batch.max() > 0.95:
+            raise RuntimeError("it fails here")
+        return self._batch
+
+
+class Laned(LaneBackend):
+    name = "laned"
+
+    @property
+    def description(self) -> str:
+        return "lanes"
+
+    def make_lanes(self, count: int) -> list[Lane]:
+        return [SlowLane() for _ in range(count)]
+
+
+def batches(count: int) -> list[NDArray[np.float32]]:
+    return [np.full((1, 3, 16, 16), index / 100, np.float32) for index in range(count)]
+
+
+def test_lanes_keep_the_order_and_work_at_once(identity_onnx: Path) -> None:
+    backend = Laned(Model(path=identity_onnx, spec=ModelSpec()), None)
+    SlowLane.busy = SlowLane.most = 0
+    restored = list(backend.stream(iter(batches(9))))
+    assert [round(float(batch.max()) * 100) for batch in restored] == list(range(9))
+    assert (SlowLane.busy, SlowLane.most) == (0, 2)
+    assert np.array_equal(backend(batches(5)[4]), batches(5)[4])
+
+
+def test_a_lane_that_fails_leaves_none_busy(identity_onnx: Path) -> None:
+    backend = Laned(Model(path=identity_onnx, spec=ModelSpec()), None)
+    SlowLane.busy = 0
+    with pytest.raises(BackendError, match="it fails here"):
+        list(backend.stream(iter(batches(99))))
+    assert SlowLane.busy == 0
+
+
+def test_several_devices_share_the_batches_in_order(identity_onnx: Path) -> None:
+    model = Model(path=identity_onnx, spec=inspect_onnx(identity_onnx))
+    used: list[str] = []
+
+    class Counted(ShortOfMemory):
+        def __call__(self, batch: Any) -> Any:
+            used.append(self.device)
+            return super().__call__(batch)
+
+    devices: list[Backend] = [Counted(model, None, f"cuda:{number}") for number in range(3)]
+    for device in devices:
+        device.limit = 10**9  # type: ignore[attr-defined]
+
+    def given() -> Iterator[NDArray[np.float32]]:
+        yield from batches(20)
+
+    with SeveralDevices(devices) as backend:
+        restored = list(backend.stream(given()))
+        assert "2 more" in backend.description
+    assert [round(float(batch.max()) * 100) for batch in restored] == list(range(20))
+    assert sorted(set(used)) == ["cuda:0", "cuda:1", "cuda:2"]
+    assert max(used.count(name) for name in set(used)) == 7
