@@ -24,7 +24,7 @@ from nafnet.runtime.stream import Band, Closed, Event, Item, Opened
 from numpy.typing import NDArray
 
 from nafnet.errors import BackendError, ImageError, ModelError, NafnetError, UsageError
-from nafnet.imageformats import WHITE, Header
+from nafnet.imageformats import SUFFIXES, WHITE, Header
 from nafnet.tiling import TilePlan, check_tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
@@ -161,7 +161,10 @@ class Restorer:
     def restore_file(
         self, source: str | os.PathLike[str], target: str | os.PathLike[str], output: Output | None = None
     ) -> FileReport:
-        """Restore a file into another, keeping its format, depth and metadata unless `output` says otherwise.
+        """Restore a file into another, keeping its depth and metadata unless `output` says otherwise.
+
+        The format is that of the target's name.
+
 
         Raises:
             ImageError: it cannot be read or restored; the message says why.
@@ -169,7 +172,9 @@ class Restorer:
         """
         from nafnet.runtime.pipeline import Pipeline
 
-        job = Job(source=Path(source), target=Path(target))
+        chosen = output.format if output else None
+        named = chosen or SUFFIXES.get(Path(target).suffix.lower())
+        job = Job(source=Path(source), target=Path(target), format=named)
         with self._lock:
             (row,) = Pipeline(self, [job], output=output or Output()).run()
         if row.status == "failed":

@@ -45,7 +45,9 @@ class Item:
                 return
             self.failed = True
         kind = "" if isinstance(error, NafnetError) else f"{type(error).__name__}: "
-        self.report.status, self.report.error = "failed", " ".join(f"{kind}{error}".split())
+        source, message = self.job.source, f"{kind}{error}"
+        named = message if str(source) in message or f"{str(source)!a}" in message else f"{source}: {message}"
+        self.report.status, self.report.error = "failed", " ".join(named.split())
         self.on_done(self.report)
 
     def finish(self, status: str) -> None:

@@ -1,0 +1,123 @@
+"""A long run over small and large pictures together: ``python -m nafnet.benchmarks.many``.
+
+Is memory flat after a while, do threads and open files stay constant, and what does the folder cost beyond the model?
+The model alone runs tiles of the very shapes that the folder needs, in turn with the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import click
+import numpy as np
+from nafnet.benchmarks.folder import write_folder
+from nafnet.benchmarks.photographs import as_8bit, photographs, with_gaussian_noise
+from nafnet.benchmarks.watched import Sample, watch
+from nafnet.runtime.restorer import Restorer
+from rich.console import Console
+from rich.table import Table
+
+from nafnet.commandline import exits
+from nafnet.imagefile import ImageFile, read_header, write_image
+
+
+def write_small(folder: Path, count: int) -> None:
+    """JPEGs of 64 to 256 pixels a side, cut from noisy photographs."""
+    generator = np.random.default_rng(0)
+    noisy = [as_8bit(with_gaussian_noise(clean, 15, index)) for index, (_, clean) in enumerate(photographs())]
+    for index in range(count):
+        source = noisy[index % len(noisy)]
+        height, width = (int(generator.integers(64, min(257, side))) for side in source.shape[:2])
+        top, left = (
+            int(generator.integers(0, have - want + 1))
+            for have, want in zip(source.shape, (height, width), strict=False)
+        )
+        pixels = np.ascontiguousarray(source[top : top + height, left : left + width])
+        image = ImageFile(pixels=pixels, alpha=None, format="jpeg", lossless=False, metadata={})
+        write_image(folder / f"small-{index:05}.jpg", image)
+
+
+def model_alone(shapes: Counter[tuple[int, int]]) -> float:
+    """Seconds for so many tiles of each shape, and nothing else."""
+    generator = np.random.default_rng(0)
+    with Restorer.load() as restorer:
+        largest = max(shapes)
+        for _ in range(60):  # long enough for the backend to prepare itself
+            restorer.backend(np.zeros((1, 3, *largest), np.float32))
+        seconds = 0.0
+        for shape, count in shapes.items():
+            tile = generator.random((1, 3, *shape), np.float32)
+            started = time.perf_counter()
+            for _ in range(count):
+                restorer.backend(tile)
+            seconds += time.perf_counter() - started
+    return seconds
+
+
+def tile_shapes(folder: Path) -> tuple[Counter[tuple[int, int]], float]:
+    """How many tiles of each shape a folder needs, and its megapixels."""
+    shapes: Counter[tuple[int, int]] = Counter()
+    pixels = 0
+    with Restorer.load() as restorer:
+        for path in sorted(folder.iterdir()):
+            header = read_header(path)
+            plan = restorer.plan(header.height, header.width)
+            shapes[plan.tile_shape] += plan.count
+            pixels += header.height * header.width
+    return shapes, pixels / 1e6
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--small", default=5000, show_default=True, type=click.IntRange(min=1))
+@click.option("--large", default=20, show_default=True, type=click.IntRange(min=1))
+@click.option("--rounds", default=2, show_default=True, type=click.IntRange(min=1))
+@exits
+def main(small: int, large: int, rounds: int) -> int:
+    """Print memory, threads and files by time, and the speed against the model alone."""
+    console = Console(width=100)
+    with tempfile.TemporaryDirectory() as place:
+        source = Path(place, "in")
+        source.mkdir()
+        write_small(source, small)
+        write_folder(source, "jpeg", ".jpg", large)
+        shapes, megapixels = tile_shapes(source)
+        walls, alones, samples = [], [], []
+        for index in range(rounds):
+            report = Path(place, "report.json")
+            command = [Path(sys.executable).with_name("nafnet-run"), "--quiet", "--report", report, source]
+            seen = watch([*command, Path(place, f"out-{index}")])
+            if seen.code:
+                raise RuntimeError(seen.output)
+            walls.append(json.loads(report.read_text(encoding="utf-8"))["totals"]["seconds"]["wall"])
+            samples = seen.samples
+            alones.append(model_alone(shapes))
+    console.print(_by_time(samples))
+    ratio = min(alones) / min(walls)
+    console.print(
+        f"{small + large} files, {megapixels:.1f} MP, {sum(shapes.values())} tiles of {len(shapes)} shapes: "
+        f"{megapixels / min(walls):.2f} MP/s, the model alone {megapixels / min(alones):.2f} MP/s, ratio {ratio:.3f}",
+        highlight=False,
+    )
+    return 0
+
+
+def _by_time(samples: list[Sample]) -> Table:
+    table = Table("from, s", "peak memory, MB", "threads", "open files", title="The last run, in tenths")
+    length = samples[-1].seconds / 10
+    for tenth in range(10):
+        part = [sample for sample in samples if tenth * length <= sample.seconds < (tenth + 1) * length] or samples[-1:]
+        table.add_row(
+            f"{tenth * length:.0f}", f"{max(sample.megabytes for sample in part):.0f}",
+            "-".join(map(str, sorted({min(s.threads for s in part), max(s.threads for s in part)}))),
+            "-".join(map(str, sorted({min(s.files for s in part), max(s.files for s in part)}))),
+        )  # fmt: skip
+    return table
+
+
+if __name__ == "__main__":
+    main()

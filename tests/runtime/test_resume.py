@@ -1,0 +1,231 @@
+"""Runs that are cut short, split over shards or lost by a worker: together they do everything once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nafnet.runtime.journal import FOLDER, Shard
+from PIL import Image
+
+from nafnet.errors import UsageError
+
+PROGRAM = Path(sys.executable).with_name("nafnet-run")
+COUNT = 40
+KILLS = 5
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small pictures of many sizes, in two formats, two of them the same."""
+    folder = tmp_path_factory.mktemp("resume") / "in"
+    (folder / "below").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for index in range(COUNT - 1):
+        height, width = generator.integers(60, 260, 2)
+        picture = generator.integers(0, 255, (height, width, 3), np.uint8)
+        name = f"{'below/' if index % 4 == 0 else ''}{index:02}.{'jpg' if index % 3 else 'png'}"
+        Image.fromarray(picture).save(folder / name)
+    shutil.copy(folder / "01.jpg", folder / "same.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(photos: Path) -> dict[str, bytes]:
+    """The results of a run that nothing disturbed, by name."""
+    done = run(photos, photos.parent / "expected")
+    assert done.returncode == 0, done.stderr
+    return contents(photos.parent / "expected")
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([PROGRAM, "--threads", "1", *arguments], capture_output=True, text=True, check=False)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file but the journal, by its path; temporary files, too."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != FOLDER)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def entries(folder: Path) -> list[dict[str, object]]:
+    """The journal's lines, of all its files; a torn one is passed over."""
+    found = []
+    for path in sorted((folder / FOLDER).glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+    return found
+
+
+def restored(folder: Path) -> list[object]:
+    return [entry["output"] for entry in entries(folder) if entry["event"] == "restored"]
+
+
+def test_killed_again_and_again_it_does_everything_once(
+    photos: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    out, chance = tmp_path / "out", random.Random(0)
+    for _ in range(KILLS):
+        before = len(restored(out)) if out.exists() else 0
+        with subprocess.Popen([PROGRAM, "--threads", "1", "--quiet", photos, out]) as process:
+            # At some moment after it began to write, so that each run comes further.
+            while process.poll() is None and (not out.exists() or len(restored(out)) <= before):
+                time.sleep(0.002)
+            time.sleep(chance.random() * 0.15)
+            process.kill()
+    assert len(restored(out)) < COUNT, "it was done before it could be killed so often"
+    done = run(photos, out)
+    assert done.returncode == 0, done.stderr
+    assert contents(out) == expected, "no temporary file is left, and every result is the undisturbed run's"
+    assert len(restored(out)) <= COUNT + KILLS, "one file at most was done twice for each kill"
+
+
+def test_second_run_does_nothing(photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(photos, out).returncode == 0
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    done = run(photos, out)
+    assert f"0 restored, {COUNT} done before" in done.stdout
+    assert times == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    assert contents(out) == expected
+
+
+def test_what_changed_is_done_anew(photos: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(photos, folder)
+    assert run(folder, out).returncode == 0
+    shutil.copy(folder / "03.png", folder / "06.png")  # another content
+    (out / "01.jpg").unlink()  # a result that is gone
+    (out / "02.jpg").write_bytes(b"edited")  # and one that is not ours any more
+    assert f"3 restored, {COUNT - 3} done before" in run(folder, out).stdout
+    assert (out / "06.png").read_bytes() == (out / "03.png").read_bytes()
+    assert f"{COUNT} restored in" in run(folder, out, "--tile", "128").stdout, "another setting"
+    assert f"{COUNT} restored in" in run(folder, out, "--tile", "128", "--overwrite").stdout
+
+
+def test_files_of_others_are_not_replaced(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "01.jpg").write_bytes(b"precious")
+    done = run(photos, out, "--quiet")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "01.jpg exists and was not written from here" in done.stderr
+    assert (out / "01.jpg").read_bytes() == b"precious"
+    assert run(photos, out, "--quiet", "--overwrite").returncode == 0
+    assert (out / "01.jpg").read_bytes() != b"precious"
+
+
+def test_shards_are_one_run_together(photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [PROGRAM, "--threads", "1", "--quiet", photos, out, "--shard"]
+    shards = [subprocess.Popen([*command, f"{index}/3"]) for index in (1, 2, 3)]
+    assert [shard.wait() for shard in shards] == [0, 0, 0]
+    assert contents(out) == expected
+    assert sorted(map(str, restored(out))) == sorted(expected), "each file was restored by one of them"
+    assert f"0 restored, {COUNT} done before" in run(photos, out).stdout, "their journals count for all"
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "-1/4"])
+def test_wrong_shards_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="I/N"):
+        Shard.parse(text)
+
+
+def test_two_runs_do_not_write_the_same_folder(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with subprocess.Popen([PROGRAM, "--quiet", photos, out]) as first:
+        while not (out / FOLDER / "1-of-1.jsonl").exists():
+            assert first.poll() is None
+            time.sleep(0.002)
+        second = run(photos, out)
+        assert first.wait() == 0
+    assert second.returncode == 2
+    assert "another run is writing here" in second.stderr
+
+
+def test_terminated_it_ends_as_interrupted(photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with subprocess.Popen([PROGRAM, "--threads", "1", "--quiet", photos, out], stderr=subprocess.PIPE) as process:
+        while not out.exists() or not restored(out):
+            time.sleep(0.005)
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert len(errors.splitlines()) == 1
+    assert b"interrupted" in errors
+    assert not list(out.rglob("*.partial"))
+    assert run(photos, out).returncode == 0
+    assert contents(out) == expected
+
+
+def test_output_folder_removed_in_the_middle_is_a_clear_end(
+    photos: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with subprocess.Popen([PROGRAM, "--threads", "1", "--quiet", photos, out], stderr=subprocess.PIPE) as process:
+        while not out.exists() or not restored(out):
+            time.sleep(0.005)
+        out.rename(tmp_path / "gone")
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2, errors
+    assert b"the folder is gone" in errors.splitlines()[-1]
+    assert b"Traceback" not in errors
+    (tmp_path / "gone").rename(out)
+    assert run(photos, out).returncode == 0
+    assert contents(out) == expected
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes the superuser")
+def test_full_disk_is_a_clear_end(photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", out], check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        done = run(photos, out, "--quiet")
+        assert done.returncode == 2, done.stderr
+        assert "No space left on device" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+        assert not list(out.rglob("*.partial"))
+        assert all(expected[name] == data for name, data in contents(out).items())
+        subprocess.run(["mount", "-o", "remount,size=64m", out], check=True)
+        assert run(photos, out).returncode == 0
+        assert contents(out) == expected
+    finally:
+        subprocess.run(["umount", out], check=True)
+
+
+def test_ray_gives_the_same_bytes_also_when_it_loses_a_worker(
+    photos: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    out = tmp_path / "out"
+    command = [PROGRAM, "--threads", "1", "--ray", "local", "--report", tmp_path / "report.json", photos, out]
+    killed = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        while process.poll() is None and not killed:
+            time.sleep(0.01)
+            if out.exists() and len(restored(out)) > 3:
+                busy = [path for path in (out / FOLDER).glob("ray-*.jsonl") if path.stat().st_size]
+                killed.append(int(busy[0].stem.rpartition("-")[2]))
+                os.kill(killed[0], signal.SIGKILL)
+        output, _ = process.communicate(timeout=180)
+    assert killed, "it was done before a worker could be killed"
+    assert process.returncode == 0, output
+    assert contents(out) == expected
+    rows = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["files"]
+    assert {row["status"] for row in rows} <= {"restored", "unchanged"}
+    assert len(rows) == COUNT
