@@ -10,7 +10,7 @@ import onnx
 import torch
 from nafnet.export.graph import to_onnx
 from nafnet.export.rewrites import InferenceNAFNet
-from nafnet.runtime.backends import REGISTRY, backend_class, is_installed
+from nafnet.runtime.backends import backend_class, states
 from nafnet.runtime.backends.base import Model
 
 from nafnet.architecture import NAFNet, channels_last
@@ -43,9 +43,9 @@ def candidates(checkpoint: Checkpoint, folder: Path, *, norm: Norm, threads: int
     for label, module in exports.items():
         path = folder / f"{label}.onnx"
         onnx.save(to_onnx(module, spec.channels, spec.multiple), path)
-        for name, entry in REGISTRY.items():
-            if entry.reads == "onnx" and is_installed(name):
-                backend = backend_class(name)(Model(path=path, spec=spec), threads)
+        for name, entry, missing in states():
+            if entry.reads == "onnx" and missing is None:
+                backend = backend_class(name)(Model(path=path, spec=spec), threads, entry.default_device)
                 if label == "ours":
                     backend.prepare((1, spec.channels, size, size))
                 yield Candidate(name=f"{name} {label}", run=backend)

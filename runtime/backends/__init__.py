@@ -41,6 +41,11 @@ class Entry:
     auto: bool = True
     """Whether `auto` may take it for any model."""
 
+    @property
+    def default_device(self) -> str:
+        """The device where nobody said."""
+        return self.device if self.device == "cpu" else f"{self.device}:0"
+
 
 _HERE = "nafnet.runtime.backends"
 # In the order `auto` tries them: fastest first, as nafnet-bench measures on a CPU; of those on a GPU, as is expected.
@@ -192,4 +197,4 @@ def _of_kind(name: str, devices: tuple[str, ...]) -> tuple[str, ...]:
         raise UsageError(f"--device {','.join(devices)}: --backend {name} runs on {own}")
     if len(devices) > 1 and own == "cpu":
         raise UsageError(f"--device {','.join(devices)}: there is one CPU; use --threads or --shard")
-    return devices or (own if own == "cpu" else f"{own}:0",)
+    return devices or (REGISTRY[name].default_device,)

@@ -72,8 +72,8 @@ class EngineLane(Lane):
         (self._input,), (self._output,) = inputs, [name for name in names if name not in inputs]
         self._shape: tuple[int, ...] = ()
         self._runs = 0  # of this shape
-        self._pinned: tuple[PinnedArray, PinnedArray] | None = None
-        self._buffers: tuple[DeviceBuffer, DeviceBuffer] | None = None
+        self._pinned: list[PinnedArray] = []  # input, output
+        self._buffers: list[DeviceBuffer] = []
         self._count = 0
 
     def start(self, batch: NDArray[np.generic]) -> None:
@@ -84,7 +84,6 @@ class EngineLane(Lane):
         shape = (max(self._count, self._smallest), *batch.shape[1:])
         if shape != self._shape:
             self._take_shape(shape, batch.dtype)
-        assert self._pinned is not None
         self._pinned[0].array[: self._count] = batch
         if self._stream.has_graph:
             self._stream.replay()
@@ -98,15 +97,12 @@ class EngineLane(Lane):
         self._runs += 1
 
     def finish(self) -> NDArray[np.generic]:
-        assert self._pinned is not None
         self._cuda.use()
         self._stream.wait()
         return self._pinned[1].array[: self._count].copy()
 
     def _queue(self) -> None:
         """Copy in, compute, copy out: queued, not awaited."""
-        assert self._pinned is not None
-        assert self._buffers is not None
         self._stream.copy_in(self._buffers[0], self._pinned[0])
         if not self._context.execute_async_v3(self._stream.address):
             raise BackendError(f"TensorRT could not run a batch of shape {list(self._shape)}")
@@ -117,9 +113,10 @@ class EngineLane(Lane):
         self._free()
         if not self._context.set_input_shape(self._input, shape):
             raise BackendError(f"the plan takes no batch of shape {list(shape)}; see nafnet-export --tile and --batch")
-        self._pinned = (PinnedArray(self._cuda, shape, dtype), PinnedArray(self._cuda, shape, dtype))
-        nbytes = self._pinned[0].nbytes
-        self._buffers = (DeviceBuffer(self._cuda, nbytes), DeviceBuffer(self._cuda, nbytes))
+        for _ in range(2):  # one by one: where one fails, those before it are freed
+            self._pinned.append(PinnedArray(self._cuda, shape, dtype))
+        for _ in range(2):
+            self._buffers.append(DeviceBuffer(self._cuda, self._pinned[0].nbytes))
         self._context.set_tensor_address(self._input, self._buffers[0].address)
         self._context.set_tensor_address(self._output, self._buffers[1].address)
         self._pinned[0].array[...] = 0
@@ -127,9 +124,9 @@ class EngineLane(Lane):
 
     def _free(self) -> None:
         self._stream.forget()
-        for held in (*(self._pinned or ()), *(self._buffers or ())):
+        for held in (*self._pinned, *self._buffers):
             held.free()
-        self._pinned = self._buffers = None
+        self._pinned, self._buffers = [], []
         self._shape = ()
 
     def close(self) -> None:
