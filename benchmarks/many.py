@@ -89,7 +89,13 @@ def main(small: int, large: int, rounds: int) -> int:
         walls, alones, samples = [], [], []
         for index in range(rounds):
             report = Path(place, "report.json")
-            command = [Path(sys.executable).with_name("nafnet-run"), "--quiet", "--report", report, source]
+            command: list[str | Path] = [
+                Path(sys.executable).with_name("nafnet-run"),
+                "--quiet",
+                "--report",
+                report,
+                source,
+            ]
             seen = watch([*command, Path(place, f"out-{index}")])
             if seen.code:
                 raise RuntimeError(seen.output)

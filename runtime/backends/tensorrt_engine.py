@@ -124,8 +124,10 @@ class EngineLane(Lane):
 
     def _free(self) -> None:
         self._stream.forget()
-        for held in (*self._pinned, *self._buffers):
-            held.free()
+        for pinned in self._pinned:
+            pinned.free()
+        for buffer in self._buffers:
+            buffer.free()
         self._pinned, self._buffers = [], []
         self._shape = ()
 
