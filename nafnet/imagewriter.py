@@ -11,12 +11,11 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pyvips
 
+from nafnet.closing import Closing
 from nafnet.errors import ImageError, OutputError
 from nafnet.files import whole_file
 from nafnet.imageformats import FORMATS, Header
@@ -37,7 +36,7 @@ _DISK_IS_DONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 _RESOLUTION = ("xres", "yres")
 
 
-class ImageWriter:
+class ImageWriter(Closing):
     """Writes one file. Use it as a context manager and call `finish`; left without it, nothing is written.
 
     JPEG without chroma subsampling. TIFF: deflate. WebP: lossless if the source was. A change of depth scales:
@@ -155,14 +154,6 @@ class ImageWriter:
         self._bands = []
         if self._spill:
             self._spill.remove()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def check_quality(quality: int, header: Header) -> None:

@@ -11,13 +11,13 @@ import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 import numpy as np
 from nafnet.runtime.decode_worker import DIGEST, END, FAILED, FRAME, HEADER, ROWS, header_from_json
 from nafnet.runtime.settings import Limits
 
+from nafnet.closing import Closing
 from nafnet.errors import ImageError
 from nafnet.imageformats import Header
 from nafnet.imagereader import Rows
@@ -32,7 +32,7 @@ class DecoderStopped(BaseException):
     """The run ends: no error of the file at hand."""
 
 
-class Decoder:
+class Decoder(Closing):
     """One decoding process, started when first needed and again after a crash. It serves one thread."""
 
     def __init__(self, limits: Limits) -> None:
@@ -101,14 +101,6 @@ class Decoder:
         process = self._process
         if process:
             process.kill()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop the process."""

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -23,6 +22,7 @@ from nafnet.runtime.settings import Output
 from nafnet.runtime.stream import Band, Closed, Event, Item, Opened
 from numpy.typing import NDArray
 
+from nafnet.closing import Closing
 from nafnet.errors import BackendError, ImageError, ModelError, NafnetError, UsageError
 from nafnet.imageformats import SUFFIXES, WHITE, Header
 from nafnet.tiling import TilePlan, check_tile, plan_tiles
@@ -30,7 +30,7 @@ from nafnet.tiling import TilePlan, check_tile, plan_tiles
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
 
 
-class Restorer:
+class Restorer(Closing):
     """Restores images of any size with one model on one backend.
 
     Make one with `load`; use it as a context manager, or call `close`. Threads may share one: they take turns.
@@ -267,14 +267,6 @@ class Restorer:
     def close(self) -> None:
         """Free the backend's memory."""
         self.backend.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _ArrayItem(Item):

@@ -7,12 +7,12 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nafnet.closing import Closing
 from nafnet.errors import BackendError, DeviceMemoryError, NafnetError
 from nafnet.files import file_sha256
 from nafnet.spec import ModelSpec
@@ -51,7 +51,7 @@ def is_memory_error(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(phrase in words for phrase in _MEMORY_WORDS)
 
 
-class Backend(abc.ABC):
+class Backend(Closing):
     """Runs one model on one device.
 
     A subclass implements `_load`; names, shapes and dtypes are checked here, once for all.
@@ -179,11 +179,3 @@ class Backend(abc.ABC):
         """Free the model's memory; the backend cannot be called any more."""
         del self._any_shape
         self._prepared = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
