@@ -43,9 +43,9 @@ class Task:
 class SmallerTileError(BackendError):
     """Not even one tile fits the device: what was begun must be begun anew with smaller ones."""
 
-    def __init__(self, unfinished: list[Task], cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.unfinished = unfinished
+
+class _InFlightError(Exception):
+    """The backend failed, and which of the batches in flight it failed on is not known."""
 
 
 class TileRunner:
@@ -74,27 +74,52 @@ class TileRunner:
         """
         self._held.clear()
         self._flying.clear()
+        suspects: list[Task] = []
         while True:
             try:
-                yield from self._until_short_of_memory(tasks)
+                yield from self._one_by_one(suspects)
+                yield from self._streamed(tasks)
                 return
             except DeviceMemoryError as error:
-                unfinished = [task for group in self._flying for task in group]
-                self._held.extendleft(reversed(unfinished))
-                self._flying.clear()
+                self._held.extendleft(reversed([*suspects, *itertools.chain.from_iterable(self._flying)]))
+                suspects = []
                 if self.batch == 1:
-                    raise SmallerTileError(list(self._held), error) from error
+                    raise SmallerTileError(str(error)) from error
                 self.batch = max(self.batch // 2, 1)
                 self._say(f"{self.backend.description}: out of memory; going on with batches of {self.batch}")
-            except BackendError as error:
-                self._failures += 1
-                if self._failures == MOST_FAILURES:
-                    raise
-                for task in itertools.chain.from_iterable(self._flying):
-                    task.image.item.fail(error)
-                self._flying.clear()
+            except _InFlightError:
+                suspects = list(itertools.chain.from_iterable(self._flying))
+            self._flying.clear()
 
-    def _until_short_of_memory(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Batch]]:
+    def _one_by_one(self, suspects: list[Task]) -> Iterator[tuple[Task, Batch]]:
+        """Run again, alone, what was in flight when the backend failed: one image's failure is its own."""
+        while suspects:
+            task = suspects[0]
+            restored = None
+            if not task.image.dropped:
+                try:
+                    restored = self.backend(task.planes)
+                    self._failures = 0
+                except DeviceMemoryError:
+                    raise
+                except BackendError as error:
+                    self._failures += 1
+                    if self._failures == MOST_FAILURES:
+                        raise
+                    task.image.item.fail(error)
+            suspects.pop(0)
+            if restored is not None:
+                yield from self._accepted(task, restored)
+
+    def _streamed(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Batch]]:
+        try:
+            yield from self._until_failure(tasks)
+        except DeviceMemoryError:
+            raise
+        except BackendError as error:
+            raise _InFlightError from error
+
+    def _until_failure(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Batch]]:
         started, self._waited = time.perf_counter(), 0.0
         for restored in self.backend.stream(self._batches(tasks)):
             group = self._flying.popleft()
@@ -104,10 +129,7 @@ class TileRunner:
             for task in group:
                 count = len(task.planes)
                 task.image.item.report.seconds["infer"] += share
-                with task.image.item.guarded():
-                    checked = self._checked(task, restored[position : position + count])
-                if not task.image.dropped:
-                    yield task, checked
+                yield from self._accepted(task, restored[position : position + count])
                 position += count
             started, self._waited = time.perf_counter(), 0.0
 
@@ -137,6 +159,13 @@ class TileRunner:
             if not task.image.dropped:
                 group.append(task)
         return group
+
+    def _accepted(self, task: Task, restored: Batch) -> Iterator[tuple[Task, Batch]]:
+        """The task with its checked result, unless its image has failed by now."""
+        with task.image.item.guarded():
+            restored = self._checked(task, restored)
+        if not task.image.dropped:
+            yield task, restored
 
     def _checked(self, task: Task, restored: Batch) -> Batch:
         """The restored planes, or those of a second run in fp32 where they cannot be true; the row counts it."""

@@ -214,3 +214,44 @@ def test_several_devices_share_the_batches_in_order(identity_onnx: Path) -> None
     assert [round(float(batch.max()) * 100) for batch in restored] == list(range(20))
     assert sorted(set(used)) == ["cuda:0", "cuda:1", "cuda:2"]
     assert max(used.count(name) for name in set(used)) == 7
+
+
+class Picky(ShortOfMemory):
+    """Fails on what is white."""
+
+    name = "picky"
+    limit = 10**9
+
+    def _run(self, batch: Any) -> Any:
+        if batch.max() > 0.99:
+            raise RuntimeError("white is not for me")
+        return super()._run(batch)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_failure_on_one_image_is_its_own(batch: int, identity_onnx: Path, tmp_path: Path) -> None:
+    jobs = []
+    for index in range(12):
+        value = 255 if index in (3, 4, 9) else 10 * index
+        Image.fromarray(np.full((40, 48, 3), value, np.uint8)).save(tmp_path / f"{index}.png")
+        jobs.append(Job(source=tmp_path / f"{index}.png", target=tmp_path / f"out-{index}.png"))
+    backend = Picky(Model(path=identity_onnx, spec=ModelSpec()), None)
+    with Restorer(backend, tile=16, overlap=0, batch=batch) as restorer:
+        rows = Pipeline(restorer, jobs).run()
+    assert [index for index, row in enumerate(rows) if row.status == "failed"] == [3, 4, 9]
+    assert all("white is not for me" in (row.error or "") for row in rows if row.status == "failed")
+    for index in set(range(12)) - {3, 4, 9}:
+        assert np.asarray(Image.open(tmp_path / f"out-{index}.png")).max() == 10 * index
+
+
+def test_a_backend_that_always_fails_ends_the_run(identity_onnx: Path, tmp_path: Path) -> None:
+    jobs = []
+    for index in range(30):
+        Image.new("RGB", (20, 20), "white").save(tmp_path / f"{index}.png")
+        jobs.append(Job(source=tmp_path / f"{index}.png", target=tmp_path / f"out-{index}.png"))
+    backend = Picky(Model(path=identity_onnx, spec=ModelSpec()), None)
+    pipeline = Pipeline(Restorer(backend, tile=16, overlap=0, batch=2), jobs)
+    with pytest.raises(BackendError, match="white is not for me"):
+        pipeline.run()
+    assert sum(row.status == "failed" for row in pipeline.reports) < 10
+    assert not list(tmp_path.glob("out-*"))
