@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 
 import click
 from nafnet.runtime.discovery import Job, find_jobs, listed_jobs, prepare_output, read_list
-from nafnet.runtime.dry_run import print_plan
+from nafnet.runtime.dry_run import print_memory, print_plan
 from nafnet.runtime.journal import Journal, Shard, settings_key
 from nafnet.runtime.pipeline import Pipeline
 from nafnet.runtime.progress import RunProgress
-from nafnet.runtime.report import FileReport, describe, opening, summary, totals, write_report
+from nafnet.runtime.report import FileReport, opening, summary, totals, write_report
 from nafnet.runtime.restorer import Restorer
 from nafnet.runtime.settings import Limits, Output
 
@@ -94,7 +94,8 @@ def run(options: RunOptions) -> int:
         if not options.quiet:
             click.echo(opening(restorer, len(jobs)))
         if options.verbose:
-            click.echo(describe(restorer))
+            click.echo(f"{restorer.backend.name}: {restorer.reason}; batches of {restorer.batch}")
+            print_memory(restorer, jobs, options.limits)
         folder = options.output if options.output.is_dir() else None
         if folder is None and shard.count > 1:
             raise UsageError(f"--shard {options.shard}: the output {options.output} is a file; expected a folder")

@@ -1,7 +1,8 @@
-"""`nafnet-run --dry-run`: what a run would do, from the headers alone, and a guess at the time from a few tiles."""
+"""What a run would do and take, from the headers alone: `--dry-run`, and the memory that `--verbose` prints."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -9,11 +10,12 @@ import click
 import numpy as np
 from nafnet.runtime.decoding import Decoder
 from nafnet.runtime.discovery import Job
-from nafnet.runtime.memory import image_bytes, inference_bytes
+from nafnet.runtime.memory import QUEUE_BYTES, available_bytes, image_bytes, inference_bytes
 from nafnet.runtime.restorer import Restorer
 from nafnet.runtime.settings import Limits, Output
 
 from nafnet.errors import ImageError
+from nafnet.imageformats import Header
 
 
 def print_plan(restorer: Restorer, jobs: Sequence[Job], limits: Limits, output: Output) -> int:
@@ -31,7 +33,7 @@ def print_plan(restorer: Restorer, jobs: Sequence[Job], limits: Limits, output: 
                 continue
             plan = restorer.plan(header.height, header.width)
             height, width = plan.tile_shape
-            memory = image_bytes(header, plan) + inference_bytes(restorer.spec, height, width) * restorer.batch
+            memory = _memory(restorer, header)
             most_memory = max(most_memory, memory)
             tiles += plan.count * (header.channels if restorer.spec.channels == 1 else 1)
             megapixels += header.width * header.height
@@ -45,6 +47,27 @@ def print_plan(restorer: Restorer, jobs: Sequence[Job], limits: Limits, output: 
         f"most, about {seconds:.0f} s on {restorer.backend.description}" + (f"; {failed} would fail" if failed else "")
     )
     return 1 if failed else 0
+
+
+def print_memory(restorer: Restorer, jobs: Sequence[Job], limits: Limits) -> None:
+    """Print the most memory that one image will take, and what there is."""
+    most, where = 0, None
+    with Decoder(limits) as decoder:
+        for job in jobs:
+            with contextlib.suppress(ImageError):  # it will be said when its turn comes
+                memory = _memory(restorer, decoder.header(job.source))
+                most, where = max((most, where), (memory, job.source), key=lambda pair: pair[0])
+    available = available_bytes()
+    there_is = f"; {available / 2**20:.0f} MB are available" if available else ""
+    click.echo(f"memory: about {most / 2**20:.0f} MB beside the model, for {where}{there_is}")
+
+
+def _memory(restorer: Restorer, header: Header) -> int:
+    """What an image takes on its way from file to file, the model's activations and the queues included."""
+    plan = restorer.plan(header.height, header.width)
+    height, width = plan.tile_shape
+    activations = inference_bytes(restorer.spec, height, width) * restorer.batch
+    return image_bytes(header, plan) + activations + 2 * QUEUE_BYTES
 
 
 def _seconds_per_tile(restorer: Restorer) -> float:

@@ -83,19 +83,6 @@ def opening(restorer: Restorer, count: int) -> str:
     return f"{count} files, {path.name} ({spec.task}, {parity}) on {restorer.backend.description}, {tiles}"
 
 
-def describe(restorer: Restorer) -> str:
-    """What --verbose adds: why this backend, and the memory of the model's activations."""
-    from nafnet.runtime.memory import available_bytes, inference_bytes
-
-    tile = inference_bytes(restorer.spec, restorer.tile, restorer.tile) * restorer.batch
-    available = available_bytes()
-    free = f" of {available / 2**20:.0f} MB available" if available else ""
-    return (
-        f"{restorer.backend.name}: {restorer.reason}; batches of {restorer.batch}, about {tile / 2**20:.0f} MB for "
-        f"the model's activations{free}"
-    )
-
-
 def summary(sums: dict[str, Any], output: Path) -> str:
     """The last line of a run."""
     words = {"unchanged": "done before", "elsewhere": "of other shards", "failed": "failed", "skipped": "not reached"}
