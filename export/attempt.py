@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 import torch
-from nafnet.export.cases import Size, cases, picture, picture_size
+from nafnet.export.cases import Case, Size, cases, picture, picture_size
 from nafnet.export.graph import to_onnx, with_weights
 from nafnet.export.parity import summarise
 from nafnet.export.rewrites import InferenceNAFNet
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nafnet.architecture import NAFNet
 from nafnet.onnxfile import embed_spec
-from nafnet.spec import ModelSpec, Norm, Precision, WireType
+from nafnet.spec import ModelSpec, Norm, Parity, Precision, WireType
 from nafnet.wire import Batch
 
 DTYPES: dict[Precision, torch.dtype] = {
@@ -61,6 +61,8 @@ class Exported:
     """(N, H, W), smallest, best and largest, for an engine's profile."""
     reference: NAFNet
     verification: Verification | None
+    photographs: Sequence[NDArray[np.float32]]
+    """Those of the options, for an engine that is run."""
     attempts: tuple[str, ...]
     """The forms that were refused before this one, each with the reason."""
 
@@ -116,15 +118,55 @@ def verified(reference: NAFNet, graph: Graph, options: ExportOptions, truth: Pai
     if options.verify:
         found = Verification(reference, spec)
         runs = executors(model, spec)
-        compared = sizes if options.batch or spec.fixed_shape else ()
+        compared = compared_sizes(spec, sizes if options.batch else ())
         found.compare_all(cases(spec.channels, spec.multiple, spec.tile, compared, options.photographs), runs)
+        if beyond := beyond_the_box(spec):
+            found.compare_all(
+                [
+                    Case(
+                        name=f"picture {'x'.join(map(str, beyond))}",
+                        batch=picture(beyond[0], spec.channels, *beyond[1:]),
+                    )
+                ],
+                runs,
+            )
         if graph.remade:
             found.compare_amplified(graph.remade, probe(spec))
         found.measure_truth(truth, strictest(runs))
         found.measure_tiling(strictest(runs))
-        spec = spec.replace(verified=found.passed, parity=summarise(found.rows, found.passed))
+        spec = spec.replace(verified=found.passed, parity=_summary(found))
     embed_spec(model, spec)
-    return Exported(model=model, spec=spec, sizes=sizes, reference=reference, verification=found, attempts=())
+    return Exported(
+        model=model,
+        spec=spec,
+        sizes=sizes,
+        reference=reference,
+        verification=found,
+        photographs=options.photographs,
+        attempts=(),
+    )
+
+
+def _summary(found: Verification) -> Parity:
+    loss = round(found.truth.loss, 4) if found.truth else None
+    return dataclasses.replace(summarise(found.rows, found.passed), truth_loss=loss)
+
+
+def compared_sizes(spec: ModelSpec, sizes: Sequence[Size]) -> Sequence[Size]:
+    """The shapes of the gate's pictures: those of an engine, or more than one batch of a fixed tile; none leaves the
+    choice to `cases`."""
+    if sizes or not spec.fixed_shape:
+        return sizes
+    return (1, spec.tile, spec.tile), (3, spec.tile, spec.tile)
+
+
+def beyond_the_box(spec: ModelSpec) -> Size | None:
+    """A shape larger than local pooling's box along both axes, where the pool is not the mean of everything."""
+    if not spec.local_pooling or spec.fixed_shape:
+        return None
+    box = spec.train_patch * 3 // 2
+    height, width = (-(-int(box * factor) // spec.multiple) * spec.multiple for factor in (1.125, 1.25))
+    return 1, height, width
 
 
 def probe(spec: ModelSpec) -> Batch:

@@ -6,7 +6,7 @@ Batches are float32[N,C,H,W] in [0, 1].
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,17 +88,17 @@ def picture(batch: int, channels: int, height: int, width: int) -> Batch:
     return np.clip(0.5 + 0.12 * fields[:, :-1] + 0.15 * areas, 0, 1).astype(np.float32)
 
 
-def read_photographs(folder: Path) -> list[NDArray[np.float32]]:
-    """Up to `MAX_PHOTOGRAPHS` pictures of a folder, in the order of their names: float32[C,H,W].
+def read_photographs(folder: Path) -> dict[str, NDArray[np.float32]]:
+    """The first `MAX_PHOTOGRAPHS` pictures of a folder by their names without ending: float32[C,H,W].
 
     Raises:
-        UsageError: no such folder, or no picture in it can be read; the message has the first one's reason.
+        UsageError: no such folder, or no picture in it can be read; the message has the last one's reason.
     """
     from nafnet.imagefile import read_image  # libvips, which exporting without --images does not need
 
     if not folder.is_dir():
         raise UsageError(f"--images {folder}: not a folder; expected one with photographs")
-    found: list[NDArray[np.float32]] = []
+    found: dict[str, NDArray[np.float32]] = {}
     reason = "it is empty"
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         try:
@@ -106,11 +106,39 @@ def read_photographs(folder: Path) -> list[NDArray[np.float32]]:
         except NafnetError as error:
             reason = str(error)
             continue
-        found.append(_planes(pixels))
+        found[path.stem] = _planes(pixels)
         if len(found) == MAX_PHOTOGRAPHS:
             break
     if not found:
         raise UsageError(f"--images {folder}: no picture in it can be read ({reason})")
+    return found
+
+
+def read_truth(folder: Path, degraded: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """The clean version of each picture, by its name; endings may differ.
+
+    Raises:
+        UsageError: one is missing, cannot be read, or is of another size.
+    """
+    from nafnet.imagefile import read_image
+
+    if not folder.is_dir():
+        raise UsageError(f"--truth {folder}: not a folder; expected the clean versions of the pictures in --images")
+    by_name = {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()}
+    found = []
+    for name, picture_ in degraded.items():
+        if name not in by_name:
+            raise UsageError(
+                f"--truth {folder}: no picture named {name}; expected the clean version of each in --images"
+            )
+        try:
+            clean = _planes(read_image(by_name[name]).pixels)
+        except NafnetError as error:
+            raise UsageError(f"--truth: {error}") from error
+        if clean.shape[1:] != picture_.shape[1:]:
+            sizes = [f"{part.shape[2]}x{part.shape[1]}" for part in (clean, picture_)]
+            raise UsageError(f"--truth {by_name[name]}: {sizes[0]} pixels, its picture in --images has {sizes[1]}")
+        found.append(clean)
     return found
 
 

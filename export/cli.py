@@ -57,7 +57,7 @@ class BatchRange(click.ParamType[tuple[int, int, int]]):
 )
 @click.option("--tile", type=click.IntRange(min=1), help="Fix height and width to this.  [default: any size]")
 @click.option("--batch", type=BatchRange(), help="Batch sizes of an engine.  [default: 1:4:8]")
-@click.option("--images", type=FOLDER, help="Photographs to compare on, beside the generated inputs.")
+@click.option("--images", type=FOLDER, help="Photographs to compare on; the first 8 are taken.")
 @click.option("--truth", type=FOLDER, help="Their clean versions, same names: --int8 must not lose against them.")
 @click.option("--local-pooling", type=click.Choice(["on", "off"]), help="TLC.  [default: as the checkpoint says]")
 @click.option(
@@ -104,8 +104,10 @@ def main(
         return 0
     if fp16 + bf16 + int8 > 1:
         raise UsageError("--fp16, --bf16 and --int8 exclude one another; choose one")
-    if truth and not images:
-        raise UsageError("--truth: the clean versions of the pictures in --images, which is not given")
+    if truth and not (images and int8):
+        raise UsageError("--truth: for --int8 with --images alone, whose clean versions it has; leave it out")
+    if report and report.suffix != ".json":
+        raise UsageError(f"--report {report}: expected a name ending in .json; the picture beside it ends in .png")
     for option, path in (("--report", report), ("--builder-log", chosen["log"])):
         if path and not path.absolute().parent.is_dir():
             raise UsageError(f"{option} {path}: its folder does not exist; make it, or choose another")
@@ -117,6 +119,7 @@ def main(
         local_pooling=None if local_pooling is None else local_pooling == "on", verify=not no_verify,
     )  # fmt: skip
     _refuse_idle(names, chosen)
+    _refuse_unbuildable(names, chosen)
     started = time.perf_counter()
     source = checkpoint or bundled_model(".safetensors")
     for file in _run(source, output, _with_pictures(options, images, truth), names, report, chosen):
@@ -129,7 +132,7 @@ def _run(
     source: Path, output: Path, options: ExportOptions, formats: tuple[str, ...], report: Path | None,
     engine: dict[str, Any],
 ) -> list[Path]:  # fmt: skip
-    """Export, show, write; the report is written whatever comes of it. Returns the files."""
+    """Export, show, write; the report is written whatever the gate says. Returns the files."""
     from nafnet.export.engine_builder import EngineSettings
     from nafnet.export.exporter import RefusalError, export
     from nafnet.export.formats import Target, write_formats
@@ -175,10 +178,11 @@ def _with_pictures(options: ExportOptions, images: Path | None, truth: Path | No
     """The options with what is in the two folders."""
     if images is None:
         return options
-    from nafnet.export.cases import read_photographs
+    from nafnet.export.cases import read_photographs, read_truth
 
-    clean = read_photographs(truth) if truth else []
-    return dataclasses.replace(options, photographs=read_photographs(images), truth=clean)
+    found = read_photographs(images)
+    clean = read_truth(truth, found) if truth else []
+    return dataclasses.replace(options, photographs=list(found.values()), truth=clean)
 
 
 def _refuse_idle(formats: tuple[str, ...], engine: dict[str, Any]) -> None:
@@ -188,6 +192,14 @@ def _refuse_idle(formats: tuple[str, ...], engine: dict[str, Any]) -> None:
         option = {"workspace_mib": "workspace", "compute_capabilities": "compute-capability", "log": "builder-log"}
         name = option.get(given[0], given[0].replace("_", "-"))
         raise UsageError(f"--{name}: for engines alone; add --format tensorrt or --format tensorrt-rtx")
+
+
+def _refuse_unbuildable(formats: tuple[str, ...], engine: dict[str, Any]) -> None:
+    """What an engine cannot be built with is to be known before the gate runs, not after."""
+    from nafnet.export.engine_builder import EngineSettings
+    from nafnet.export.formats import require
+
+    require(formats, EngineSettings(**engine))
 
 
 def _formats(asked: tuple[str, ...], precision: str) -> tuple[str, ...]:
@@ -212,4 +224,7 @@ def _stem(source: Path, options: ExportOptions) -> str:
     parts += [options.precision] if options.precision != "fp32" else []
     parts += [str(options.tile)] if options.tile else []
     parts += [options.io] if options.io != "float32" else []
+    parts += [options.norm] if options.norm else []
+    parts += ["local" if options.local_pooling else "global"] if options.local_pooling is not None else []
+    parts += ["unverified"] if not options.verify else []
     return "-".join(parts)

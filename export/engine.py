@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from nafnet.export.attempt import Exported
 from nafnet.export.cases import cases
@@ -14,6 +16,7 @@ from nafnet.export.engine_runner import EngineRunner
 from nafnet.export.formats import Target
 from nafnet.export.parity import refusal, summarise
 from nafnet.export.verification import Verification
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -40,10 +43,14 @@ def build_verified(trt: Any, flavour: str, exported: Exported, target: Target) -
         if "overflow" in warning.lower():
             target.note(f"{flavour} warns: {' '.join(warning.split())}")
     spec = spec.replace(engine=built.engine)
-    if exported.verification is not None and torch.cuda.is_available():
-        spec = spec.replace(parity=_gate(trt, flavour, exported, built))
+    if exported.verification is not None and _runs_here(target):
+        spec = spec.replace(parity=_gate(trt, flavour, exported, built, exported.photographs))
     listed = ", ".join(f"{share:.0%} {kind}" for kind, share in built.engine.layers.items())
-    ran = "run and compared" if flavour in (spec.parity.ran_on if spec.parity else ()) else "not run: no GPU is here"
+    ran = (
+        "run and compared"
+        if flavour in (spec.parity.ran_on if spec.parity else ())
+        else "not run: no GPU for it is here"
+    )
     target.note(f"{flavour} engine for {built.engine.device}: layers {listed}; {ran}")
     return built.plan, spec
 
@@ -58,15 +65,24 @@ def write_plan(path: Path, made: tuple[bytes, ModelSpec]) -> list[Path]:
     return [path, beside]
 
 
-def _gate(trt: Any, flavour: str, exported: Exported, built: Built) -> Any:
-    """Every case through the engine itself."""
+def _runs_here(target: Target) -> bool:
+    """Whether the engine is for the GPU of this machine."""
+    if not torch.cuda.is_available():
+        return False
+    major, minor = torch.cuda.get_device_capability()
+    asked = [name.upper() for name in target.engine.compute_capabilities]
+    return not asked or f"SM{major}{minor}" in asked
+
+
+def _gate(trt: Any, flavour: str, exported: Exported, built: Built, photographs: Sequence[NDArray[np.float32]]) -> Any:
+    """Every case through the engine itself, but those that need another network's weights."""
     found = exported.verification
     assert found is not None
     with contextlib.closing(EngineRunner(trt, built.plan, exported.spec.io)) as run:
         own = Verification(exported.reference, exported.spec)
-        own.compare_all(
-            cases(exported.spec.channels, exported.spec.multiple, exported.spec.tile, exported.sizes), {flavour: run}
-        )
+        spec = exported.spec
+        inputs = cases(spec.channels, spec.multiple, spec.tile, exported.sizes, photographs)
+        own.compare_all(inputs, {flavour: run})
     found.rows += own.rows
     if not own.passed:
         found.worst = own.worst
@@ -79,7 +95,8 @@ class _Bar:
 
     def __init__(self, title: str) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task(f"{title}: building", total=None)
         self._title = title
 

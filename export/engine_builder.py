@@ -65,10 +65,12 @@ def build(
         on_step: told of the builder's progress.
 
     Raises:
+        UsageError: the library has not what the settings ask for.
         EngineError: the library cannot parse or build it; the message has its own last word.
         ParityError: the layers did not come out in the precision of the spec.
         KeyboardInterrupt: on Ctrl-C, which stops the build at its next step.
     """
+    refuse_settings(trt, flavour, settings)
     with interruptible() as stop, log_of(trt, settings.log) as log:
         plan, device, network = _build_plan(trt, flavour, model, shapes, settings, on_step, stop, log)
         layers, source = read_layers(trt, log.logger, network, plan)
@@ -87,7 +89,7 @@ def _build_plan(
     """The plan, the device it is for, and the network it was built from."""
     builder = trt.Builder(log.logger)
     network = _parse(trt, builder, log, model)
-    config = _configure(trt, builder, network, shapes, settings, flavour)
+    config = _configure(trt, builder, network, shapes, settings)
     config.progress_monitor = make_monitor(trt, on_step, stop)
     device = _device(settings)
     cache = _open_timing_cache(config, flavour, trt.__version__, device)
@@ -111,7 +113,7 @@ def _parse(trt: Any, builder: Any, log: Log, model: bytes) -> Any:
 
 
 def _configure(
-    trt: Any, builder: Any, network: Any, shapes: tuple[Shape, Shape, Shape], settings: EngineSettings, flavour: str
+    trt: Any, builder: Any, network: Any, shapes: tuple[Shape, Shape, Shape], settings: EngineSettings
 ) -> Any:
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
@@ -125,26 +127,31 @@ def _configure(
     if settings.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if settings.hardware_compatible:
-        if flavour == "tensorrt-rtx":
-            raise UsageError("--hardware-compatible: TensorRT-RTX has no such mode; name GPUs by --compute-capability")
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
     if settings.compute_capabilities:
-        _target(trt, config, settings.compute_capabilities)
+        config.num_compute_capabilities = len(settings.compute_capabilities)
+        for index, name in enumerate(settings.compute_capabilities):
+            config.set_compute_capability(trt.ComputeCapability.__members__[name.upper()], index)
     return config
 
 
-def _target(trt: Any, config: Any, names: tuple[str, ...]) -> None:
-    """Build ahead of time for the named compute capabilities."""
+def refuse_settings(trt: Any, flavour: str, settings: EngineSettings) -> None:
+    """Raise UsageError for what the library cannot build, before any work is done."""
+    if settings.hardware_compatible and flavour == "tensorrt-rtx":
+        raise UsageError("--hardware-compatible: TensorRT-RTX has no such mode; name GPUs by --compute-capability")
+    names = settings.compute_capabilities
+    if not names:
+        return
     known = getattr(trt, "ComputeCapability", None)
-    if known is None:
+    if known is None or flavour != "tensorrt-rtx":
         raise UsageError("--compute-capability: TensorRT builds for the GPU it runs on; use --format tensorrt-rtx")
-    config.num_compute_capabilities = len(names)
-    for index, name in enumerate(names):
-        value = known.__members__.get(name.upper())
-        if value is None:
-            offered = ", ".join(member for member in known.__members__ if member.startswith("SM"))
-            raise UsageError(f"--compute-capability {name}: TensorRT-RTX {trt.__version__} builds for {offered}")
-        config.set_compute_capability(value, index)
+    offered = [member for member in known.__members__ if member.startswith("SM")]
+    for name in names:
+        if name.upper() not in offered:
+            listed = ", ".join(offered)
+            raise UsageError(f"--compute-capability {name}: TensorRT-RTX {trt.__version__} builds for {listed}")
+    if len({name.upper() for name in names}) < len(names):
+        raise UsageError(f"--compute-capability {', '.join(names)}: each one once")
 
 
 def _device(settings: EngineSettings) -> str:

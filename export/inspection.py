@@ -85,7 +85,12 @@ def _spec(spec: ModelSpec) -> Iterator[Line]:
     scale = f", residual stream scaled by {list(spec.residual_scale)}" if spec.residual_scale else ""
     yield "precision", f"{spec.precision}{norm}{scale}"
     yield "local pooling", "on" if spec.local_pooling else "off"
+    if spec.half_layers:
+        yield "kept in half", ", ".join(spec.half_layers)
     yield "parity", _parity(spec.parity, spec.verified)
+    if spec.precision == "int8" and spec.parity:
+        loss = spec.parity.truth_loss
+        yield "ground truth", "not measured: no clean pictures" if loss is None else f"{loss:.3f} dB lost"
     yield "weights SHA-256", spec.weights_sha256 or "unknown"
     if spec.exported_by:
         yield "exported by", spec.exported_by

@@ -100,7 +100,8 @@ def write_worst(path: Path, worst: Worst) -> Path:
     from nafnet.imagefile import ImageFile, write_image
 
     expected, given = (np.clip(np.nan_to_num(part), 0, 1) for part in (worst.expected, worst.given))
-    error = np.abs(np.nan_to_num(worst.given.astype(np.float64), nan=1e6) - worst.expected)
+    given_at_all = np.nan_to_num(worst.given.astype(np.float64), nan=1e6)
+    error = np.abs(given_at_all - np.nan_to_num(worst.expected.astype(np.float64)))
     gain = min(1 / max(float(error.max()), 1e-12), MOST_GAIN)
     panels = [_rgb(part) for part in (expected, given, np.clip(error * gain, 0, 1))]
     gap = np.full((panels[0].shape[0], _SEPARATOR, 3), 255, np.uint8)

@@ -57,11 +57,15 @@ def residual_peaks(model: NAFNet, batches: Iterable[NDArray[np.float32]]) -> lis
 
     def watcher(level: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def watch(_: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
-            peaks[level] = max(peaks[level], float(given[0].abs().max()), float(out.abs().max()))
+            # The way down is given another level's stream, so of it only what comes out is this one's.
+            seen = [out] if isinstance(given[0], Tensor) and given[0].shape != out.shape else [given[0], out]
+            found = [float(part.abs().max()) for part in seen]
+            peaks[level] = math.nan if any(map(math.isnan, found)) else max(peaks[level], *found)
 
         return watch
 
-    hooks = [block.register_forward_hook(watcher(level)) for level, block in _blocks(model)]
+    places: list[tuple[int, nn.Module]] = [*_blocks(model), *((i + 1, down) for i, down in enumerate(model.downs))]
+    hooks = [place.register_forward_hook(watcher(level)) for level, place in places]
     try:
         for batch in batches:
             with torch.inference_mode():
@@ -77,13 +81,15 @@ def amplifying(peaks: Sequence[float], target: float) -> list[float]:
 
     A bottleneck that is there already is left alone, too.
     """
-    factor = target / peaks[-1] if peaks[-1] else 1.0
+    factor = target / peaks[-1] if 0 < peaks[-1] < math.inf else 1.0
     return [*([1.0] * (len(peaks) - 1)), max(factor, 1.0)]
 
 
 def calming(peaks: Sequence[float]) -> list[float]:
     """Factors, powers of two and so exact, that bring every level's stream to at most `SAFE_PEAK`."""
-    return [2.0 ** min(0, math.floor(math.log2(SAFE_PEAK / peak))) if peak > SAFE_PEAK else 1.0 for peak in peaks]
+    return [
+        2.0 ** min(0, math.floor(math.log2(SAFE_PEAK / peak))) if SAFE_PEAK < peak < math.inf else 1.0 for peak in peaks
+    ]
 
 
 def _multiply(conv: nn.Module, weight: float, bias: float | None = None) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nafnet.errors import UsageError
 from nafnet.metrics import psnr
 from nafnet.wire import Batch
 
@@ -49,20 +48,12 @@ def pairs(task: str, degraded: Sequence[Planes], clean: Sequence[Planes]) -> Pai
 
     Where there is no degraded picture of each clean one and the task is to denoise, noise of sigma 25 makes it. For
     another task there is then no ground truth, and the list is empty.
-
-    Raises:
-        UsageError: as many degraded as clean pictures are needed, of the same sizes.
     """
     if not degraded and task == "denoise":
         rng = np.random.default_rng(0)
         return [((part + rng.normal(0, NOISE, part.shape)).astype(np.float32)[None], part[None]) for part in clean]
     if not degraded:
         return []
-    if [part.shape for part in degraded] != [part.shape for part in clean]:
-        raise UsageError(
-            f"--truth: {len(clean)} pictures for {len(degraded)} in --images, or not of the same sizes; expected the "
-            "clean version of each, in the order of their names"
-        )
     return [(have[None], want[None]) for have, want in zip(degraded, clean, strict=True)]
 
 
@@ -72,6 +63,9 @@ def measure_loss(reference: Run, export: Run, found: Pairs) -> TruthLoss | None:
         return None
 
     def mean(run: Run) -> float:
-        return float(np.mean([psnr(np.clip(run(have), 0, 1), want, peak=1.0) for have, want in found]))
+        restored = [np.clip(run(have), 0, 1) for have, _ in found]
+        if not all(np.isfinite(part).all() for part in restored):
+            return 0.0  # as bad as can be, and a number that JSON can say
+        return float(np.mean([psnr(part, want, peak=1.0) for part, (_, want) in zip(restored, found, strict=True)]))
 
     return TruthLoss(pictures=len(found), reference_psnr=mean(reference), psnr=mean(export))

@@ -17,7 +17,7 @@ import torch
 from nafnet.export.cases import Case, picture
 from nafnet.export.graph import INPUT
 from nafnet.export.half_storage import as_stored, stores_half
-from nafnet.export.parity import MAX_REPORTED_PSNR, Row, compare, refusal, worst
+from nafnet.export.parity import GATES, MAX_REPORTED_PSNR, Row, compare, refusal, worst
 from nafnet.export.scaling import amplifying, residual_peaks, scaled
 from nafnet.export.truth import Pairs, TruthLoss, measure_loss
 
@@ -82,6 +82,9 @@ class Verification:
             return refusal(self.rows, self.spec.precision)
         if self.truth is not None and self.truth.refused:
             return ParityError(f"parity refused: {self.truth.refused} ({self.truth.pictures} pictures)")
+        lowest = GATES[self.spec.precision].psnr
+        if self.tiling is not None and self.tiling.backend_psnr < lowest:
+            return ParityError(f"parity refused: in tiles {self.tiling.backend_psnr:.1f} dB, below {lowest:g}")
         return None
 
     def measure_truth(self, found: Pairs, run: Run) -> None:
@@ -101,8 +104,9 @@ class Verification:
         """
         peaks = residual_peaks(self.reference, [batch])
         for target in AMPLIFIED:
-            louder = scaled(self.reference, amplifying(peaks, target), keep_epsilon=True)
-            reached = max(target, peaks[-1])
+            factors = amplifying(peaks, target)
+            louder = scaled(self.reference, factors, keep_epsilon=True)
+            reached = factors[-1] * peaks[-1]
             self._compare(f"picture, bottleneck at {reached:.0f}", batch, louder, make(louder))
 
     def measure_tiling(self, run: Run) -> None:
@@ -182,12 +186,10 @@ def _capped_psnr(image: Batch, reference: Batch) -> float:
     return round(min(psnr(image, reference, peak=1.0), MAX_REPORTED_PSNR), 2)
 
 
-def profile_sizes(
-    spec: ModelSpec, batch: Sequence[int], largest: int | None = None
-) -> tuple[tuple[int, int, int], ...]:
-    """(N, H, W) of the smallest, best and largest input of an engine: fixed, or from one multiple up to `largest`."""
+def profile_sizes(spec: ModelSpec, batch: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
+    """(N, H, W) of the smallest, best and largest input of an engine: fixed, or up to 1.5 times the training patch."""
     low, best, high = batch
     if spec.fixed_shape:
         return tuple((n, spec.tile, spec.tile) for n in (low, best, high))
-    most = largest or -(-max(spec.tile, int(1.5 * spec.train_patch)) // spec.multiple) * spec.multiple
+    most = -(-max(spec.tile, int(1.5 * spec.train_patch)) // spec.multiple) * spec.multiple
     return ((low, spec.multiple, spec.multiple), (best, spec.tile, spec.tile), (high, most, most))

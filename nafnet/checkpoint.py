@@ -77,7 +77,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             multiple=architecture.multiple,
             weights_sha256=digest,
         )
-    elif spec.architecture != architecture or spec.weights_sha256 != digest:
+    elif (spec.architecture, spec.channels, spec.multiple, spec.weights_sha256) != (
+        architecture, architecture.channels, architecture.multiple, digest,
+    ):  # fmt: skip
         raise CheckpointError(f"{path}: the spec inside does not belong to these weights; write the file anew")
     return Checkpoint(state_dict=state_dict, spec=spec, source=path)
 

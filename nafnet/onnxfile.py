@@ -12,13 +12,17 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
+from onnx import numpy_helper
 
 from nafnet.errors import ModelError, SpecError
-from nafnet.spec import METADATA_KEY, ModelSpec, WireType
+from nafnet.spec import METADATA_KEY, ModelSpec, Precision, WireType
 
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 # They can run for ever, and no image-to-image network needs one.
 LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
+# They make a tensor of the size that a constant names.
+_EXPANDING = frozenset({"ConstantOfShape", "Expand", "Tile"})
+MOST_EXPANDED = 2**28
 # For ONNX Runtime's sessions. It rounds the biases of an int8 graph, which ours keeps in half, with a scale computed in
 # half, where the scale is all but zero: 43 dB in the place of 65 for a width of 32, and no faster.
 HARMFUL_OPTIMIZERS = ["WeightBiasQuantization"]
@@ -26,6 +30,16 @@ _WIRES: dict[int, WireType] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.FLOAT16: "float16",
     onnx.TensorProto.UINT8: "uint8",
+}
+
+
+_HALVES = {onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+# What the weights of each precision are stored as; none: in fp32, so not in half.
+_STORED: dict[Precision, set[int]] = {
+    "fp32": set(),
+    "fp16": {onnx.TensorProto.FLOAT16},
+    "bf16": {onnx.TensorProto.BFLOAT16},
+    "int8": {onnx.TensorProto.INT8, onnx.TensorProto.UINT8},
 }
 
 
@@ -52,7 +66,7 @@ def inspect_onnx(path: Path) -> ModelSpec:
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
             try:
-                return _checked(path, ModelSpec.from_json(entry.value), border)
+                return _checked(path, ModelSpec.from_json(entry.value), border, model.graph)
             except SpecError as error:
                 raise SpecError(f"{path}: {error}") from error
     spec = ModelSpec(
@@ -88,10 +102,14 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _checked(path: Path, spec: ModelSpec, border: _Border) -> ModelSpec:
+def _checked(path: Path, spec: ModelSpec, border: _Border, graph: onnx.GraphProto) -> ModelSpec:
     """The spec, once it is known to speak of this graph."""
     if spec.channels != border.channels:
         raise ModelError(f"{path}: the spec says {spec.channels} channels, the graph takes {border.channels}")
+    held = {tensor.data_type for tensor in _tensors(graph)}
+    needed = _STORED[spec.precision]
+    if (needed and not needed & held) or (not needed and held & _HALVES):
+        raise ModelError(f"{path}: the spec says {spec.precision}, the weights are of another type")
     if spec.io != border.wire:
         raise ModelError(f"{path}: the spec says {spec.io}, the graph takes {border.wire}")
     if border.side != (spec.tile if spec.fixed_shape else None):
@@ -118,12 +136,37 @@ def _refuse_unsafe(path: Path, model: onnx.ModelProto) -> None:
     loops = {str(node.op_type) for graph in _graphs(model.graph) for node in graph.node} & LOOPS
     if loops:
         raise ModelError(f"{path}: refused: it loops ({', '.join(sorted(loops))}); expected a plain graph")
-    if any(part.sparse_initializer for part in _graphs(model.graph)):
-        raise ModelError(f"{path}: refused: sparse initialisers; expected dense ones")
+    if any(part.sparse_initializer for part in _graphs(model.graph)) or _has_sparse_attributes(model.graph):
+        raise ModelError(f"{path}: refused: sparse tensors; expected dense ones")
+    _refuse_expanding(path, model.graph)
     for tensor in _tensors(model.graph):
         if tensor.external_data or tensor.data_location:
             raise ModelError(f"{path}: refused: weights are in other files; expected one self-contained file")
         _refuse_false_size(path, tensor)
+
+
+def _has_sparse_attributes(graph: onnx.GraphProto) -> bool:
+    attributes = (entry for part in _graphs(graph) for node in part.node for entry in node.attribute)
+    return any(entry.HasField("sparse_tensor") or entry.sparse_tensors for entry in attributes)
+
+
+def _refuse_expanding(path: Path, graph: onnx.GraphProto) -> None:
+    """A few bytes that name a shape make a reader, which folds constants, allocate all of it."""
+    for part in _graphs(graph):
+        shapes = {tensor.name: tensor for tensor in part.initializer}
+        for node in part.node:
+            for entry in node.attribute:
+                if node.op_type == "Constant" and node.output and entry.HasField("t"):
+                    shapes[node.output[0]] = entry.t
+        for node in part.node:
+            if node.op_type not in _EXPANDING:
+                continue
+            for name in node.input:
+                tensor = shapes.get(name)
+                if tensor is None or tensor.data_type != onnx.TensorProto.INT64 or math.prod(tensor.dims) > 16:
+                    continue
+                if math.prod(map(abs, numpy_helper.to_array(tensor).ravel().tolist())) > MOST_EXPANDED:
+                    raise ModelError(f"{path}: refused: {node.op_type} makes a tensor too large for any image model")
 
 
 def _refuse_false_size(path: Path, tensor: onnx.TensorProto) -> None:
@@ -179,6 +222,8 @@ def _border(path: Path, graph: onnx.GraphProto) -> _Border:
     (wire, channels, height, width), given = borders
     if wire != given[0]:
         raise ModelError(f"{path}: {wire} in and {given[0]} out; expected the same type")
+    if height < 0 or width < 0:
+        raise ModelError(f"{path}: height and width are {height}x{width}; expected sizes, or none")
     if channels < 1 or given[1] not in (0, channels):
         raise ModelError(f"{path}: {channels} channels in and {given[1]} out; expected the same number")
     if height != width:
@@ -192,5 +237,5 @@ def _multiple(graph: onnx.GraphProto) -> int:
     for node in graph.node:
         if node.op_type == "Conv":
             strides = next((list(a.ints) for a in node.attribute if a.name == "strides"), [1])
-            halvings += max(strides) == 2
+            halvings += max(strides, default=1) == 2
     return int(2 ** min(halvings, 8))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, Literal, Self, get_args
+from types import UnionType
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from nafnet.errors import SpecError
 
@@ -88,6 +89,8 @@ class Parity:
     """The case with the lowest PSNR."""
     ran_on: tuple[str, ...] = ()
     """What ran the artefact for the comparison."""
+    truth_loss: float | None = None
+    """What int8 loses against ground truth, in dB; None: not measured."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ran_on", tuple(self.ran_on))
@@ -196,7 +199,7 @@ class ModelSpec:
         """
         try:
             fields = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SpecError(f"spec: not JSON ({error})") from error
         if not isinstance(fields, dict):
             raise SpecError(f"spec: expected a JSON object, got {type(fields).__name__}")
@@ -209,6 +212,38 @@ class ModelSpec:
             for name, kind in (("architecture", Architecture), ("parity", Parity), ("engine", Engine)):
                 if fields.get(name) is not None:
                     fields[name] = kind(**fields[name])
-            return cls(**fields)
-        except TypeError as error:
+                    _check_types(fields[name], f"{name}.")
+            spec = cls(**fields)
+            _check_types(spec)
+            return spec
+        except (TypeError, RecursionError) as error:
             raise SpecError(f"spec: {error}") from error
+
+
+def _check_types(part: Architecture | Parity | Engine | ModelSpec, where: str = "") -> None:
+    """Raise SpecError unless every field is of the type it is declared with: the text may be anybody's."""
+    for name, kind in get_type_hints(type(part)).items():
+        value = getattr(part, name)
+        if not _is_of(value, kind):
+            raise SpecError(f"spec: {where}{name} is {str(value)[:60]!r}; expected {str(kind).replace('typing.', '')}")
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    """Whether a value is of a type, as far as the fields above use types."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in inner
+    if origin in (UnionType, Union):
+        return any(_is_of(value, each) for each in inner)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
+        return len(kinds) == len(value) and all(map(_is_of, value, kinds))
+    if origin is dict:
+        return isinstance(value, dict) and all(_is_of(k, inner[0]) and _is_of(v, inner[1]) for k, v in value.items())
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)

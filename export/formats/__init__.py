@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nafnet.export.attempt import Exported
-from nafnet.export.engine_builder import EngineSettings
+from nafnet.export.engine_builder import EngineSettings, refuse_settings
 from nafnet.export.exporter import Note
 
 from nafnet.errors import NafnetError
@@ -41,12 +41,13 @@ class Target:
     """The artefact of each format that is done."""
 
 
-def require(names: Iterable[str]) -> None:
-    """Raise the error of the first of the named formats that cannot be written on this machine."""
+def require(names: Iterable[str], settings: EngineSettings | None = None) -> None:
+    """Raise the error of the first of the named formats that cannot be written on this machine, or not so."""
     for name in names:
         check = getattr(importlib.import_module(FORMATS[name]), "require", None)
-        if check:
-            check()
+        library = check() if check else None
+        if settings and name in ENGINES:
+            refuse_settings(library, name, settings)
 
 
 def engine_at_hand() -> str | None:

@@ -26,6 +26,8 @@ def write(exported: Exported, target: Target) -> list[Path]:
     repository = target.folder / target.stem
     (repository / "1").mkdir(parents=True, exist_ok=True)
     plan = target.written.get("tensorrt")
+    if plan is None and exported.spec.precision == "bf16":
+        target.note("triton: ONNX Runtime has no bf16 on a CPU, and on a GPU this was not run; prefer --fp16")
     model = repository / "1" / ("model.plan" if plan else "model.onnx")
     write_whole(model, plan.read_bytes() if plan else exported.model.SerializeToString())
     for stale in {repository / "1" / "model.plan", repository / "1" / "model.onnx"} - {model}:

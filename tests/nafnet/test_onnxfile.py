@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from nafnet.errors import ModelError
+from nafnet.errors import ModelError, SpecError
 from nafnet.onnxfile import embed_spec, inspect_onnx
-from nafnet.spec import ModelSpec
+from nafnet.spec import METADATA_KEY, ModelSpec
 
 MakeOnnx = Callable[..., Path]
 
@@ -151,3 +152,54 @@ def test_other_models_are_refused(make_onnx: MakeOnnx, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=reason) as refusal:
             inspect_onnx(path)
         assert path.name in str(refusal.value)
+
+
+def test_hidden_weights_and_expansions_are_refused(make_onnx: MakeOnnx) -> None:
+    """A sparse attribute could name another file, and a shape of a few bytes could take all memory there is."""
+    values = numpy_helper.from_array(np.ones(1, np.float32), "values")
+    sparse = helper.make_sparse_tensor(values, numpy_helper.from_array(np.zeros(1, np.int64), "indices"), [1 << 36])
+    hidden = helper.make_node("Constant", [], ["shift"], sparse_value=sparse)
+    add = helper.make_node("Add", ["image", "shift"], ["restored"])
+    with pytest.raises(ModelError, match="sparse"):
+        inspect_onnx(make_onnx(hidden, add, name="sparse.onnx"))
+    size = numpy_helper.from_array(np.array([1, 1, 1 << 18, 1 << 18]), "size")
+    of_shape = helper.make_node("ConstantOfShape", ["size"], ["shift"])
+    one = numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "one")
+    expand = helper.make_node("Expand", ["one", "size"], ["shift"])
+    constant = helper.make_node("Constant", [], ["size"], value=size)
+    for index, nodes in enumerate(((of_shape,), (expand,), (constant, expand))):
+        initializer = [one] if constant in nodes else [one, size]
+        with pytest.raises(ModelError, match="too large"):
+            inspect_onnx(make_onnx(*nodes, add, name=f"bomb-{index}.onnx", initializer=initializer))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parity": {"psnr": "x", "max_abs": 0.0, "cases": 1, "passed": True}},
+        {"parity": {"psnr": 1.0, "max_abs": 0.0, "cases": 1, "passed": True, "ran_on": [1]}},
+        {"task": ["x"]},
+        {"norm": {"a": 1}},
+        {"verified": "no"},
+        {"colour_order": 3},
+        {"precision": "int8"},
+        {"architecture": {"width": "8"}},
+        {"engine": {"flavour": 1}},
+        {"input_range": [0]},
+    ],
+)
+def test_spec_of_wrong_types_is_one_line(change: dict[str, object], identity_onnx: Path) -> None:
+    model = onnx.load(identity_onnx)
+    model.metadata_props.add(key=METADATA_KEY, value=json.dumps({**json.loads(ModelSpec().to_json()), **change}))
+    onnx.save(model, identity_onnx)
+    with pytest.raises((ModelError, SpecError), match=r"identity\.onnx") as refusal:
+        inspect_onnx(identity_onnx)
+    assert "\n" not in str(refusal.value)
+
+
+def test_spec_nested_without_end_is_one_line(identity_onnx: Path) -> None:
+    model = onnx.load(identity_onnx)
+    model.metadata_props.add(key=METADATA_KEY, value="[" * 200_000)
+    onnx.save(model, identity_onnx)
+    with pytest.raises(SpecError, match="not JSON"):
+        inspect_onnx(identity_onnx)

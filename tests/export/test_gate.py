@@ -1,0 +1,170 @@
+"""What the gate must see: each test breaks an export in one way, and the gate refuses it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nafnet.export import rewrites
+from nafnet.export.attempt import ExportOptions
+from nafnet.export.cases import read_photographs, read_truth
+from nafnet.export.exporter import RefusalError, export
+from nafnet.export.report import write_parity_report
+from nafnet.export.rewrites import InferenceNAFNet
+from nafnet.export.scaling import amplifying, calming, residual_peaks, scaled
+from nafnet.export.truth import measure_loss
+from nafnet.export.verification import AMPLIFIED, TilingError, Verification
+from PIL import Image
+from torch import Tensor
+
+from nafnet.architecture import NAFNet
+from nafnet.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from nafnet.errors import CheckpointError, UsageError
+from nafnet.spec import Architecture, ModelSpec
+
+MakeNetwork = Callable[[Architecture], NAFNet]
+WHITE_BATCH = np.ones((1, 3, 16, 16), np.float32)
+
+
+def test_every_image_of_a_batch_is_compared(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the tile is fixed and no batch was asked for, for the graph's batch is free."""
+    honest = InferenceNAFNet.forward
+
+    def first_alone(self: InferenceNAFNet, image: Tensor) -> Tensor:
+        return honest(self, image[:1]).expand_as(image)
+
+    monkeypatch.setattr(InferenceNAFNet, "forward", first_alone)
+    with pytest.raises(RefusalError):
+        export(checkpoint, ExportOptions(tile=64, norm="conv"))
+
+
+def test_local_pooling_is_compared_where_it_does_something(
+    make_network: MakeNetwork, small_architecture: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With tiles smaller than the box, as released models have them, none of the other shapes is larger than it."""
+    spec = ModelSpec(architecture=small_architecture, multiple=4, train_patch=64, tile=64)
+    save_checkpoint(tmp_path / "net.safetensors", dict(make_network(small_architecture).state_dict()), spec)
+    loaded = load_checkpoint(tmp_path / "net.safetensors")
+    options = ExportOptions(local_pooling=True, norm="conv")
+    assert export(loaded, options).spec.verified
+    monkeypatch.setattr(rewrites, "BoxMean", lambda box: rewrites.GlobalMean())  # noqa: ARG005
+    with pytest.raises(RefusalError):
+        export(loaded, options)
+
+
+def test_amplified_rows_say_how_large_the_stream_became(checkpoint: Checkpoint) -> None:
+    found = export(checkpoint, ExportOptions(precision="fp16", norm="fused")).verification
+    assert found is not None
+    names = {row.case for row in found.rows}
+    assert {f"picture, bottleneck at {target:.0f}" for target in AMPLIFIED} <= names
+
+
+def test_what_overflows_only_when_amplified_is_refused(checkpoint: Checkpoint) -> None:
+    network = checkpoint.build()
+    spec = checkpoint.spec.replace(precision="fp16", tile=64)
+    found = Verification(network, spec)
+
+    def make(louder: NAFNet) -> dict[str, Any]:
+        def run(batch: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                result: np.ndarray = louder(torch.from_numpy(batch)).numpy()
+            if residual_peaks(louder, [batch])[-1] > 500:
+                return result * np.float32(np.inf)
+            return result
+
+        return {"naive": run}
+
+    found.compare_amplified(make, np.random.default_rng(0).random((1, 3, 64, 40), np.float32))
+    assert [row.refused is None for row in found.rows] == [True, False]
+    assert not found.passed
+
+
+def test_stream_is_measured_without_a_block_at_the_bottleneck(make_network: MakeNetwork) -> None:
+    network = make_network(Architecture(width=8, encoder_blocks=(1, 1), middle_blocks=0, decoder_blocks=(1, 1)))
+    batch = np.random.default_rng(0).random((1, 3, 32, 32), np.float32)
+    peaks = residual_peaks(network, [batch])
+    assert min(peaks) > 0
+    louder = scaled(network, amplifying(peaks, 175.0), keep_epsilon=True)
+    assert residual_peaks(louder, [batch])[-1] == pytest.approx(175, rel=1e-4)
+    with torch.inference_mode():
+        image = torch.from_numpy(batch)
+        torch.testing.assert_close(louder(image), network(image), atol=1e-5, rtol=0)
+
+
+def test_peaks_that_are_not_finite_scale_nothing() -> None:
+    assert calming([np.inf, np.nan, 16.0, 1.0]) == [1.0, 1.0, 0.5, 1.0]
+    assert amplifying([1.0, np.nan], 175.0) == [1.0, 1.0]
+
+
+def test_nothing_that_is_not_finite_passes(checkpoint: Checkpoint) -> None:
+    def nothing(batch: np.ndarray) -> np.ndarray:
+        return batch * np.float32(np.nan)
+
+    loss = measure_loss(lambda batch: batch, nothing, [(WHITE_BATCH, WHITE_BATCH * 0.9)])
+    assert loss is not None
+    assert loss.refused
+    found = Verification(checkpoint.build(), checkpoint.spec)
+    found.measure_tiling(nothing)
+    assert not found.passed
+    found.tiling = TilingError(image=(96, 128), tile=64, overlap=16, tiling_psnr=50.0, backend_psnr=120.0)
+    assert found.passed
+
+
+def test_tiling_is_measured_apart(checkpoint: Checkpoint) -> None:
+    found = export(checkpoint, ExportOptions(norm="conv")).verification
+    assert found is not None
+    assert found.tiling is not None
+    assert 10 < found.tiling.tiling_psnr < 90, "SCA sees another mean in each tile"
+    assert found.tiling.backend_psnr > 90
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e30])
+def test_broken_weights_are_refused_with_a_report(
+    value: float, checkpoint: Checkpoint, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    weights = dict(checkpoint.state_dict)
+    weights["middle_blks.0.conv5.weight"] = weights["middle_blks.0.conv5.weight"].clone()
+    weights["middle_blks.0.conv5.weight"][0, 0, 0, 0] = value
+    save_checkpoint(tmp_path / "broken.safetensors", weights, checkpoint.spec)
+    with pytest.raises(RefusalError) as refused:
+        export(load_checkpoint(tmp_path / "broken.safetensors"), ExportOptions(precision="fp16"))
+    found = refused.value.verification
+    write_parity_report(tmp_path / "report.json", found.spec, found, refused.value.attempts, str(refused.value))
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["refused"]
+    assert not [warning for warning in recwarn if "invalid value" in str(warning.message)]
+
+
+def test_truth_is_paired_by_name_and_size(tmp_path: Path) -> None:
+    for folder, name, size in (
+        ("images", "a.png", (40, 30)), ("images", "b.jpg", (20, 30)), ("truth", "b.png", (20, 30)),
+        ("truth", "a.png", (40, 30)), ("truth", "unrelated.png", (9, 9)),
+    ):  # fmt: skip
+        (tmp_path / folder).mkdir(exist_ok=True)
+        Image.new("RGB", size, "white" if name[0] == "a" else "black").save(tmp_path / folder / name)
+    images = read_photographs(tmp_path / "images")
+    assert list(images) == ["a", "b"]
+    clean = read_truth(tmp_path / "truth", images)
+    assert [part.shape for part in clean] == [part.shape for part in images.values()]
+    assert [float(part.mean()) for part in clean] == [1.0, 0.0]
+    Image.new("RGB", (41, 30)).save(tmp_path / "truth" / "a.png")
+    with pytest.raises(UsageError, match="41x30 pixels, its picture in --images has 40x30"):
+        read_truth(tmp_path / "truth", images)
+    (tmp_path / "truth" / "a.png").unlink()
+    with pytest.raises(UsageError, match="no picture named a"):
+        read_truth(tmp_path / "truth", images)
+    with pytest.raises(UsageError, match=r"--truth .*not a folder"):
+        read_truth(tmp_path / "nowhere", images)
+
+
+@pytest.mark.parametrize("change", [{"channels": 1}, {"multiple": 3}, {"multiple": 2}])
+def test_spec_that_is_not_its_weights_is_refused(
+    change: dict[str, int], checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    save_checkpoint(tmp_path / "net.safetensors", dict(checkpoint.state_dict), checkpoint.spec.replace(**change))
+    with pytest.raises(CheckpointError, match="does not belong to these weights"):
+        load_checkpoint(tmp_path / "net.safetensors")
