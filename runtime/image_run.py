@@ -115,7 +115,8 @@ def to_pixels(planes: Planes, kind: PixelType) -> Rows:
     if scale != 1:
         planes *= np.float32(scale)
         np.clip(np.rint(planes, out=planes), 0, scale, out=planes)
-    return np.ascontiguousarray(planes.transpose(1, 2, 0)).astype(kind, copy=False)
+    # Converted first: there is a quarter of the bytes to turn round then.
+    return np.ascontiguousarray(planes.astype(kind, copy=False).transpose(1, 2, 0))
 
 
 def convert_depth(rows: Rows, kind: PixelType) -> Rows:
