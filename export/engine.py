@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,8 @@ def _gate(trt: Any, flavour: str, exported: Exported, built: Built, photographs:
     if not own.passed:
         found.worst = own.worst
         raise refusal(own.rows, exported.spec.precision)
-    return summarise(own.rows, own.passed)
+    before = exported.spec.parity
+    return dataclasses.replace(summarise(own.rows, own.passed), truth_loss=before.truth_loss if before else None)
 
 
 class _Bar:

@@ -13,7 +13,7 @@ from nafnet.export.int8 import quantised
 from nafnet.export.verification import Verification
 
 from nafnet.checkpoint import Checkpoint
-from nafnet.errors import ParityError
+from nafnet.errors import ParityError, SpecError, UsageError
 from nafnet.files import write_whole
 from nafnet.spec import ModelSpec, Norm, Precision
 from nafnet.tiling import check_tile
@@ -81,7 +81,16 @@ def _spec(checkpoint: Checkpoint, options: ExportOptions) -> ModelSpec:
         precision=options.precision, io=options.io, local_pooling=local, verified=False, parity=None,
         exported_by=f"nafnet-toolchain {version('nafnet-toolchain')}, torch {torch.__version__}",
     )  # fmt: skip
+    if options.precision == "int8" and options.norm == "conv":
+        raise UsageError(
+            "--int8 --norm conv: the norm's own convolutions would be in int8, too; choose fused or manual"
+        )
     if options.tile is None:
+        if spec.tile % spec.multiple or not 0 <= spec.overlap < spec.tile:
+            raise SpecError(
+                f"{checkpoint.source}: its spec says tiles of {spec.tile}, overlap {spec.overlap}; this network needs "
+                f"multiples of {spec.multiple}: give --tile, or write the file anew"
+            )
         return spec
     overlap = min(spec.overlap, options.tile // 4)
     check_tile(options.tile, overlap, spec.multiple)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from typing import Any, ClassVar
 
 import numpy as np
-import openvino
 from nafnet.runtime.backends.base import Backend, Run, Shape
 from numpy.typing import NDArray
 
 from nafnet.errors import ModelError
+
+
+def _without_telemetry() -> Any:
+    """OpenVINO, which when imported reports to its makers from a forked process; that can hang, and is not ours to do.
+
+    A module that is None in `sys.modules` cannot be imported, and OpenVINO then does without it.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")
+
+
+openvino = _without_telemetry()
 
 
 class OpenVinoBackend(Backend):

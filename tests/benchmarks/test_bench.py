@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from nafnet.benchmarks.timing import alternate
+from nafnet.runtime.backends import states
 
 from nafnet.architecture import NAFNet
 from nafnet.spec import Architecture
@@ -34,8 +35,10 @@ def test_every_backend_is_compared(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     names = [row["name"] for row in content["results"]]
     assert names[:2] == ["torch eager", "torch channels-last"]
-    assert set(names[2:]) == {f"{b} {e}" for b in ("openvino", "onnxruntime") for e in ("naive", "ours")}
-    assert all(row["psnr_to_torch"] > 90 for row in content["results"])
+    present = [name for name, entry, missing in states() if entry.reads == "onnx" and missing is None]
+    assert {"openvino", "onnxruntime"} <= set(present)
+    assert set(names[2:]) == {f"{b} {e}" for b in present for e in ("naive", "ours")}
+    assert all(row["psnr_to_torch"] > (45 if "bf16" in row["name"] else 90) for row in content["results"])
     assert all(row["milliseconds"]["min"] <= row["milliseconds"]["median"] for row in content["results"])
     assert content["machine"]["versions"]["torch"]
 

@@ -186,7 +186,7 @@ def test_command_writes_a_file_that_says_what_it_is(checkpoint_path: Path, tmp_p
     done = command(checkpoint_path, "-o", "out", "--norm", "fused", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "passed" in done.stdout
-    assert inspect_onnx(tmp_path / "out" / "small.onnx").norm == "fused"
+    assert inspect_onnx(tmp_path / "out" / "small-fused.onnx").norm == "fused"
 
 
 def test_command_refuses_what_is_no_checkpoint(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_unverified_says_so_ever_after(checkpoint_path: Path, tmp_path: Path) ->
     done = command(checkpoint_path, "--no-verify", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "not verified" in done.stdout
-    path = tmp_path / "small.onnx"
+    path = tmp_path / "small-unverified.onnx"
     assert inspect_onnx(path).verified is False
     assert '"verified": false' in inspect_onnx(path).to_json()
     assert dict(inspect(path))["parity"] == "not verified: exported with --no-verify"

@@ -146,7 +146,10 @@ def test_ctrl_c_leaves_whole_files_and_a_report(photos: Path) -> None:
         Image.fromarray(large).save(photos / f"large-{index:02}.png", compress_level=0)
     out = photos.parent / "out"
     arguments = [PROGRAM, "photos", "out", "--report", "report.json"]
-    with subprocess.Popen(arguments, cwd=photos.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    # A test run in the background of a shell has SIGINT ignored, which its children inherit.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(arguments, cwd=photos.parent, stdout=pipe, stderr=pipe, **heard) as process:
         while not list(out.glob("large-*.png")):
             assert process.poll() is None, "the run ended before it could be interrupted"
             time.sleep(0.01)
