@@ -53,7 +53,7 @@ class TilingError:
     tiling_psnr: float
     """PyTorch in tiles against PyTorch on the whole image."""
     backend_psnr: float
-    """The worst tile through the graph against PyTorch in the same one, but for what rounding at the border must cost."""
+    """The worst tile through the graph against PyTorch in it, but for what rounding at the border must cost."""
     refused: str | None = None
     """What the gate has against the graph in tiles."""
 
