@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
 from nafnet.benchmarks.photographs import as_8bit, photographs, with_gaussian_noise
 from nafnet.benchmarks.timing import alternate
-from nafnet.runtime.discovery import find_jobs, prepare_output
+from nafnet.runtime.discovery import Job, find_jobs, prepare_output
 from nafnet.runtime.pipeline import Pipeline
 from nafnet.runtime.restorer import Restorer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -38,6 +40,16 @@ def write_folder(folder: Path, file_format: Format, suffix: str, count: int) -> 
         write_image(folder / f"{index:02d}-{name}{suffix}", image)
 
 
+def _whole_folder(restorer: Restorer, jobs: list[Job]) -> None:
+    rows = Pipeline(restorer, jobs).run()
+    assert all(row.status == "restored" for row in rows)
+
+
+def _model_alone(restorer: Restorer, tiles: list[NDArray[np.float32]]) -> None:
+    for tile in tiles:
+        restorer.backend(tile)
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--count", default=20, show_default=True, type=click.IntRange(min=1), help="Photographs in the folder.")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1))
@@ -54,18 +66,11 @@ def main(count: int, rounds: int) -> int:
             jobs = find_jobs([source], target)
             prepare_output(jobs)
             tiles = _tiles(restorer, [read_image(job.source) for job in jobs])
-
-            def whole_folder(jobs=jobs, restorer=restorer) -> None:  # type: ignore[no-untyped-def]
-                rows = Pipeline(restorer, jobs).run()
-                assert all(row.status == "restored" for row in rows)
-
-            def model_alone(tiles=tiles, restorer=restorer) -> None:  # type: ignore[no-untyped-def]
-                for tile in tiles:
-                    restorer.backend(tile)
-
-            for tile in tiles[:60]:
-                restorer.backend(tile)
-            pipeline, alone = alternate([whole_folder, model_alone], rounds=rounds, warmup=0)
+            _model_alone(restorer, tiles[:60])
+            pipeline, alone = alternate(
+                [partial(_whole_folder, restorer, jobs), partial(_model_alone, restorer, tiles)],
+                rounds=rounds, warmup=0,
+            )  # fmt: skip
         ratio, speed = pipeline.minimum / alone.minimum, count * HEIGHT * WIDTH / 1e6 / pipeline.minimum
         table.add_row(
             file_format, str(count), f"{pipeline.minimum:.2f}", f"{alone.minimum:.2f}", f"{ratio:.3f}", f"{speed:.2f}"

@@ -26,7 +26,8 @@ WHOLE = 1 << 14  # larger than any photograph here: one tile
 
 def steps_at_borders(difference: NDArray[np.float32], plan: TilePlan) -> tuple[float, float]:
     """The 99.9th percentile of steps of `difference`, float32[H,W,C], in 1/255: (next to tiles' borders, elsewhere)."""
-    at_border, elsewhere = [], []
+    at_border: list[NDArray[np.float32]] = []
+    elsewhere: list[NDArray[np.float32]] = []
     for axis, line in ((0, plan.rows), (1, plan.columns)):
         steps = np.abs(np.diff(difference, axis=axis))
         ends = {start + line.tile for start in line.starts[:-1]} | set(line.starts[1:])
@@ -34,7 +35,11 @@ def steps_at_borders(difference: NDArray[np.float32], plan: TilePlan) -> tuple[f
         near[sorted(edge - 1 for edge in ends)] = True
         at_border.append(steps.compress(near, axis).ravel())
         elsewhere.append(steps.compress(~near, axis).ravel())
-    return tuple(255 * float(np.percentile(np.concatenate(part), 99.9)) for part in (at_border, elsewhere))  # type: ignore[return-value]
+    return _high_percentile(at_border), _high_percentile(elsewhere)
+
+
+def _high_percentile(parts: list[NDArray[np.float32]]) -> float:
+    return 255 * float(np.percentile(np.concatenate(parts), 99.9))
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -50,7 +50,7 @@ def interruptible() -> Iterator[Stop]:
     previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
         yield stop
-    except Exception:
+    except Exception:  # whatever a build raises that was told to stop
         if not stop.is_set():
             raise
     finally:

@@ -108,7 +108,7 @@ def _convolution(weight: Tensor, bias: Tensor, like: nn.Conv2d, groups: int) -> 
     """A convolution with the given weight and bias, and the geometry of `like`."""
     outputs, inputs = weight.shape[0], weight.shape[1] * groups
     with torch.device("meta"):
-        made = nn.Conv2d(inputs, outputs, weight.shape[2:], padding=like.padding, groups=groups)  # type: ignore[arg-type]
+        made = nn.Conv2d(inputs, outputs, weight.shape[2:], padding=like.padding, groups=groups)  # type: ignore[arg-type]  # a size has no fixed length
     made.weight = nn.Parameter(weight, requires_grad=False)
     made.bias = nn.Parameter(bias, requires_grad=False)
     return made

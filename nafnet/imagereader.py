@@ -8,7 +8,7 @@ plain formats; only rotated images, and formats that are compressed as a whole, 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -181,26 +181,36 @@ def _from_cmyk(path: Path, image: pyvips.Image) -> pyvips.Image:
 
 def _is_animated_png(path: Path) -> bool:
     """Whether an acTL chunk stands before the pixels; PNG is a signature and chunks of size, name, content, CRC."""
-    with path.open("rb") as file:
-        file.seek(8)
-        while len(head := file.read(8)) == 8:
-            size, name = struct.unpack(">I4s", head)
-            if name in (b"acTL", b"IDAT"):
-                return bool(name == b"acTL")
-            file.seek(size + 4, 1)
-    return False
+
+    def parse(head: bytes) -> tuple[bytes, int]:
+        size, name = struct.unpack(">I4s", head)
+        return name, size + 4
+
+    return _first_chunk(path, 8, parse, (b"acTL", b"IDAT")) == b"acTL"
 
 
 def _is_lossless_webp(path: Path) -> bool:
     """Whether the picture is a VP8L chunk. A WebP file is RIFF: chunks of a name, a size and padded content."""
+
+    def parse(head: bytes) -> tuple[bytes, int]:
+        name, size = struct.unpack("<4sI", head)
+        return name, size + size % 2
+
+    return _first_chunk(path, 12, parse, (b"VP8 ", b"VP8L")) == b"VP8L"
+
+
+def _first_chunk(
+    path: Path, start: int, parse: Callable[[bytes], tuple[bytes, int]], names: tuple[bytes, ...]
+) -> bytes | None:
+    """The first of the named chunks; `parse` gives a chunk's name and rest from the 8 bytes that it begins with."""
     with path.open("rb") as file:
-        file.seek(12)
+        file.seek(start)
         while len(head := file.read(8)) == 8:
-            name, size = struct.unpack("<4sI", head)
-            if name in (b"VP8 ", b"VP8L"):
-                return bool(name == b"VP8L")
-            file.seek(size + size % 2, 1)
-    return False
+            name, rest = parse(head)
+            if name in names:
+                return name
+            file.seek(rest, 1)
+    return None
 
 
 def _damaged(path: Path, file_format: Format, error: pyvips.Error) -> ImageError:

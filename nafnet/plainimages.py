@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import ImageError
-from nafnet.imageformats import WHITE, Header, PixelType
+from nafnet.imageformats import WHITE, Format, Header, PixelType
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -101,10 +101,10 @@ def _open_bmp(path: Path) -> Image.Image:
 
 
 def _header(
-    file_format: str, width: int, height: int, channels: int, *,
+    file_format: Format, width: int, height: int, channels: int, *,
     alpha: bool = False, pixel_type: PixelType = "uint8", notes: tuple[str, ...] = (),
 ) -> Header:  # fmt: skip
     return Header(
-        width=width, height=height, format=file_format, channels=channels, alpha=alpha, pixel_type=pixel_type,  # type: ignore[arg-type]
+        width=width, height=height, format=file_format, channels=channels, alpha=alpha, pixel_type=pixel_type,
         bits=16 if pixel_type == "uint16" else 8, lossless=True, metadata={}, notes=notes,
     )  # fmt: skip

@@ -6,9 +6,10 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import numpy as np
+from nafnet.runtime.array_image import ArrayImage
 from nafnet.runtime.backends import choose_for, make_backend
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.discovery import Job
@@ -23,11 +24,12 @@ from nafnet.runtime.stream import Band, Closed, Event, Item, Opened
 from numpy.typing import NDArray
 
 from nafnet.closing import Closing
-from nafnet.errors import BackendError, ImageError, ModelError, NafnetError, UsageError
-from nafnet.imageformats import SUFFIXES, WHITE, Header
+from nafnet.errors import BackendError, ImageError, ModelError, UsageError
+from nafnet.imageformats import SUFFIXES, Header
 from nafnet.tiling import TilePlan, check_tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
+AS_THE_INPUT = Output()
 
 
 class Restorer(Closing):
@@ -134,24 +136,11 @@ class Restorer(Closing):
             UsageError: another shape or dtype, or an empty image.
             BackendError: the backend failed, or the result is not finite.
         """
-        rows = _as_rows(pixels)
-        failures: list[Exception] = []
-        item = _ArrayItem(failures)
-        header = _header_of(rows)
+        image = ArrayImage(pixels)
         with self._lock:
-            while True:
-                bands: list[NDArray[Any]] = []
-                closed = False
-                for event in self.restore_stream(iter((Opened(item, header), Band(item, rows), Closed(item)))):
-                    if isinstance(event, Band):
-                        bands.append(event.rows)
-                    closed = closed or isinstance(event, Closed)
-                if failures:
-                    raise failures[0]
-                assert closed or item.again
-                item.again = False
-                if closed:
-                    return np.concatenate(bands).reshape(pixels.shape)  # type: ignore[return-value]
+            while (restored := image.collect(self.restore_stream(image.events()))) is None:
+                pass  # the device's memory did not suffice: the tiles are smaller now
+        return cast("Pixels", restored.reshape(pixels.shape))
 
     def restore_many(self, images: Iterable[Pixels]) -> Iterator[Pixels]:
         """Restore images one after the other, as they are asked for; each as `restore` does."""
@@ -165,7 +154,6 @@ class Restorer(Closing):
 
         The format is that of the target's name.
 
-
         Raises:
             ImageError: it cannot be read or restored; the message says why.
             OutputError: the disk refused.
@@ -176,7 +164,7 @@ class Restorer(Closing):
         named = chosen or SUFFIXES.get(Path(target).suffix.lower())
         job = Job(source=Path(source), target=Path(target), format=named)
         with self._lock:
-            (row,) = Pipeline(self, [job], output=output or Output()).run()
+            (row,) = Pipeline(self, [job], output=output or AS_THE_INPUT).run()
         if row.status == "failed":
             raise ImageError(row.error or "failed")
         return row
@@ -189,7 +177,7 @@ class Restorer(Closing):
             return plan_tiles(height, width, tile=side, overlap=0, multiple=spec.multiple)
         return plan_tiles(height, width, tile=self.tile, overlap=self.overlap, multiple=spec.multiple)
 
-    def restore_stream(self, events: Iterator[Event], output: Output = Output()) -> Iterator[Event]:  # noqa: B008
+    def restore_stream(self, events: Iterator[Event], output: Output = AS_THE_INPUT) -> Iterator[Event]:
         """Restore images that come as events, in bands: the engine beneath files, folders and arrays.
 
         Only images that are restored whole are closed. One that is opened once more, after the tile was made smaller
@@ -267,35 +255,3 @@ class Restorer(Closing):
     def close(self) -> None:
         """Free the backend's memory."""
         self.backend.close()
-
-
-class _ArrayItem(Item):
-    """An item that is no file: its error is raised as it is."""
-
-    def __init__(self, failures: list[Exception]) -> None:
-        job = Job(source=Path("array"), target=Path("array"))
-        super().__init__(job=job, report=FileReport.of(job), on_done=lambda _: None)
-        self._failures = failures
-
-    def fail(self, error: Exception) -> None:
-        super().fail(error)
-        self._failures.append(error if isinstance(error, NafnetError) else BackendError(str(error)))
-
-
-def _as_rows(pixels: NDArray[np.generic]) -> NDArray[Any]:
-    """[H,W,C] of what `restore` was given."""
-    shape = pixels.shape if pixels.ndim == 3 else (*pixels.shape, 1)
-    if pixels.ndim not in (2, 3) or shape[2] not in (1, 3) or 0 in shape:
-        raise UsageError(f"image of shape {list(pixels.shape)}; expected [H,W], [H,W,1] or [H,W,3]")
-    if pixels.dtype.name not in WHITE:
-        raise UsageError(f"image of {pixels.dtype}; expected uint8, uint16 or float32")
-    return pixels.reshape(shape)
-
-
-def _header_of(rows: NDArray[Any]) -> Header:
-    height, width, channels = rows.shape
-    kind: Any = rows.dtype.name
-    return Header(
-        width=width, height=height, format="tiff", channels=channels, alpha=False, pixel_type=kind,
-        bits=8 * rows.itemsize, lossless=True, metadata={},
-    )  # fmt: skip

@@ -174,8 +174,9 @@ def _suits(name: str, path: Path | None) -> bool:
     if entry.auto:
         return entry.reads == "onnx"
     # Half where fp32 was verified would rewrite what was asked for; a bf16 model was verified in it.
-    is_onnx = path is not None and path.suffix == ".onnx" and path.is_file()
-    return name == "openvino-bf16" and is_onnx and inspect_onnx(path).precision == "bf16"  # type: ignore[arg-type]
+    if name != "openvino-bf16" or path is None or path.suffix != ".onnx" or not path.is_file():
+        return False
+    return inspect_onnx(path).precision == "bf16"
 
 
 def _devices(text: str | None) -> tuple[str, ...]:
