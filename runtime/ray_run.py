@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from nafnet.runtime.backends import REGISTRY
 from nafnet.runtime.discovery import Job
 from nafnet.runtime.journal import Journal, Shard
 from nafnet.runtime.pipeline import Pipeline
@@ -96,15 +97,14 @@ class RayPipeline:
     def _dataset(self, ray: Any) -> Any:
         """The rows of the report, as they are made."""
         ray.data.DataContext.get_current().enable_progress_bars = False
-        cpus = int(ray.cluster_resources().get("CPU", 1))
-        threads = self._plan.model_options["threads"] or min(MOST_THREADS, cpus)
-        actors = max(cpus // threads, 1)
-        plan = dataclasses.replace(self._plan, model_options={**self._plan.model_options, "threads": threads})
+        share = share_of(ray.cluster_resources(), self._plan.model_options)
+        actors = share.actors
+        plan = dataclasses.replace(self._plan, model_options={**self._plan.model_options, **share.model_options})
         # Pickled by us: Arrow has no type for a path, and says so in a warning for each.
         jobs = [{"index": index, "job": pickle.dumps((plan, job))} for index, job in enumerate(self._jobs)]
         blocks = max(-(-len(jobs) // FILES_PER_BATCH), actors)
         return ray.data.from_items(jobs, override_num_blocks=min(blocks, len(jobs))).map_batches(
-            RestoringActor, batch_size=FILES_PER_BATCH, batch_format="numpy", num_cpus=threads,
+            RestoringActor, batch_size=FILES_PER_BATCH, batch_format="numpy", num_cpus=share.cpus, num_gpus=share.gpus,
             compute=ray.data.ActorPoolStrategy(min_size=actors, max_size=actors),
         )  # fmt: skip
 
@@ -114,6 +114,41 @@ class RayPipeline:
             if name not in ("input", "output"):
                 setattr(kept, name, value)
         self._on_done(kept)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Share:
+    """How a cluster is divided among actors."""
+
+    actors: int
+    cpus: int
+    """Of each actor."""
+    gpus: int | None
+    """Of each actor: Ray shows it those alone, and none at all unless some are asked for."""
+    model_options: dict[str, Any]
+    """What the share changes in the arguments of `Restorer.load`."""
+
+
+def share_of(resources: dict[str, float], model_options: dict[str, Any]) -> Share:
+    """An actor for each GPU where the model may run on one, else for each `threads` CPUs.
+
+    Args:
+        resources: of the cluster, as Ray tells them.
+        model_options: the arguments of `Restorer.load`.
+
+    Raises:
+        UsageError: more GPUs than one are asked for each actor.
+    """
+    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    backend, device = model_options["backend"], model_options["device"]
+    on_gpu = (backend == "auto" or REGISTRY[backend].device == "cuda") and (device or "cuda").startswith("cuda")
+    if on_gpu and device and device != "cuda":
+        raise UsageError(f"--device {device}: Ray gives each worker a GPU of its own; expected --device cuda")
+    if on_gpu and gpus:
+        each = max(cpus // gpus, 1)
+        return Share(actors=gpus, cpus=min(each, MOST_THREADS), gpus=1, model_options={})
+    threads = model_options["threads"] or min(MOST_THREADS, cpus)
+    return Share(actors=max(cpus // threads, 1), cpus=threads, gpus=None, model_options={"threads": threads})
 
 
 class RestoringActor:

@@ -15,6 +15,7 @@ import pytest
 import tifffile
 from nafnet.runtime import Restorer
 from nafnet.runtime.discovery import find_jobs, listed_jobs
+from nafnet.runtime.ray_run import share_of
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -216,3 +217,20 @@ def test_one_restorer_for_many_threads(here: Path, identity_onnx: Path) -> None:
     assert all(np.array_equal(results[index], picture) for index, picture in enumerate(pictures))
     assert all(np.array_equal(one, picture) for one, picture in zip(many, pictures, strict=True))
     assert (row.status, Image.open(here / "a.webp").format) == ("restored", "WEBP")
+
+
+def test_ray_gives_each_worker_a_gpu_where_there_are_some() -> None:
+    def of(resources: dict[str, float], **given: object) -> tuple[int, int, int | None]:
+        share = share_of(resources, {"backend": "auto", "device": None, "threads": None, **given})
+        return share.actors, share.cpus, share.gpus
+
+    assert of({"CPU": 20.0}) == (2, 8, None)
+    assert of({"CPU": 20.0}, threads=4) == (5, 4, None)
+    assert of({"CPU": 20.0, "GPU": 4.0}) == (4, 5, 1)
+    assert of({"CPU": 20.0, "GPU": 4.0}, backend="tensorrt", device="cuda") == (4, 5, 1)
+    assert (
+        of({"CPU": 20.0, "GPU": 4.0}, device="cpu") == of({"CPU": 20.0, "GPU": 4.0}, backend="openvino") == (2, 8, None)
+    )
+    assert of({"CPU": 1.0, "GPU": 2.0}) == (2, 1, 1)
+    with pytest.raises(UsageError, match="a GPU of its own"):
+        of({"CPU": 20.0, "GPU": 4.0}, device="cuda:1")
