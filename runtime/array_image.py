@@ -27,6 +27,8 @@ class ArrayImage(Item):
     """
 
     def __init__(self, pixels: NDArray[np.generic]) -> None:
+        if not isinstance(pixels, np.ndarray):
+            raise UsageError(f"{type(pixels).__name__}; expected a NumPy array")
         shape = pixels.shape if pixels.ndim == 3 else (*pixels.shape, 1)
         if pixels.ndim not in (2, 3) or shape[2] not in (1, 3) or 0 in shape:
             raise UsageError(f"image of shape {list(pixels.shape)}; expected [H,W], [H,W,1] or [H,W,3]")

@@ -87,7 +87,7 @@ def run(options: RunOptions) -> int:
         if options.tune:
             from nafnet.runtime.tuning import tune
 
-            tune(restorer, fixed_tile=options.tile, fixed_batch=options.batch)
+            tune(restorer, fixed_tile=options.tile, fixed_overlap=options.overlap, fixed_batch=options.batch)
         if options.dry_run:
             return print_plan(restorer, jobs, options.limits, options.results)
         prepare_output(jobs)
@@ -110,13 +110,15 @@ def _restore(options: RunOptions, jobs: list[Job], restorer: Restorer, folder: P
     journal = Journal(folder, key, shard, ignore=options.overwrite) if folder else None
     try:
         with RunProgress(jobs, quiet=options.quiet) as bar:
-            common: dict[str, Any] = {"output": options.results, "limits": options.limits}
             if journal:
                 journal.open({job.target.parent for job in jobs} | {job.compare.parent for job in jobs if job.compare})
             if options.ray:
                 pipeline: Any = _on_ray(options, jobs, journal, bar)
             else:
-                pipeline = Pipeline(restorer, jobs, journal=journal, on_pixels=bar.advance, on_done=bar.done, **common)
+                pipeline = Pipeline(
+                    restorer, jobs, output=options.results, limits=options.limits, journal=journal,
+                    on_pixels=bar.advance, on_done=bar.done,
+                )  # fmt: skip
             rows = pipeline.reports
             pipeline.run()
     finally:

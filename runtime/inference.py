@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import numpy as np
 from nafnet.runtime.backends.base import Backend
 from numpy.typing import NDArray
 
-from nafnet.errors import BackendError, DeviceMemoryError
+from nafnet.errors import BackendError, DeviceMemoryError, ImageError
 from nafnet.wire import Batch
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class TileRunner:
                     raise SmallerTileError(str(error)) from error
                 self.batch = max(self.batch // 2, 1)
                 self._say(f"{self.backend.description}: out of memory; going on with batches of {self.batch}")
-            except _InFlightError:
+            except _InFlightError as error:
+                self._say(f"{error}; running the tiles one by one")
                 suspects = list(itertools.chain.from_iterable(self._flying))
             self._flying.clear()
 
@@ -117,7 +119,7 @@ class TileRunner:
         except DeviceMemoryError:
             raise
         except BackendError as error:
-            raise _InFlightError from error
+            raise _InFlightError(str(error)) from error
 
     def _until_failure(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Batch]]:
         started, self._waited = time.perf_counter(), 0.0
@@ -143,7 +145,11 @@ class TileRunner:
                 return
             self._flying.append(group)
             planes = [task.planes for task in group]
-            yield planes[0] if len(planes) == 1 else np.concatenate(planes)
+            try:
+                batch = planes[0] if len(planes) == 1 else np.concatenate(planes)
+            except MemoryError as error:
+                raise DeviceMemoryError(f"a batch of {len(planes)} tiles is too much for the memory") from error
+            yield batch
 
     def _next_group(self, tasks: Iterator[Task]) -> list[Task]:
         group: list[Task] = []
@@ -171,6 +177,8 @@ class TileRunner:
         """The restored planes, or those of a second run in fp32 where they cannot be true; the row counts it."""
         if not cannot_be_true(restored, task.planes):
             return restored
+        if not np.isfinite(task.planes).all():
+            raise ImageError("the image holds values that are not finite (NaN or infinity)")
         task.image.item.report.flagged += 1
         again = self._recompute(task.planes)
         if not np.isfinite(again).all():
@@ -183,4 +191,6 @@ def cannot_be_true(restored: NDArray[Any], given: NDArray[Any]) -> bool:
     low, high = float(restored.min()), float(restored.max())  # NaN if any is
     floor, ceiling = min(float(given.min()), 0.0), max(float(given.max()), 1.0)
     margin = OVERSHOOT * (ceiling - floor)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return True
     return not (low >= floor - margin and high <= ceiling + margin)

@@ -45,7 +45,7 @@ def available_bytes() -> int | None:
     return None
 
 
-def fits_whole(spec: ModelSpec, height: int, width: int) -> bool:
-    """Whether an image can be restored without tiles, as far as the system tells."""
+def fits_whole(spec: ModelSpec, height: int, width: int, batch: int) -> bool:
+    """Whether a batch of images can be restored without tiles, as far as the system tells."""
     available = available_bytes()
-    return available is None or inference_bytes(spec, height, width) < MARGIN * available
+    return available is None or batch * inference_bytes(spec, height, width) < MARGIN * available

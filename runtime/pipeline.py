@@ -73,11 +73,12 @@ class Pipeline:
             BackendError: the backend fails whatever it is given.
         """
         items = self._items
-        while items:
-            self._pass(items)
-            items = [item for item in items if item.again and not item.failed]
-            for item in items:
-                item.again = False
+        with self.restorer.exclusive():
+            while items:
+                self._pass(items)
+                items = [item for item in items if item.again and not item.failed]
+                for item in items:
+                    item.again = False
         return self.reports
 
     def _pass(self, items: Sequence[Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -24,8 +25,8 @@ from nafnet.runtime.stream import Band, Closed, Event, Item, Opened
 from numpy.typing import NDArray
 
 from nafnet.closing import Closing
-from nafnet.errors import BackendError, ImageError, ModelError, UsageError
-from nafnet.imageformats import SUFFIXES, Header
+from nafnet.errors import BackendError, DeviceMemoryError, ImageError, ModelError, UsageError
+from nafnet.imageformats import Header
 from nafnet.tiling import TilePlan, check_tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
@@ -57,6 +58,7 @@ class Restorer(Closing):
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         check_tile(tile, overlap, backend.model.spec.multiple)
+        _check_count("batch", batch)
         if backend.model.spec.channels not in (1, 3):
             raise ModelError(
                 f"{backend.model.path}: takes {backend.model.spec.channels} channels; photographs have 1 or 3"
@@ -67,7 +69,7 @@ class Restorer(Closing):
         self.reason = "as given"
         """Why this backend, in a few words."""
         self._runner = TileRunner(backend, batch, Fallback(backend), lambda line: self.say(line))
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @classmethod
     def load(
@@ -81,6 +83,7 @@ class Restorer(Closing):
         batch: int | None = None,
         threads: int | None = None,
         whole: bool = False,
+        say: Callable[[str], None] = lambda _: None,
     ) -> Self:
         """Load a model.
 
@@ -94,10 +97,13 @@ class Restorer(Closing):
             batch: tiles to run at once; the backend's own choice by default.
             threads: CPU threads; all cores by default.
             whole: restore without tiles what fits into memory.
+            say: told, in a line, what had to be changed on the way.
 
         Raises:
             NafnetError: the model or the backend cannot be used; one line says why.
         """
+        _check_count("batch", batch)
+        _check_count("threads", threads)
         choice = choose_for(backend, model, device)
         opened = open_model(model, choice.name)
         side = opened.spec.tile if tile is None else tile
@@ -108,7 +114,7 @@ class Restorer(Closing):
         shared = min(opened.spec.overlap, side // 4) if overlap is None else overlap
         check_tile(side, shared, opened.spec.multiple)
         made = make_backend(choice, opened, threads)
-        restorer = cls(made, tile=side, overlap=shared, batch=batch or made.default_batch, whole=whole)
+        restorer = cls(made, tile=side, overlap=shared, batch=batch or made.default_batch, whole=whole, say=say)
         restorer.reason = choice.reason
         restorer._probe()
         return restorer
@@ -118,10 +124,18 @@ class Restorer(Closing):
         """Tiles run at once."""
         return self._runner.batch
 
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other threads out; whoever uses `restore_stream` does so inside."""
+        with self._lock:
+            yield
+
     def set_tiling(self, *, tile: int, overlap: int, batch: int) -> None:
         """Change how images are cut from now on."""
         check_tile(tile, overlap, self.spec.multiple)
-        self.tile, self.overlap, self._runner.batch = tile, overlap, batch
+        _check_count("batch", batch)
+        with self._lock:
+            self.tile, self.overlap, self._runner.batch = tile, overlap, batch
 
     def restore(self, pixels: Pixels) -> Pixels:
         """Restore an image: [H,W] or [H,W,C], C 1 (grey) or 3 (RGB); the result has its shape and dtype.
@@ -155,14 +169,15 @@ class Restorer(Closing):
         The format is that of the target's name.
 
         Raises:
+            UsageError: the target is the source, or its name ends in no format, or in another than `output` says.
             ImageError: it cannot be read or restored; the message says why.
             OutputError: the disk refused.
         """
         from nafnet.runtime.pipeline import Pipeline
 
-        chosen = output.format if output else None
-        named = chosen or SUFFIXES.get(Path(target).suffix.lower())
-        job = Job(source=Path(source), target=Path(target), format=named)
+        job = Job(source=Path(source), target=Path(target), format=(output or AS_THE_INPUT).format_for(Path(target)))
+        if job.target.exists() and job.source.exists() and job.target.samefile(job.source):
+            raise UsageError(f"{target}: is the source itself; choose another name")
         with self._lock:
             (row,) = Pipeline(self, [job], output=output or AS_THE_INPUT).run()
         if row.status == "failed":
@@ -172,7 +187,7 @@ class Restorer(Closing):
     def plan(self, height: int, width: int) -> TilePlan:
         """The tiles of an image."""
         spec = self.spec
-        if self.whole and fits_whole(spec, height, width):
+        if self.whole and fits_whole(spec, height, width, self.batch):
             side = -(-max(height, width) // spec.multiple) * spec.multiple
             return plan_tiles(height, width, tile=side, overlap=0, multiple=spec.multiple)
         return plan_tiles(height, width, tile=self.tile, overlap=self.overlap, multiple=spec.multiple)
@@ -212,21 +227,28 @@ class Restorer(Closing):
         for event in events:
             if isinstance(event, Opened):
                 image = None
+                images[:] = [begun for begun in images if not begun.dropped]  # their rows are held no longer
                 with event.item.guarded():
                     image = self._begin(event.item, event.header, output)
                     images.append(image)
             elif isinstance(event, Band) and image is not None and not image.dropped:
-                for task in image.tasks(event.rows):
-                    if image.dropped:
-                        break
-                    yield task
-            if image is not None and image.item.failed and image in images:
-                images.remove(image)
+                yield from self._tasks_of(image, event)
+
+    def _tasks_of(self, image: ImageRun, band: Band) -> Iterator[Task]:
+        """The tiles that a band completes; an error while they are cut is the image's own."""
+        tasks = image.tasks(band.rows)
+        while not image.dropped:
+            task = None
+            with image.item.guarded():
+                task = next(tasks, None)
+            if task is None:
+                return
+            yield task
 
     def _begin(self, item: Item, header: Header, output: Output) -> ImageRun:
         target = header.converted(item.job.format or output.format, output.bits)
         item.report.width, item.report.height, item.report.notes = header.width, header.height, list(target.notes)
-        item.report.tiles = 0
+        item.report.tiles = item.report.flagged = 0
         return ImageRun(item, header, target, self.plan(header.height, header.width), self.spec)
 
     def _shrink_tile(self, error: SmallerTileError, images: list[ImageRun]) -> None:
@@ -251,7 +273,20 @@ class Restorer(Closing):
         except BackendError as error:
             self.close()
             raise ModelError(f"{error}; expected a model that gives an image of its input's size") from error
+        try:
+            self.backend(np.zeros((self.batch, self.spec.channels, side, side), np.float32))
+        except DeviceMemoryError:
+            pass  # the batch is halved where it matters
+        except BackendError as error:
+            self.close()
+            raise UsageError(f"batch {self.batch}: {error}; choose a smaller one") from error
 
     def close(self) -> None:
         """Free the backend's memory."""
-        self.backend.close()
+        with self._lock:
+            self.backend.close()
+
+
+def _check_count(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise UsageError(f"{name} {value}: expected at least 1")

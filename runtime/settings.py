@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from nafnet.errors import UsageError
-from nafnet.imageformats import MAX_PIXELS, PIXEL_TYPES, Format
+from nafnet.imageformats import FORMATS, MAX_PIXELS, PIXEL_TYPES, SUFFIXES, Format
 from nafnet.imagewriter import DEFAULT_QUALITY
 
 
@@ -35,6 +36,23 @@ class Output:
     def __post_init__(self) -> None:
         if self.bits is not None and self.bits not in PIXEL_TYPES:
             raise UsageError(f"--depth {self.bits}: expected {', '.join(map(str, PIXEL_TYPES))}")
+        if self.format is not None and self.format not in FORMATS:
+            raise UsageError(f"--format {self.format}: expected {', '.join(FORMATS)}")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UsageError(f"--quality {self.quality}: expected 1 to 100")
+
+    def format_for(self, target: Path) -> Format:
+        """The format of a file's name.
+
+        Raises:
+            UsageError: it is no format's, or another was asked for.
+        """
+        named = SUFFIXES.get(target.suffix.lower())
+        if named is None:
+            raise UsageError(f"{target}: no image format ends so; expected {', '.join(SUFFIXES)}")
+        if self.format not in (None, named):
+            raise UsageError(f"{target}: its name says {named}, and format {self.format} was asked for")
+        return named
 
     @property
     def effective_quality(self) -> int:

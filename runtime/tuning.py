@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,23 +26,33 @@ BATCHES = (1, 2, 4, 8, 16, 32)
 ROUNDS = 3
 
 
-def tune(restorer: Restorer, *, fixed_tile: int | None, fixed_batch: int | None) -> None:
+def tune(restorer: Restorer, *, fixed_tile: int | None, fixed_overlap: int | None, fixed_batch: int | None) -> None:
     """Set the restorer's tile and batch to the fastest found, now or by an earlier call; what the user fixed stays."""
     spec = restorer.spec
     largest = max(spec.train_patch * 3 // 2, spec.multiple)
     tiles = [side for side in TILES if side % spec.multiple == 0 and side <= largest] or [restorer.tile]
+    if fixed_overlap is not None:
+        tiles = [side for side in tiles if fixed_overlap < side] or [restorer.tile]
     if fixed_tile or spec.fixed_shape:
         tiles = [restorer.tile]
     batches = [fixed_batch] if fixed_batch else list(BATCHES if restorer.backend.default_batch > 1 else BATCHES[:2])
     remembered = cache_folder("tune") / f"{_key(restorer, tiles, batches)}.json"
-    if remembered.is_file():
-        best = json.loads(remembered.read_text(encoding="utf-8"))
-    else:
+    best = _remembered(remembered)
+    if best is None:
         best = _measure(restorer, tiles, batches)
         write_whole(remembered, json.dumps(best).encode())
-    overlap = min(restorer.overlap, best["tile"] // 4)
+    overlap = min(restorer.overlap, best["tile"] // 4) if fixed_overlap is None else fixed_overlap
     restorer.set_tiling(tile=best["tile"], overlap=overlap, batch=best["batch"])
     click.echo(f"tuned: tiles of {best['tile']}, batches of {best['batch']}: {best['rate']:.2f} MP/s", err=True)
+
+
+def _remembered(path: Path) -> dict[str, Any] | None:
+    """What an earlier call found; None where there was none, or its file is damaged."""
+    try:
+        best = json.loads(path.read_text(encoding="utf-8"))
+        return {"tile": int(best["tile"]), "batch": int(best["batch"]), "rate": float(best["rate"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _measure(restorer: Restorer, tiles: list[int], batches: list[int]) -> dict[str, Any]:

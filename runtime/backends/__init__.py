@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -47,6 +48,7 @@ class Entry:
         return self.device if self.device == "cpu" else f"{self.device}:0"
 
 
+_DEVICE = re.compile(r"cpu|(?:cuda|gpu)(?::\d+)?")
 _HERE = "nafnet.runtime.backends"
 # In the order `auto` tries them: fastest first, as nafnet-bench measures on a CPU; of those on a GPU, as is expected.
 REGISTRY: dict[str, Entry] = {
@@ -141,11 +143,13 @@ def choose_for(name: str, model: str | os.PathLike[str] | None, device: str | No
             reason = "the fastest that runs here" + (f"; {', '.join(passed_over)}" if passed_over else "")
             return Choice(name=candidate, devices=_of_kind(candidate, wanted), reason=reason)
         passed_over.append(f"{candidate}: {missing}")
-    if passed_over:
-        raise MissingExtraError(
-            f"no backend for {path.name if path else 'the model'} ({'; '.join(passed_over)}):", "cpu"
-        )
-    raise BackendError(f"--device {device}: no backend runs {path or 'the model'} there")
+    what = path.name if path else "the model"
+    if passed_over and not wanted and (path is None or path.suffix != ".plan"):
+        raise MissingExtraError(f"no backend for {what} ({'; '.join(passed_over)}):", "cpu")
+    on = f"--device {device}: " if device else ""
+    named = [name for name, entry in REGISTRY.items() if wanted and entry.device == _kind(wanted) and not entry.auto]
+    hint = f"; by name there are {', '.join(named)}, see --backend" if named else ""
+    raise BackendError(f"{on}`auto` finds no backend for {what} ({'; '.join(passed_over) or 'none is for it'}){hint}")
 
 
 def make_backend(choice: Choice, model: Model, threads: int | None) -> Backend:
@@ -170,7 +174,7 @@ def _suits(name: str, path: Path | None) -> bool:
     """Whether `auto` may take it for this model."""
     entry = REGISTRY[name]
     if path is not None and path.suffix == ".plan":
-        return entry.reads == "plan"
+        return entry.reads == "plan" and name == _flavour(path)
     if entry.auto:
         return entry.reads == "onnx"
     # Half where fp32 was verified would rewrite what was asked for; a bf16 model was verified in it.
@@ -179,10 +183,19 @@ def _suits(name: str, path: Path | None) -> bool:
     return inspect_onnx(path).precision == "bf16"
 
 
+def _flavour(path: Path) -> str | None:
+    """The library a plan was built for."""
+    from nafnet.planfile import inspect_plan
+
+    engine = inspect_plan(path).engine
+    return engine.flavour if engine else None
+
+
 def _devices(text: str | None) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(",")) if text else ()
     kinds = {name.partition(":")[0] for name in names}
-    if len(kinds) > 1 or not kinds <= {"cpu", "cuda", "gpu"} or len(set(names)) < len(names):
+    numbered = {name if ":" in name or name == "cpu" else f"{name}:0" for name in names}
+    if len(kinds) > 1 or len(numbered) < len(names) or not all(_DEVICE.fullmatch(name) for name in names):
         raise UsageError(f"--device {text}: expected cpu, cuda, cuda:1, gpu, or several of a kind as cuda:0,cuda:1")
     return names
 

@@ -53,6 +53,10 @@ def is_memory_error(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(phrase in words for phrase in _MEMORY_WORDS)
 
 
+def _closed(batch: NDArray[np.generic]) -> NDArray[np.generic]:
+    raise BackendError(f"closed; it takes no batch of {list(batch.shape)} any more")
+
+
 class Backend(Closing):
     """Runs one model on one device.
 
@@ -75,7 +79,7 @@ class Backend(Closing):
         self.device = device
         self.threads = threads
         self._calls: dict[Shape, int] = {}
-        self._any_shape = self._load(None)
+        self._any_shape: Run = self._load(None)
         self._prepared: tuple[Shape, Run] | None = None
 
     @property
@@ -111,7 +115,11 @@ class Backend(Closing):
         """Prepare for a shape that repeats, if that changes no bit: a photograph's result must not hang on how many
         were restored before it."""
         before, self._prepared = self._prepared, None
-        self.prepare(batch.shape)
+        try:
+            self.prepare(batch.shape)
+        except Exception:  # there is no memory for a second copy, for one: it goes on without
+            self._prepared = before
+            return
         assert self._prepared is not None
         if not np.array_equal(self._on_wire(self._prepared[1], batch), self._on_wire(self._any_shape, batch)):
             self._prepared = before
@@ -186,5 +194,5 @@ class Backend(Closing):
 
     def close(self) -> None:
         """Free the model's memory; the backend cannot be called any more."""
-        del self._any_shape
+        self._any_shape = _closed
         self._prepared = None

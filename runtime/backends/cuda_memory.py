@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -116,17 +118,23 @@ class Stream:
         kind = self._cuda.api.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self._cuda.call("cudaMemcpyAsync", target.address, source.address, target.nbytes, kind, self.handle)
 
-    def begin_capture(self) -> None:
-        """Record what is queued from now on, and run none of it."""
+    @contextlib.contextmanager
+    def captured(self) -> Iterator[None]:
+        """Record what is queued inside, and run none of it; `replay` queues it. An error inside ends the recording."""
         mode = self._cuda.api.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._cuda.call("cudaStreamBeginCapture", self.handle, mode)
-
-    def end_capture(self) -> None:
-        """Keep what was recorded, to be queued again by `replay`."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(BackendError):  # of a recording that was invalidated there is no graph
+                self._cuda.call("cudaGraphDestroy", self._cuda.call("cudaStreamEndCapture", self.handle))
+            raise
         graph = self._cuda.call("cudaStreamEndCapture", self.handle)
         self.forget()
-        self._graph = self._cuda.call("cudaGraphInstantiate", graph, 0)
-        self._cuda.call("cudaGraphDestroy", graph)
+        try:
+            self._graph = self._cuda.call("cudaGraphInstantiate", graph, 0)
+        finally:
+            self._cuda.call("cudaGraphDestroy", graph)
 
     @property
     def has_graph(self) -> bool:

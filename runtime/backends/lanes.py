@@ -7,10 +7,10 @@ and the next one is cut and copied over.
 from __future__ import annotations
 
 import abc
+import queue
+import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import numpy as np
 from nafnet.runtime.backends.base import Backend, Model, Run, Shape
@@ -129,21 +129,65 @@ class SeveralDevices(Backend):
         return self._backends[0]._any_shape
 
     def stream(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Restore batches in their order; each device has one at work and one waiting."""
-        count = len(self._backends)
-        with ExitStack() as stack:
-            pools = [stack.enter_context(ThreadPoolExecutor(1)) for _ in self._backends]
-            for pool in pools:
-                stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-            flying = deque()  # type: ignore[var-annotated]
-            for index, batch in enumerate(batches):
-                flying.append(pools[index % count].submit(self._backends[index % count], batch))
-                if len(flying) == 2 * count:
-                    yield flying.popleft().result()
-            while flying:
-                yield flying.popleft().result()
+        """Restore batches in their order; each device has as many at work as its lanes take, and one waiting."""
+        feeds = [_Feed(backend) for backend in self._backends]
+        taken = given = 0
+        try:
+            for batch in batches:
+                feeds[taken % len(feeds)].put(batch)
+                taken += 1
+                if taken - given == (LANES + 1) * len(feeds):
+                    yield feeds[given % len(feeds)].get()
+                    given += 1
+            for feed in feeds:
+                feed.put(None)
+            while given < taken:
+                yield feeds[given % len(feeds)].get()
+                given += 1
+        finally:
+            for feed in feeds:
+                feed.stop()
 
     def close(self) -> None:
         for backend in self._backends:
             backend.close()
         super().close()
+
+
+class _Feed:
+    """One device's stream, run by a thread of its own: batches in, results or an error out."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Batch | Exception] = queue.SimpleQueue()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, args=(backend,), name=f"infer-{backend.device}")
+        self._thread.start()
+
+    def put(self, batch: Batch | None) -> None:
+        """The next batch; None after the last."""
+        self._batches.put(batch)
+
+    def get(self) -> Batch:
+        """The next result; raises the device's error."""
+        result = self._results.get()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def stop(self) -> None:
+        """Let go of what waits, and wait for what is at work."""
+        self._stopped = True
+        self._batches.put(None)
+        self._thread.join()
+
+    def _given(self) -> Iterator[Batch]:
+        while (batch := self._batches.get()) is not None and not self._stopped:
+            yield batch
+
+    def _run(self, backend: Backend) -> None:
+        try:
+            for restored in backend.stream(self._given()):
+                self._results.put(restored)
+        except Exception as error:  # it is raised where the result is asked for
+            self._results.put(error)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from nafnet.runtime.backends.base import Shape
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
 from numpy.typing import NDArray
 
 from nafnet.errors import ModelError
 from nafnet.onnxfile import HARMFUL_OPTIMIZERS
+
+NO_GRAPH = -1
+"""ONNX Runtime's number for running without a graph."""
+MOST_GRAPHS = 4
+"""Of a lane; each holds buffers."""
 
 
 class OnnxRuntimeCudaBackend(LaneBackend):
@@ -26,7 +33,7 @@ class OnnxRuntimeCudaBackend(LaneBackend):
     def make_lanes(self, count: int) -> list[Lane]:
         number = int(self.device.partition(":")[2] or 0)
         fixed = self.model.spec.fixed_shape
-        # A graph is captured for each shape it meets, so where tiles have many shapes it would be captured for ever.
+        # Where tiles have many shapes, a graph would be captured for ever.
         settings = {
             "device_id": str(number), "enable_cuda_graph": "1" if fixed else "0",
             "cudnn_conv_algo_search": "EXHAUSTIVE" if fixed else "HEURISTIC", "use_tf32": "0",
@@ -49,17 +56,33 @@ class OnnxRuntimeCudaBackend(LaneBackend):
                 f"{self.model.path}: ONNX Runtime {onnxruntime.__version__} fell back to the CPU; it wants the "
                 "CUDA and cuDNN it was built for: pip install 'onnxruntime-gpu[cuda,cudnn]'"
             )
-        return [BoundLane(sessions[index % len(sessions)], number) for index in range(count)]
+        return [BoundLane(sessions[index % len(sessions)], number, graphs=fixed) for index in range(count)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Bound:
+    """Buffers on the device, at addresses that stay: a captured graph reads and writes there."""
+
+    given: Any
+    made: Any
+    binding: Any
+    options: Any
 
 
 class BoundLane(Lane):
-    """Device buffers for one batch; the session's call waits for the device, so a thread of the lane's own makes it."""
+    """Device buffers for one batch; the session's call waits for the device, so a thread of the lane's own makes it.
 
-    def __init__(self, session: Any, device: int) -> None:
-        self._session, self._device = session, device
+    A captured graph is replayed whatever is bound, so each shape has a graph and buffers of its own, and a shape that
+    was not seen before runs without one. Copies to and from the device are of pageable memory.
+    """
+
+    def __init__(self, session: Any, device: int, *, graphs: bool) -> None:
+        self._session, self._device, self._graphs = session, device, graphs
         self._input, self._output = session.get_inputs()[0].name, session.get_outputs()[0].name
         self._thread = ThreadPoolExecutor(1)
-        self._shape: tuple[int, ...] = ()
+        self._scratch: tuple[Shape, _Bound] | None = None
+        self._kept: dict[Shape, _Bound] = {}
+        self._seen: set[Shape] = set()
         self._future: Future[NDArray[np.generic]] | None = None
 
     def start(self, batch: NDArray[np.generic]) -> None:
@@ -70,21 +93,35 @@ class BoundLane(Lane):
         return self._future.result()
 
     def _run(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
-        if batch.shape != self._shape:
-            self._bind(batch)
-        self._given.update_inplace(batch)
-        self._session.run_with_iobinding(self._binding)
-        return self._made.numpy()
+        bound = self._bound_for(batch)
+        bound.given.update_inplace(batch)
+        self._session.run_with_iobinding(bound.binding, bound.options)
+        return bound.made.numpy()
 
-    def _bind(self, batch: NDArray[np.generic]) -> None:
-        """Buffers on the device, at addresses that stay: a captured graph reads and writes there."""
+    def _bound_for(self, batch: NDArray[np.generic]) -> _Bound:
+        shape = batch.shape
+        if shape in self._kept:
+            return self._kept[shape]
+        if self._graphs and shape in self._seen and len(self._kept) < MOST_GRAPHS:
+            self._scratch = None
+            self._kept[shape] = self._bind(batch, len(self._kept) + 1)
+            return self._kept[shape]
+        self._seen.add(shape)
+        if self._scratch is None or self._scratch[0] != shape:
+            self._scratch = None  # freed before more is taken
+            self._scratch = (shape, self._bind(batch, NO_GRAPH))
+        return self._scratch[1]
+
+    def _bind(self, batch: NDArray[np.generic], graph: int) -> _Bound:
         make = onnxruntime.OrtValue.ortvalue_from_shape_and_type
-        self._given = make(batch.shape, batch.dtype.type, "cuda", self._device)
-        self._made = make(batch.shape, batch.dtype.type, "cuda", self._device)
-        self._binding = self._session.io_binding()
-        self._binding.bind_ortvalue_input(self._input, self._given)
-        self._binding.bind_ortvalue_output(self._output, self._made)
-        self._shape = batch.shape
+        given, made = (make(batch.shape, batch.dtype.type, "cuda", self._device) for _ in range(2))
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(self._input, given)
+        binding.bind_ortvalue_output(self._output, made)
+        options = onnxruntime.RunOptions()
+        if self._graphs:
+            options.add_run_config_entry("gpu_graph_id", str(graph))
+        return _Bound(given, made, binding, options)
 
     def close(self) -> None:
         self._thread.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from typing import Any, ClassVar
 
@@ -41,7 +42,7 @@ class TensorRtBackend(LaneBackend):
 
     def close(self) -> None:
         super().close()
-        del self._engine, self._runtime
+        self._engine = self._runtime = None
 
 
 class TensorRtRtxBackend(TensorRtBackend):
@@ -85,16 +86,18 @@ class EngineLane(Lane):
         if shape != self._shape:
             self._take_shape(shape, batch.dtype)
         self._pinned[0].array[: self._count] = batch
+        if self._runs == 1:  # the first run of a shape allocates, which a graph cannot
+            with contextlib.suppress(BackendError):  # what cannot be recorded is queued each time
+                self._capture()
         if self._stream.has_graph:
-            self._stream.replay()
-        elif self._runs == 1:  # the first run of a shape allocates, which a graph cannot
-            self._stream.begin_capture()
-            self._queue()
-            self._stream.end_capture()
             self._stream.replay()
         else:
             self._queue()
         self._runs += 1
+
+    def _capture(self) -> None:
+        with self._stream.captured():
+            self._queue()
 
     def finish(self) -> NDArray[np.generic]:
         self._cuda.use()
@@ -133,7 +136,9 @@ class EngineLane(Lane):
 
     def close(self) -> None:
         self._cuda.use()
-        self._stream.wait()
-        self._free()
-        self._stream.close()
-        del self._context
+        try:
+            self._stream.wait()
+        finally:
+            self._free()
+            self._stream.close()
+            del self._context

@@ -77,9 +77,11 @@ class TorchLane(Lane):
         with torch.cuda.stream(self._stream):
             self._given.copy_(self._sent, non_blocking=True)
             if self._graph is None and self._runs == 2:  # two runs to let cuDNN choose and allocate
-                self._graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(self._graph, stream=self._stream):
+                graph = torch.cuda.CUDAGraph()
+                # Other threads go on allocating meanwhile, for another device or a lane.
+                with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                     self._made = self._module(self._given)
+                self._graph = graph
             if self._graph is not None:
                 self._graph.replay()
             else:
@@ -97,4 +99,4 @@ class TorchLane(Lane):
         self._graph, self._runs, self._shape = None, 0, shape
         self._sent = torch.empty(shape, pin_memory=True)
         self._received = torch.empty(shape, pin_memory=True)
-        self._given = torch.empty(shape, device=self._place).to(memory_format=torch.channels_last)
+        self._given = torch.empty(shape, device=self._place, memory_format=torch.channels_last)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import gc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from nafnet.runtime import Restorer
-from nafnet.runtime.backends.base import Backend, Model, Run, Shape
-from nafnet.runtime.backends.lanes import Lane, LaneBackend, SeveralDevices
+from nafnet.runtime.backends.base import PREPARE_AFTER, Backend, Model, Run, Shape
 from nafnet.runtime.discovery import Job
 from nafnet.runtime.fallback import fp32_twin
+from nafnet.runtime.image_run import ImageRun
 from nafnet.runtime.inference import cannot_be_true
 from nafnet.runtime.pipeline import Pipeline
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from nafnet.errors import BackendError
-from nafnet.onnxfile import inspect_onnx, read_onnx
+from nafnet.errors import BackendError, ModelError
+from nafnet.onnxfile import read_onnx
 from nafnet.spec import ModelSpec
 
 MakeOnnx = Callable[..., Path]
@@ -143,79 +145,6 @@ def test_memory_that_never_suffices_is_an_error(identity_onnx: Path) -> None:
         restorer.restore(np.zeros((100, 100, 3), np.uint8))
 
 
-class SlowLane(Lane):
-    """Gives its input back, and records how many lanes were busy at once."""
-
-    busy = most = 0
-
-    def start(self, batch: NDArray[np.generic]) -> None:
-        self._batch = batch.copy()
-        SlowLane.busy += 1
-        SlowLane.most = max(SlowLane.most, SlowLane.busy)
-
-    def finish(self) -> NDArray[np.generic]:
-        SlowLane.busy -= 1
-        if self._batch.max() > 0.95:
-            raise RuntimeError("it fails here")
-        return self._batch
-
-
-class Laned(LaneBackend):
-    name = "laned"
-
-    @property
-    def description(self) -> str:
-        return "lanes"
-
-    def make_lanes(self, count: int) -> list[Lane]:
-        return [SlowLane() for _ in range(count)]
-
-
-def batches(count: int) -> list[NDArray[np.float32]]:
-    return [np.full((1, 3, 16, 16), index / 100, np.float32) for index in range(count)]
-
-
-def test_lanes_keep_the_order_and_work_at_once(identity_onnx: Path) -> None:
-    backend = Laned(Model(path=identity_onnx, spec=ModelSpec()), None)
-    SlowLane.busy = SlowLane.most = 0
-    restored = list(backend.stream(iter(batches(9))))
-    assert [round(float(batch.max()) * 100) for batch in restored] == list(range(9))
-    assert (SlowLane.busy, SlowLane.most) == (0, 2)
-    assert np.array_equal(backend(batches(5)[4]), batches(5)[4])
-
-
-def test_a_lane_that_fails_leaves_none_busy(identity_onnx: Path) -> None:
-    backend = Laned(Model(path=identity_onnx, spec=ModelSpec()), None)
-    SlowLane.busy = 0
-    with pytest.raises(BackendError, match="it fails here"):
-        list(backend.stream(iter(batches(99))))
-    assert SlowLane.busy == 0
-
-
-def test_several_devices_share_the_batches_in_order(identity_onnx: Path) -> None:
-    model = Model(path=identity_onnx, spec=inspect_onnx(identity_onnx))
-    used: list[str] = []
-
-    class Counted(ShortOfMemory):
-        def __call__(self, batch: Any) -> Any:
-            used.append(self.device)
-            return super().__call__(batch)
-
-    devices: list[Backend] = [Counted(model, None, f"cuda:{number}") for number in range(3)]
-    for device in devices:
-        device.limit = 10**9  # type: ignore[attr-defined]
-
-    def given() -> Iterator[NDArray[np.float32]]:
-        yield from batches(20)
-
-    with SeveralDevices(devices) as backend:
-        restored = list(backend.stream(given()))
-        assert "2 more" in backend.description
-    assert [round(float(batch.max()) * 100) for batch in restored] == list(range(20))
-    assert sorted(set(used)) == ["cuda:0", "cuda:1", "cuda:2"]
-    assert max(used.count(name) for name in set(used)) == 7
-
-
 class Picky(ShortOfMemory):
     """Fails on what is white."""
 
@@ -255,3 +184,59 @@ def test_a_backend_that_always_fails_ends_the_run(identity_onnx: Path, tmp_path:
         pipeline.run()
     assert sum(row.status == "failed" for row in pipeline.reports) < 10
     assert not list(tmp_path.glob("out-*"))
+
+
+class ShortLived(ShortOfMemory):
+    """Cannot be prepared for a shape, and gives NaN for what is black."""
+
+    name = "short-lived"
+    limit = 10**9
+    gains_from_fixed_shapes = True
+    alive: ClassVar[list[int]] = []
+
+    def prepare(self, shape: tuple[int, ...]) -> None:
+        raise ModelError(f"no memory for a second copy of {list(shape)}")
+
+    def _run(self, batch: Any) -> Any:
+        self.alive.append(sum(type(thing) is ImageRun for thing in gc.get_objects()))
+        restored = super()._run(batch)
+        return np.where(batch < 0.01, np.float32(np.nan), restored)
+
+
+def write_images(folder: Path, count: int, value: Callable[[int], int]) -> list[Job]:
+    folder.mkdir()
+    jobs = []
+    for index in range(count):
+        Image.fromarray(np.full((32, 32, 3), value(index), np.uint8)).save(folder / f"{index}.png")
+        jobs.append(Job(source=folder / f"{index}.png", target=folder / f"out-{index}.png"))
+    return jobs
+
+
+def test_images_that_failed_are_let_go(make_onnx: MakeOnnx, tmp_path: Path) -> None:
+    path = make_onnx(helper.make_node("Log", ["image"], ["restored"]))  # not finite in fp32 either, for black
+    jobs = write_images(tmp_path / "in", 40, lambda index: 255 if index % 2 else 0)
+    backend = ShortLived(Model(path=path, spec=ModelSpec()), None)
+    with Restorer(backend, tile=32, overlap=0, batch=1) as restorer:
+        rows = Pipeline(restorer, jobs).run()
+    assert sum(row.status == "failed" for row in rows) > 10
+    assert max(ShortLived.alive) < 12
+
+
+def test_what_cannot_be_prepared_goes_on_without(identity_onnx: Path, tmp_path: Path) -> None:
+    jobs = write_images(tmp_path / "in", PREPARE_AFTER + 10, lambda index: index)
+    backend = ShortLived(Model(path=identity_onnx, spec=ModelSpec()), None)
+    with Restorer(backend, tile=32, overlap=0, batch=1) as restorer:
+        assert {row.status for row in Pipeline(restorer, jobs).run()} == {"restored"}
+
+
+def test_pipelines_that_share_a_restorer_take_turns(identity_onnx: Path, tmp_path: Path) -> None:
+    lists = {
+        name: write_images(tmp_path / name, 25, lambda index, start=start: start + index)  # type: ignore[misc]
+        for name, start in (("a", 0), ("b", 100))
+    }
+    with Restorer.load(identity_onnx, tile=32, overlap=0) as restorer, ThreadPoolExecutor(2) as pool:
+        rows = list(pool.map(lambda jobs: Pipeline(restorer, jobs).run(), lists.values()))
+    assert {row.status for part in rows for row in part} == {"restored"}
+    for name, start in (("a", 0), ("b", 100)):
+        for index in range(25):
+            assert (np.asarray(Image.open(tmp_path / name / f"out-{index}.png")) == start + index).all()

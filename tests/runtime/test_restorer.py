@@ -13,11 +13,13 @@ import torch
 from nafnet.runtime import Restorer
 from nafnet.runtime.backends import REGISTRY, backend_class, choose_for, is_installed
 from nafnet.runtime.backends.base import PREPARE_AFTER
+from nafnet.runtime.settings import Output
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from PIL import Image
 
 from nafnet.checkpoint import load_checkpoint
-from nafnet.errors import BackendError, MissingExtraError, ModelError, UsageError
+from nafnet.errors import BackendError, ImageError, MissingExtraError, ModelError, UsageError
 from nafnet.pretrained import bundled_model
 
 MakeOnnx = Callable[..., Path]
@@ -138,3 +140,47 @@ print(choose_for(sys.argv[2], None, None).name)
         done = subprocess.run([*run, hidden, name], capture_output=True, text=True, check=False)
         assert MissingExtraError.__name__ in done.stderr
         assert "nafnet-toolchain[cpu]" in done.stderr
+
+
+def test_a_value_that_is_not_finite_is_the_images_fault(identity_onnx: Path) -> None:
+    pixels = np.zeros((20, 20, 3), np.float32)
+    for value in (np.inf, np.nan):
+        pixels[3, 4] = value
+        with Restorer.load(identity_onnx) as restorer, pytest.raises(ImageError, match="the image holds values"):
+            restorer.restore(pixels)
+
+
+@pytest.mark.parametrize("options", [{"batch": 0}, {"batch": -1}, {"threads": 0}])
+def test_counts_below_one_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="at least 1"):
+        Restorer.load(**options)  # type: ignore[arg-type]
+
+
+def test_a_batch_that_the_model_does_not_take_is_refused(make_onnx: MakeOnnx) -> None:
+    single = make_onnx(shape=(1, 3, "h", "w"), out_shape=(1, 3, "h", "w"))
+    with pytest.raises(UsageError, match="batch 4"):
+        Restorer.load(single, backend="onnxruntime", batch=4)
+    with Restorer.load(single, backend="onnxruntime") as restorer:
+        assert restorer.batch == 1
+
+
+def test_closed_is_closed(identity_onnx: Path) -> None:
+    with Restorer.load(identity_onnx) as restorer:
+        restorer.close()
+    with pytest.raises(BackendError, match="closed"):
+        restorer.restore(np.zeros((20, 20, 3), np.uint8))
+
+
+def test_restore_file_keeps_its_source_and_its_word(identity_onnx: Path, tmp_path: Path) -> None:
+    source = tmp_path / "photo.png"
+    Image.new("RGB", (20, 20), "red").save(source)
+    before = source.read_bytes()
+    with Restorer.load(identity_onnx) as restorer:
+        for target, output in (("photo.png", None), ("out.gif", None), ("out.jpg", Output(format="png"))):
+            with pytest.raises(UsageError, match=target):
+                restorer.restore_file(source, tmp_path / target, output)
+        assert restorer.restore_file(source, tmp_path / "out.png").status == "restored"
+    assert source.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.glob("*.*g*")) == ["out.png", "photo.png"]
+    with pytest.raises(UsageError, match="1 to 100"):
+        Output(quality=0)
