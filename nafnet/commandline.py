@@ -28,7 +28,7 @@ def exits(command: Callable[_Arguments, int]) -> Callable[_Arguments, None]:
 
     @functools.wraps(command)
     def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
-        name = click.get_current_context().info_name
+        name = click.get_current_context().find_root().info_name
         try:
             code = command(*args, **kwargs)
         except NafnetError as error:

@@ -48,6 +48,10 @@ class EngineError(NafnetError):
     """TensorRT cannot parse a graph or build an engine of it."""
 
 
+class DataError(NafnetError):
+    """A data set is not where it was said to be, or its pairs are not pairs."""
+
+
 class RecipeError(NafnetError):
     """A training recipe is missing or malformed."""
 

@@ -77,24 +77,31 @@ def bundled_recipes() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
+def recipe_text(name: str) -> str:
+    """A recipe as it is written; a bundled one says in its first line what it is.
+
+    Raises:
+        RecipeError: there is no such recipe.
+    """
+    path = Path(name)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise RecipeError(f"{name}: no such file; bundled recipes are {', '.join(bundled_recipes())}")
+        return path.read_text(encoding="utf-8")
+    if name in bundled_recipes():
+        return resources.files("nafnet.train.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    known = ", ".join(bundled_recipes())
+    raise RecipeError(f"no recipe is named {name!r}; bundled are {known}, or give the path of a .toml file")
+
+
 def load_recipe(name: str) -> Recipe:
     """A recipe by its bundled name, or from the path of a TOML file.
 
     Raises:
         RecipeError: no such recipe, not TOML, or an unknown or mistyped field.
     """
-    path = Path(name)
-    if path.suffix == ".toml":
-        if not path.is_file():
-            raise RecipeError(f"{name}: no such file; bundled recipes are {', '.join(bundled_recipes())}")
-        text = path.read_text(encoding="utf-8")
-    elif name in bundled_recipes():
-        text = resources.files("nafnet.train.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    else:
-        known = ", ".join(bundled_recipes())
-        raise RecipeError(f"no recipe is named {name!r}; bundled are {known}, or give the path of a .toml file")
     try:
-        return _recipe(path.stem, tomllib.loads(text))
+        return _recipe(Path(name).stem, tomllib.loads(recipe_text(name)))
     except (tomllib.TOMLDecodeError, SpecError) as error:
         raise RecipeError(f"{name}: {error}") from error
 
