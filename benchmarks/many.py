@@ -25,13 +25,13 @@ from nafnet.commandline import exits
 from nafnet.imagefile import ImageFile, read_header, write_image
 
 
-def write_small(folder: Path, count: int) -> None:
-    """JPEGs of 64 to 256 pixels a side, cut from noisy photographs."""
+def write_small(folder: Path, count: int, sides: tuple[int, int]) -> None:
+    """JPEGs with sides between two lengths, in pixels, cut from noisy photographs."""
     generator = np.random.default_rng(0)
     noisy = [as_8bit(with_gaussian_noise(clean, 15, index)) for index, (_, clean) in enumerate(photographs())]
     for index in range(count):
         source = noisy[index % len(noisy)]
-        height, width = (int(generator.integers(64, min(257, side))) for side in source.shape[:2])
+        height, width = (int(generator.integers(sides[0], min(sides[1], side) + 1)) for side in source.shape[:2])
         top, left = (
             int(generator.integers(0, have - want + 1))
             for have, want in zip(source.shape, (height, width), strict=False)
@@ -68,15 +68,16 @@ def tile_shapes(folder: Path) -> tuple[list[tuple[int, int]], float]:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--small", default=5000, show_default=True, type=click.IntRange(min=1))
 @click.option("--large", default=20, show_default=True, type=click.IntRange(min=1))
+@click.option("--sides", nargs=2, default=(64, 256), show_default=True, type=int, help="Of the small ones, in pixels.")
 @click.option("--rounds", default=2, show_default=True, type=click.IntRange(min=1))
 @exits
-def main(small: int, large: int, rounds: int) -> int:
+def main(small: int, large: int, sides: tuple[int, int], rounds: int) -> int:
     """Print memory, threads and files by time, and the speed against the model alone."""
     console = Console(width=100)
     with tempfile.TemporaryDirectory() as place:
         source = Path(place, "in")
         source.mkdir()
-        write_small(source, small)
+        write_small(source, small, sides)
         write_folder(source, "jpeg", ".jpg", large)
         shapes, megapixels = tile_shapes(source)
         walls, alones, samples = [], [], []
@@ -98,7 +99,8 @@ def main(small: int, large: int, rounds: int) -> int:
     console.print(_by_time(samples))
     ratio = min(alones) / min(walls)
     console.print(
-        f"{small + large} files, {megapixels:.1f} MP, {len(shapes)} tiles of {len(set(shapes))} shapes: "
+        f"{small} files of {sides[0]} to {sides[1]} pixels a side and {large} of 2 MP, {megapixels:.1f} MP, "
+        f"{len(shapes)} tiles of {len(set(shapes))} shapes: "
         f"{megapixels / min(walls):.2f} MP/s, the model alone {megapixels / min(alones):.2f} MP/s, ratio {ratio:.3f}",
         highlight=False,
     )
