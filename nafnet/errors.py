@@ -56,6 +56,10 @@ class RecipeError(NafnetError):
     """A training recipe is missing or malformed."""
 
 
+class TrainingError(NafnetError):
+    """Training cannot go on: a loss or a gradient is not finite."""
+
+
 class ImageError(NafnetError):
     """One image cannot be read or written. Other images go on."""
 

@@ -8,6 +8,12 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
+
+try:
+    import fcntl
+except ImportError:  # where there is none, two runs at once are the user's to avoid
+    fcntl = None  # type: ignore[assignment]
 
 PARTIAL_SUFFIX = ".partial"
 
@@ -34,6 +40,17 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write `data` to `path`, whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
+
+
+def lock(file: IO[bytes]) -> bool:
+    """Lock until the file is closed or the process ends, however it ends; says whether nobody else has."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def file_sha256(path: Path) -> str:

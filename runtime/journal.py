@@ -22,12 +22,7 @@ from nafnet.runtime.discovery import Job
 from nafnet.runtime.report import FileReport
 
 from nafnet.errors import OutputError, UsageError
-from nafnet.files import PARTIAL_SUFFIX
-
-try:
-    import fcntl
-except ImportError:  # where there is none, two runs at once are the user's to avoid
-    fcntl = None  # type: ignore[assignment]
+from nafnet.files import PARTIAL_SUFFIX, lock
 
 FOLDER = ".nafnet-run"
 _OWNED = re.compile(rf"\.([\w-]+)-[0-9a-f]{{8}}(?:\.raw)?{re.escape(PARTIAL_SUFFIX)}$")
@@ -114,7 +109,7 @@ class Journal:
             raise UsageError(
                 f"{place}: cannot be written ({error.strerror or error}); choose another output"
             ) from error
-        if not _lock(self._file):
+        if not lock(self._file):
             raise UsageError(f"{self.folder}: another run is writing here as {self._name}; wait for it, or use --shard")
         stale = {self._name}
         for path in sorted(place.glob("*.jsonl")):
@@ -199,17 +194,6 @@ class Journal:
             self._file.close()
 
 
-def _lock(file: IO[bytes]) -> bool:
-    """Lock until the file is closed or the process ends, however it ends; says whether nobody else has."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
 def _is_free(path: Path) -> bool:
     with path.open("rb") as file:
-        return _lock(file)
+        return lock(file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,30 +40,32 @@ def main() -> None:
 
 @main.command()
 @click.argument("recipe")
+@click.option("--data", "root", type=click.Path(path_type=Path), help="A data set as it was downloaded.")
+@click.option("--input", "degraded", type=click.Path(path_type=Path), help="Instead: the folder of degraded images.")
+@click.option("--target", type=click.Path(path_type=Path), help="With --input: the folder of clean images.")
+@click.option("--skip-bad", is_flag=True, help="Leave out pairs that are incomplete or damaged.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/RECIPE]")
-@click.option("--steps", type=click.IntRange(min=1), help="Train for so many steps instead of the recipe's.")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change the recipe; may repeat.")
+@click.option("--steps", type=click.IntRange(min=1), help="The same as --set loop.steps=N.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores]")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that make batches.  [default: 0; on a GPU 4]")
+@click.option("--compile", "compiled", is_flag=True, help="Let torch.compile make the network's passes.")
+@click.option("--quiet", is_flag=True, help="Errors alone.")
 @exits
-def run(recipe: str, output: Path | None, steps: int | None, threads: int | None, quiet: bool) -> int:
+def run(recipe: str, overrides: tuple[str, ...], steps: int | None, **options: Any) -> int:
     """Train by RECIPE: a bundled recipe's name (see `nafnet-train list`) or the path of a .toml file.
 
-    A run that was interrupted goes on when the same command is given again.
+    A run that was interrupted goes on when the same command is given again. Under torchrun, every process trains on
+    its share of each batch.
     """
     with _train_extra():
-        import torch
-        from nafnet.train.loop import train, with_steps
-        from nafnet.train.recipe import load_recipe
-        from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+        from nafnet.train.command import TrainOptions, run
+        from nafnet.train.recipe_files import load_recipe
 
-    plan = with_steps(load_recipe(recipe), steps)
-    if threads:
-        torch.set_num_threads(threads)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=quiet) as progress:
-        checkpoint = train(plan, output or Path("runs") / plan.name, progress)
-    click.echo(f"{plan.loop.steps} steps of {plan.name}: {checkpoint}")
-    return 0
+    if steps:
+        overrides = (*overrides, f"loop.steps={steps}")
+    return run(load_recipe(recipe, overrides), TrainOptions(**options))
 
 
 @main.command("list")
@@ -70,7 +73,7 @@ def run(recipe: str, output: Path | None, steps: int | None, threads: int | None
 def list_recipes() -> int:
     """Print the bundled recipes."""
     with _train_extra():
-        from nafnet.train.recipe import bundled_recipes, recipe_text
+        from nafnet.train.recipe_files import bundled_recipes, recipe_text
 
     for name in bundled_recipes():
         click.echo(f"{name}: {recipe_text(name).splitlines()[0].lstrip('# ')}")
@@ -79,15 +82,29 @@ def list_recipes() -> int:
 
 @main.command()
 @click.argument("recipe")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change it; may repeat.")
 @exits
-def show(recipe: str) -> int:
-    """Print RECIPE as it is written."""
+def show(recipe: str, overrides: tuple[str, ...]) -> int:
+    """Print RECIPE in full, with every default: a file to start one's own from."""
     with _train_extra():
-        from nafnet.train.recipe import load_recipe, recipe_text
+        from nafnet.train.recipe_files import load_recipe, recipe_text, recipe_toml
 
-    load_recipe(recipe)
-    click.echo(recipe_text(recipe), nl=False)
+    loaded = load_recipe(recipe, overrides)
+    comments = [line for line in recipe_text(recipe).splitlines() if line.startswith("#")]
+    click.echo("\n".join([*comments, recipe_toml(loaded)]), nl=False)
     return 0
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values instead of a table.")
+@exits
+def compare(runs: tuple[Path, ...], as_csv: bool) -> int:
+    """Print a table of RUNS: recipe, parameters, epochs, PSNR, SSIM, and the gap between training and validation."""
+    with _train_extra():
+        from nafnet.train.compare import print_comparison
+
+    return print_comparison(runs, as_csv=as_csv)
 
 
 @main.command()

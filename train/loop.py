@@ -1,184 +1,232 @@
-"""The training loop: patches, noise, PSNR loss, AdamW under a cosine schedule, checkpoints that resume exactly.
+"""A run from its first step to its last: train, evaluate, write down, save, stop early or when asked to.
 
-Every random draw of a step comes from (seed, step), so a resumed run takes the very steps an uninterrupted one
-would have taken.
+The run's folder gets recipe.toml (in full), run.json (data, split, versions), steps.csv, evaluations.csv, curves.png,
+tensorboard/, samples/, states/ (to go on from), best.safetensors and last.safetensors.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
+import platform
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from nafnet.train.image_store import held_out_images, open_images, training_patches
-from nafnet.train.noise import add_noise, gaussian
-from nafnet.train.recipe import LoopConfig, Recipe
-from numpy.typing import NDArray
+from nafnet.train.batches import Batch, StepBatches
+from nafnet.train.curves import draw_curves, write_samples
+from nafnet.train.distributed import World
+from nafnet.train.evaluation import TRAIN, Scores, evaluate, mean_psnr, restore
+from nafnet.train.logbook import Logbook
+from nafnet.train.recipe import Recipe
+from nafnet.train.recipe_files import recipe_toml
+from nafnet.train.run_data import DataSource, RunData, open_data
+from nafnet.train.signals import StopRequest
+from nafnet.train.state_files import StateFiles
+from nafnet.train.trainer import Trainer
 from rich.progress import Progress
-from torch import Tensor
 
-from nafnet.architecture import NAFNet, channels_last
 from nafnet.checkpoint import save_checkpoint
-from nafnet.errors import CheckpointError, RecipeError
-from nafnet.files import whole_file
+from nafnet.errors import CheckpointError, RecipeError, UsageError
+from nafnet.files import lock, write_whole
 from nafnet.spec import ModelSpec
 
-VALIDATION_SIGMAS = (15.0, 25.0, 50.0)
+BEST, LAST, RECORD = "best.safetensors", "last.safetensors", "run.json"
+_MOST_EVALUATIONS = 100
+_SAMPLES = 4
 
 
-def train(recipe: Recipe, run: Path, progress: Progress) -> Path:
-    """Train by `recipe` in the folder `run`, going on where a run of the same recipe stopped.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """What does not change what is learnt."""
 
-    The folder gets images.npy (the generated images), state.pt (everything needed to go on), log.jsonl (loss and
-    validation) and, in the end and at each validation, <recipe>.safetensors.
+    workers: int = 0
+    """Processes that make batches ahead; 0: none."""
+    compiled: bool = False
 
-    Returns:
-        The path of the checkpoint.
 
-    Raises:
-        RecipeError: the folder holds a run of another recipe.
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    step: int
+    best_step: int
+    best_psnr: float
+    """Mean over the evaluation sets, in dB."""
+    early: bool
+    """Stopped because validation got no better."""
+
+
+class Run:
+    """One process's part in one run.
+
+    Args:
+        recipe: what to train and how.
+        folder: of the run.
+        world: the processes.
+        options: of this machine.
+        say: takes lines for the user.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(recipe, run)
-    trainer.resume()
-    images = open_images(run / "images.npy", recipe.data, progress)
-    held_out = held_out_images(images, recipe.data)
-    task = progress.add_task("training", total=recipe.loop.steps, completed=trainer.step)
-    try:
-        while trainer.step < recipe.loop.steps:
-            loss = trainer.train_step(images)
-            progress.update(task, completed=trainer.step, description=f"training, loss {loss:.2f} dB")
-            last = trainer.step == recipe.loop.steps
-            if last or trainer.step % recipe.loop.validate_every == 0:
-                trainer.write_checkpoint()
-                trainer.log(loss=loss, **trainer.validate(held_out))
-            if last or trainer.step % recipe.loop.checkpoint_every == 0:
-                trainer.save_state()
-    except KeyboardInterrupt:
-        trainer.save_state()
-        raise
-    return trainer.checkpoint_path
 
+    def __init__(
+        self, recipe: Recipe, folder: Path, world: World, options: MachineOptions, say: Callable[[str], None]
+    ) -> None:
+        self.recipe, self.folder, self.world, self.options, self.say = recipe, folder, world, options, say
+        self.states = StateFiles(folder / "states", recipe.loop.keep_every)
+        self.best = (-1, float("-inf"))
+        self.since_best = 0
 
-class Trainer:
-    """The state of one run: model, optimiser and the number of steps taken."""
+    def train(self, source: DataSource, progress: Progress, asked: StopRequest) -> Outcome:
+        """Train to the end, going on where an earlier run of the same recipe on the same data stopped.
 
-    def __init__(self, recipe: Recipe, run: Path) -> None:
-        torch.manual_seed(recipe.loop.seed)
-        self.recipe = recipe
-        self.run = run
-        self.step = 0
-        self.checkpoint_path = run / f"{recipe.name}.safetensors"
-        self.model = channels_last(NAFNet(recipe.architecture))
-        loop = recipe.loop
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=loop.learning_rate, betas=loop.betas, weight_decay=loop.weight_decay
-        )
-        self._started = time.monotonic()
+        Raises:
+            UsageError: another process trains in this folder.
+            RecipeError: the folder holds a run of another recipe, or of other data.
+            KeyboardInterrupt: it was asked to stop; the state is saved.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("wb") as file:
+            if self.world.leads and not lock(file):
+                raise UsageError(f"{self.folder}: another process trains here; choose another folder with -o")
+            data = open_data(self.recipe, source, self.folder, progress, self.world)
+            for line in data.left_out:
+                self.say(f"left out: {line}")
+            return self._train(data, progress, asked)
 
-    def train_step(self, images: NDArray[np.uint8]) -> float:
-        """One step; returns the loss, the mean of -PSNR in dB."""
+    def _train(self, data: RunData, progress: Progress, asked: StopRequest) -> Outcome:
         loop = self.recipe.loop
-        rng = np.random.default_rng((loop.seed, self.step))
-        clean = training_patches(images, self.recipe.data, loop.batch, rng)
-        noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        noisy = add_noise(clean, self.recipe.noise, noise)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(loop, self.step)
-        loss = psnr_loss(self.model(noisy), clean)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if loop.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), loop.gradient_clip)
-        self.optimiser.step()
-        self.step += 1
-        return float(loss.detach())
+        steps = loop.steps or max(loop.epochs * len(data.examples) // loop.batch, 1)
+        every = self.recipe.evaluation.every or max(len(data.examples) // loop.batch, steps // _MOST_EVALUATIONS, 1)
+        trainer = Trainer(self.recipe, steps, self.world, self.folder, compiled=self.options.compiled)
+        self._check_recipe(trainer, data)
+        self._resume(trainer)
+        batches = StepBatches(data.examples, self.recipe, steps, self.world)
+        loader = batches.loader(trainer.step, self.options.workers, pinned=self.world.device.type == "cuda")
+        task = progress.add_task("training", total=steps, completed=trainer.step)
+        log = Logbook(self.folder, trainer.step) if self.world.leads else None
+        early = False
+        with asked.deferred():
+            try:
+                while trainer.step < steps and not early:
+                    started = time.monotonic()
+                    result = trainer.train_step(_take(loader, loop.accumulate), stop=asked.asked)
+                    if log:
+                        log.step(
+                            trainer.step,
+                            loss=result.loss,
+                            learning_rate=result.learning_rate,
+                            gradient_norm=result.gradient_norm,
+                            seconds=time.monotonic() - started,
+                        )
+                    progress.update(task, completed=trainer.step, description=f"training, loss {result.loss:.4g}")
+                    if trainer.step % every == 0 or trainer.step == steps:
+                        early = self._evaluate(trainer, data, log)
+                    if result.stop or early or trainer.step % loop.checkpoint_every == 0 or trainer.step == steps:
+                        self._save(trainer)
+                    if result.stop:
+                        raise KeyboardInterrupt
+            finally:
+                if log:
+                    log.close()
+                    draw_curves(self.folder)
+        return Outcome(trainer.step, *self.best, early)
 
-    @torch.inference_mode()
-    def validate(self, held_out: Tensor) -> dict[str, float]:
-        """PSNR in dB on held-out generated images, for each sigma, of unclipped and of 8-bit noise."""
-        self.model.eval()
-        scores: dict[str, float] = {}
-        for sigma in VALIDATION_SIGMAS:
-            for quantised in (False, True):
-                noisy = gaussian(held_out, sigma, torch.Generator().manual_seed(0), quantised=quantised)
-                restored = torch.cat([self.model(part) for part in noisy.split(4)]).clamp(0, 1)
-                name = f"psnr_{sigma:g}{'_8bit' if quantised else ''}"
-                scores[name] = -float(psnr_loss(restored, held_out))
-        self.model.train()
-        return scores
+    def _evaluate(self, trainer: Trainer, data: RunData, log: Logbook | None) -> bool:
+        """Evaluate, write down and keep the best; says whether to stop for want of progress."""
+        config, model = self.recipe.evaluation, trainer.evaluated.eval()
+        scores = {
+            name: evaluate(model, chosen, trainer.loss, config.protocol, self.world)
+            for name, chosen in data.evaluation.items()
+        }
+        mean = mean_psnr(scores) if len(scores) > 1 else scores[TRAIN].psnr
+        self.since_best += 1
+        if mean > self.best[1]:
+            self.best, self.since_best = (trainer.step, mean), 0
+            self._write_weights(trainer, BEST)
+        if log:
+            log.evaluation(trainer.step, scores)
+            self._write_samples(trainer, data)
+            self.say(f"step {trainer.step}: {_line(scores)}")
+        trainer.model.train()
+        return bool(config.patience) and self.since_best >= config.patience
 
-    def log(self, **values: float) -> None:
-        """Add a line to log.jsonl."""
-        row = {"step": self.step, "seconds": round(time.monotonic() - self._started, 1), **values}
-        with (self.run / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+    def _write_samples(self, trainer: Trainer, data: RunData) -> None:
+        name = next((name for name in data.evaluation if name != TRAIN), TRAIN)
+        chosen = data.evaluation[name]
+        rows = []
+        with torch.inference_mode():
+            for index in np.linspace(0, len(chosen) - 1, min(_SAMPLES, len(chosen))).astype(int):
+                degraded, clean = chosen.pair(int(index))
+                rows.append((degraded, restore(trainer.evaluated, degraded, self.world.device), clean))
+        write_samples(self.folder / "samples" / f"step-{trainer.step:08}.png", rows)
 
-    def write_checkpoint(self) -> None:
-        """Write the weights as safetensors with their spec."""
-        architecture, patch = self.recipe.architecture, self.recipe.data.patch
+    def _write_weights(self, trainer: Trainer, name: str) -> None:
+        if not self.world.leads:
+            return
+        architecture = self.recipe.architecture
+        patches = [self.recipe.sampling.patch, *(stage[1] for stage in self.recipe.sampling.stages)]
         spec = ModelSpec(
             architecture=architecture,
             task=self.recipe.task,
             channels=architecture.channels,
             multiple=architecture.multiple,
-            train_patch=patch,
+            train_patch=patches[-1],
         )
-        save_checkpoint(self.checkpoint_path, dict(self.model.state_dict()), spec)
+        save_checkpoint(self.folder / name, dict(trainer.evaluated.state_dict()), spec)
 
-    def save_state(self) -> None:
-        """Write all that `resume` needs, whole or not at all."""
-        state = {
-            "recipe": json.dumps(self.recipe.to_dict()),
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        with whole_file(self.run / "state.pt") as temporary:
-            torch.save(state, temporary)
+    def _save(self, trainer: Trainer) -> None:
+        if self.world.leads:
+            progress = {"best": list(self.best), "since_best": self.since_best}
+            self.states.save(trainer.step, {**trainer.state(), **progress})
+            self._write_weights(trainer, LAST)
 
-    def resume(self) -> None:
-        """Load the state an earlier run of the same recipe left; without one, start at step 0."""
-        path = self.run / "state.pt"
-        if not path.exists():
+    def _resume(self, trainer: Trainer) -> None:
+        state, damaged = self.states.load(self.world)
+        for line in damaged:
+            self.say(line)
+        if state is None:
             return
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
-            stored = json.loads(state["recipe"])
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise CheckpointError(f"{path}: cannot be read ({error}); remove it to start anew") from error
-        ours = json.loads(json.dumps(self.recipe.to_dict()))
-        if changed := [f"[{s}]" for s in ours if ours[s] != stored.get(s)]:
-            raise RecipeError(
-                f"{self.run} holds a run of another recipe: {', '.join(changed)} differ; choose another folder with -o"
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step = state["step"]
+            trainer.load(state)
+            self.best, self.since_best = (int(state["best"][0]), float(state["best"][1])), state["since_best"]
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{self.states.folder}: of another version ({error}); remove it to start anew"
+            ) from error
+        self.say(f"going on from step {trainer.step}")
+
+    def _check_recipe(self, trainer: Trainer, data: RunData) -> None:
+        """Refuse to mix two recipes, or two data sets, in one folder; write down which they are."""
+        record: dict[str, Any] = {"recipe": self.recipe.to_dict(), "data": data.record}
+        record = json.loads(json.dumps(record))
+        path = self.folder / RECORD
+        if path.exists():
+            before = json.loads(path.read_text(encoding="utf-8"))
+            changed = [
+                f"[{table}]" for table, value in record["recipe"].items() if before["recipe"].get(table) != value
+            ]
+            if before["data"]["parts"] != record["data"]["parts"]:
+                changed.append("the data")
+            if changed:
+                raise RecipeError(
+                    f"{self.folder} holds a run of another recipe: {', '.join(changed)} differ; "
+                    "choose another folder with -o"
+                )
+        elif self.world.leads:
+            parameters = sum(weight.numel() for weight in trainer.model.parameters())
+            versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+            record |= {"parameters": parameters, "processes": self.world.size, "versions": versions}
+            write_whole(self.folder / "recipe.toml", recipe_toml(self.recipe).encode())
+            write_whole(path, json.dumps(record, indent=1).encode())
+        self.world.wait()
 
 
-def psnr_loss(output: Tensor, target: Tensor) -> Tensor:
-    """The mean over the batch of -PSNR in dB (peak 1.0); float32[N,C,H,W] each."""
-    error = (output - target).square().mean((1, 2, 3))
-    return 10 * torch.log10(error + 1e-8).mean()
+def _take(loader: Iterator[Batch], count: int) -> list[Batch]:
+    return [next(loader) for _ in range(count)]
 
 
-def learning_rate(loop: LoopConfig, step: int) -> float:
-    """Linear warm-up, then a cosine down to the final rate."""
-    if step < loop.warmup_steps:
-        return loop.learning_rate * (step + 1) / loop.warmup_steps
-    progress = (step - loop.warmup_steps) / max(loop.steps - loop.warmup_steps, 1)
-    height = (1 + math.cos(math.pi * progress)) / 2
-    return loop.final_learning_rate + (loop.learning_rate - loop.final_learning_rate) * height
-
-
-def with_steps(recipe: Recipe, steps: int | None) -> Recipe:
-    """The recipe with another number of steps, the schedule stretched to fit."""
-    if steps is None:
-        return recipe
-    return dataclasses.replace(recipe, loop=dataclasses.replace(recipe.loop, steps=steps))
+def _line(scores: dict[str, Scores]) -> str:
+    return ", ".join(f"{name} {each.psnr:.2f} dB / {each.ssim:.4f}" for name, each in scores.items())

@@ -6,11 +6,13 @@ Shapes: N pairs, H height, W width; every image is uint8[H,W,3], RGB.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from nafnet.train.digests import DigestMemory, combined
 from numpy.typing import NDArray
 
 from nafnet.errors import DataError, ImageError
@@ -35,6 +37,9 @@ class Pairs(Protocol):
 
     def fault(self, index: int) -> str | None:
         """What is wrong with a pair as far as its headers tell, or None."""
+
+    def digest(self, index: int, memory: DigestMemory) -> str:
+        """SHA-256 of the pair's content, in hexadecimal; `memory` knows files that did not change."""
 
     def subset(self, indices: Sequence[int]) -> Pairs:
         """Some of them, in the order given."""
@@ -66,6 +71,9 @@ class FilePairs:
             sizes.append((header.height, header.width))
         return None if sizes[0] == sizes[1] else _differ(self.inputs[index], self.targets[index], *sizes)
 
+    def digest(self, index: int, memory: DigestMemory) -> str:
+        return combined(memory.of(path) for path in (self.inputs[index], self.targets[index]))
+
     def subset(self, indices: Sequence[int]) -> FilePairs:
         """Some of them, in the order given."""
         return FilePairs(
@@ -93,6 +101,10 @@ class ArrayPairs:
         """Nothing: arrays are checked when they are found."""
         del index
         return None
+
+    def digest(self, index: int, memory: DigestMemory) -> str:
+        del memory
+        return hashlib.sha256(b"".join(side.tobytes() for side in self.load(index))).hexdigest()
 
     def subset(self, indices: Sequence[int]) -> ArrayPairs:
         """Some of them, in the order given."""

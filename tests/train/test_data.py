@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from scipy.io import savemat
 
 from nafnet.errors import DataError, RecipeError
 
+Command = Callable[..., subprocess.CompletedProcess[str]]
 SCENES = ("0001_001_S6_00100_00060_3200_L", "0002_001_IP_00100_00100_5500_N", "0003_002_GP_00800_00640_4400_H")
 
 
@@ -172,19 +172,14 @@ def test_blocks_alone_are_not_for_training(tmp_path: Path) -> None:
         divide(found.parts, SplitConfig())
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("nafnet-train")
-    return subprocess.run([program, "data", *arguments], capture_output=True, text=True, check=False)
-
-
-def test_what_is_wrong_is_listed_by_name(tmp_path: Path) -> None:
+def test_what_is_wrong_is_listed_by_name(nafnet_train: Command, tmp_path: Path) -> None:
     flat("input", "target")(tmp_path)
     train = tmp_path / "train"
     save(train / "input" / "alone.png", 0)
     (train / "target" / "1.png").write_bytes((train / "target" / "1.png").read_bytes()[:60])
     save(train / "target" / "2.png", 0, (24, 20))
     Image.fromarray(picture(0)).convert("L").save(train / "input" / "3.png")
-    done = run(tmp_path, "--decode")
+    done = nafnet_train("data", tmp_path, "--decode")
     wrong = [line for line in done.stdout.splitlines() if line.startswith("wrong:")]
     assert done.returncode == 1
     assert len(wrong) == 4
@@ -193,12 +188,12 @@ def test_what_is_wrong_is_listed_by_name(tmp_path: Path) -> None:
     assert "input-target" in done.stdout
 
 
-def test_two_folders_of_any_name(tmp_path: Path) -> None:
+def test_two_folders_of_any_name(nafnet_train: Command, tmp_path: Path) -> None:
     for index in range(20):
         save(tmp_path / "bad" / f"{index}.jpg", index)
         save(tmp_path / "good" / f"{index}.png", index)
     assert len(find_two(tmp_path / "bad", tmp_path / "good").parts["all"].names) == 20
-    done = run(tmp_path / "bad", "--target", tmp_path / "good")
+    done = nafnet_train("data", tmp_path / "bad", "--target", tmp_path / "good")
     assert done.returncode == 0, done.stderr
     assert [part for part in ("train", "validation", "test") if part in done.stdout] == ["train", "validation", "test"]
 
@@ -238,15 +233,3 @@ def test_wrong_arrays_are_refused_in_words(array: NDArray[np.generic], words: st
     np.save(tmp_path / "gt_images_256.npy", np.zeros((4, 8, 8, 3), np.uint8))
     with pytest.raises(DataError, match=words):
         find_data(tmp_path)
-
-
-def test_recipes_are_listed_and_shown() -> None:
-    program = Path(sys.executable).with_name("nafnet-train")
-    listed = subprocess.run([program, "list"], capture_output=True, text=True, check=True).stdout
-    names = [line.partition(":")[0] for line in listed.splitlines()]
-    assert "denoise" in names
-    for name in names:
-        shown = subprocess.run([program, "show", name], capture_output=True, text=True, check=True).stdout
-        assert "[loop]" in shown
-    done = subprocess.run([program, "show", "none"], capture_output=True, text=True, check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)

@@ -1,0 +1,101 @@
+"""A recipe that trains in a second, and runs of it."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nafnet.train.distributed import World
+from nafnet.train.loop import MachineOptions, Outcome, Run
+from nafnet.train.recipe_files import load_recipe
+from nafnet.train.run_data import DataSource
+from nafnet.train.signals import StopRequest
+from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
+
+TINY = """
+task = "denoise"
+[architecture]
+width = 4
+encoder_blocks = [1]
+middle_blocks = 1
+decoder_blocks = [1]
+[sampling]
+patch = 16
+[loop]
+steps = 20
+batch = 4
+checkpoint_every = 5
+[evaluation]
+every = 10
+images = 4
+"""
+Train = Callable[..., tuple[Outcome, Path, list[str]]]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def silent() -> Progress:
+    """Progress that nobody sees."""
+    return Progress(console=Console(file=io.StringIO()))
+
+
+@pytest.fixture
+def nafnet_train() -> Command:
+    """Run nafnet-train to its end, the arguments as given; more environment by keyword."""
+
+    def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        program = Path(sys.executable).with_name("nafnet-train")
+        variables = {**os.environ, "COLUMNS": "200", **environment}
+        return subprocess.run([program, *arguments], capture_output=True, text=True, check=False, env=variables)
+
+    return run
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A recipe for pairs that trains in a second."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two folders of twenty pairs of 24 x 32, noisy and smooth; the cache is a folder of the test's own."""
+    monkeypatch.setenv("NAFNET_CACHE", str(tmp_path / "cache"))
+    generator = np.random.default_rng(0)
+    for index in range(20):
+        ramp = np.linspace(0, 255, 32)[None, :, None] * generator.random((24, 1, 3))
+        for side, image in (("target", ramp), ("input", ramp + generator.normal(0, 20, ramp.shape))):
+            folder = tmp_path / "pairs" / side
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(folder / f"{index:02}.png")
+    return tmp_path / "pairs"
+
+
+@pytest.fixture
+def train(recipe: Path, pairs: Path, tmp_path: Path, silent: Progress) -> Train:
+    """Train in this process; returns the outcome, the run's folder and what was said."""
+
+    def run(*overrides: str, folder: str = "run", workers: int = 0, skip_bad: bool = False) -> tuple[
+        Outcome, Path, list[str]
+    ]:  # fmt: skip
+        torch.set_num_threads(1)
+        said: list[str] = []
+        loaded = load_recipe(str(recipe), overrides)
+        source = DataSource(root=pairs / "input", target=pairs / "target", skip_bad=skip_bad)
+        run = Run(loaded, tmp_path / folder, World(), MachineOptions(workers=workers), said.append)
+        with silent:
+            outcome = run.train(source, silent, StopRequest())
+        return outcome, tmp_path / folder, said
+
+    return run

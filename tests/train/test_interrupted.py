@@ -1,0 +1,156 @@
+"""Training in processes of its own: killed, stopped, out of disk, on several ranks; nothing is lost, all is the same."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+ALL_ON = ("loop.ema=0.9", "loop.accumulate=2", "loop.dropout=0.2", "sampling.flips=true")
+
+
+def arguments(recipe: Path, pairs: Path, run: Path, steps: int, *overrides: str) -> list[str | Path]:
+    given = [word for override in (f"loop.steps={steps}", *overrides) for word in ("--set", override)]
+    places = ["--input", pairs / "input", "--target", pairs / "target", "-o", run]
+    return [recipe, *places, "--threads", "1", "--device", "cpu", *given]
+
+
+def start(*words: str | Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([Path(sys.executable).with_name("nafnet-train"), *words, "--quiet"])
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be disturbed"
+        time.sleep(0.005)
+
+
+def same(first: Path, second: Path) -> bool:
+    one, two = load_file(first), load_file(second)
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def losses(run: Path) -> list[float]:
+    with (run / "steps.csv").open(encoding="utf-8", newline="") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_run_ends_with_the_weights_of_one_left_alone(
+    workers: int, recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command
+) -> None:
+    steps = 400
+    whole = nafnet_train(*arguments(recipe, pairs, tmp_path / "whole", steps, *ALL_ON))
+    assert whole.returncode == 0, whole.stderr
+    killed = tmp_path / "killed"
+    words = [*arguments(recipe, pairs, killed, steps, *ALL_ON), "--workers", str(workers)]
+    with start(*words) as process:
+        wait_for(lambda: list(killed.glob("states/state-*.pt")), process)
+        time.sleep(random.uniform(0, 0.3))
+        process.kill()
+    assert not (killed / "states" / f"state-{steps:08}.pt").exists(), "killed in time"
+    done = nafnet_train(*words)
+    assert done.returncode == 0, done.stderr
+    assert "going on from step" in done.stdout
+    for name in ("last.safetensors", "best.safetensors"):
+        assert same(tmp_path / "whole" / name, killed / name)
+    assert losses(tmp_path / "whole") == losses(killed)
+    assert not list(killed.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_saves_its_step_and_exits_130(signum: int, recipe: Path, pairs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with start(*arguments(recipe, pairs, run, 100_000, "loop.checkpoint_every=100000")) as process:
+        wait_for(lambda: (run / "steps.csv").exists() and (run / "tensorboard").exists(), process)
+        time.sleep(0.5)
+        process.send_signal(signum)
+        assert process.wait(30) == 130
+    (state,) = (run / "states").iterdir()
+    assert int(state.stem.rpartition("-")[2]) == len(losses(run)) > 0
+    assert (run / "curves.png").exists()
+
+
+def test_one_folder_is_for_one_run(recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command) -> None:
+    run = tmp_path / "run"
+    with start(*arguments(recipe, pairs, run, 100_000)) as process:
+        wait_for(lambda: (run / "steps.csv").exists(), process)
+        second = nafnet_train(*arguments(recipe, pairs, run, 100_000))
+        process.kill()
+    assert second.returncode == 2
+    assert "another process trains here" in second.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting a small disk takes root")
+def test_a_full_disk_leaves_the_state_before(recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("cannot mount here")
+    try:
+        words = arguments(recipe, pairs, disk / "run", 40, "architecture.width=12", "evaluation.every=1000")
+        (disk / "filler").write_bytes(bytes(150_000))
+        failed = nafnet_train(*words)
+        assert failed.returncode == 2, failed.stdout
+        assert len(failed.stderr.splitlines()) == 1
+        assert "No space left" in failed.stderr or "cannot be written" in failed.stderr
+        states = list((disk / "run" / "states").glob("state-*.pt"))
+        assert states
+        for state in states:
+            torch.load(state, weights_only=True)
+        assert not list(disk.rglob("*.partial"))
+        shutil.copytree(disk / "run", tmp_path / "moved")
+        done = nafnet_train(*[tmp_path / "moved" if word == disk / "run" else word for word in words])
+        assert done.returncode == 0, done.stderr
+        assert "going on from step" in done.stdout
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def torchrun(*words: str | Path, restarts: int = 0) -> list[str | Path]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(port)]
+    program = [sys.executable, "-m", "torch.distributed.run", *places, "--max-restarts", str(restarts)]
+    return [*program, "--no-python", Path(sys.executable).with_name("nafnet-train"), *words]
+
+
+def test_two_ranks_train_as_one_process(recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    settings = ("loop.accumulate=2", "sampling.flips=true")
+    done = nafnet_train(*arguments(recipe, pairs, one, 20, *settings))
+    assert done.returncode == 0, done.stderr
+    words = torchrun(*arguments(recipe, pairs, two, 20, *settings))
+    both = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert both.returncode == 0, both.stderr
+    assert losses(two) == pytest.approx(losses(one), abs=1e-5)
+    expected, given = (load_file(run / "last.safetensors") for run in (one, two))
+    for name, tensor in expected.items():
+        torch.testing.assert_close(given[name], tensor, atol=1e-5, rtol=1e-3)
+
+
+def test_a_killed_rank_is_restarted_and_goes_on(recipe: Path, pairs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = torchrun(*arguments(recipe, pairs, run, 300), restarts=1)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        wait_for(lambda: list(run.glob("states/state-*.pt")), process)  # type: ignore[arg-type]
+        ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+        os.kill(int(ranks.stdout.split()[-1]), signal.SIGKILL)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "going on from step" in output
+    assert len(losses(run)) == 300

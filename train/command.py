@@ -1,0 +1,75 @@
+"""What `nafnet-train RECIPE` does, with its options checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from nafnet.train.distributed import World, joined
+from nafnet.train.loop import BEST, MachineOptions, Run
+from nafnet.train.recipe import Recipe
+from nafnet.train.run_data import DataSource
+from nafnet.train.signals import StopRequest
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from nafnet.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """The options of the command; see its help."""
+
+    root: Path | None
+    degraded: Path | None
+    target: Path | None
+    skip_bad: bool
+    output: Path | None
+    device: str
+    threads: int | None
+    workers: int | None
+    compiled: bool
+    quiet: bool
+
+    @property
+    def source(self) -> DataSource:
+        """Where the pairs are.
+
+        Raises:
+            UsageError: options that do not go together.
+        """
+        if self.root and (self.degraded or self.target):
+            raise UsageError("--data does not go with --input and --target; give one or the other")
+        if bool(self.degraded) != bool(self.target):
+            raise UsageError("--input and --target go together; give both")
+        return DataSource(root=self.root or self.degraded, target=self.target, skip_bad=self.skip_bad)
+
+
+def run(recipe: Recipe, options: TrainOptions) -> int:
+    """Train; returns the exit code."""
+    asked = StopRequest()
+    asked.listen()
+    source = options.source
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    folder = options.output or Path("runs", recipe.name)
+    with joined(options.device) as world, _progress(options, world) as progress:
+
+        def say(line: str) -> None:
+            if world.leads and not options.quiet:
+                progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+        workers = options.workers if options.workers is not None else (4 if world.device.type == "cuda" else 0)
+        machine = MachineOptions(workers=workers, compiled=options.compiled)
+        outcome = Run(recipe, folder, world, machine, say).train(source, progress, asked)
+        early = ", early, for validation got no better" if outcome.early else ""
+        say(
+            f"{recipe.name}: {outcome.step} steps{early}; best after {outcome.best_step}, {outcome.best_psnr:.2f} dB: "
+            f"{folder / BEST}"
+        )
+    return 0
+
+
+def _progress(options: TrainOptions, world: World) -> Progress:
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, disable=options.quiet or not world.leads)

@@ -1,0 +1,71 @@
+"""`nafnet-train compare RUN...`: the study's table, from what runs wrote down."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from nafnet.train.curves import evaluations, held_out_means, turning_point
+from nafnet.train.evaluation import TRAIN
+from nafnet.train.loop import RECORD
+from rich.console import Console
+from rich.table import Table
+
+from nafnet.errors import DataError
+
+COLUMNS = (
+    "recipe", "parameters, M", "images", "epochs", "steps", "best at", "PSNR, dB", "SSIM",
+    "PSNR at the end, dB", "train at the end, dB", "gap, dB", "turns at",
+)  # fmt: skip
+
+
+def print_comparison(runs: Sequence[Path], *, as_csv: bool = False) -> int:
+    """Print a row for each run; returns the exit code, 1 where a folder holds no run that was evaluated."""
+    rows, failed = [], 0
+    for run in runs:
+        try:
+            rows.append(comparison_row(run))
+        except DataError as error:
+            click.echo(f"nafnet-train: {error}", err=True)
+            failed = 1
+    if as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([COLUMNS, *rows])
+    elif rows:
+        table = Table(*COLUMNS)
+        for row in rows:
+            table.add_row(*row)
+        Console(width=None if sys.stdout.isatty() else 160).print(table)
+    return failed
+
+
+def comparison_row(run: Path) -> list[str]:
+    """The cells of one run, in the order of `COLUMNS`. "gap" is training less validation at the end, in PSNR.
+
+    Raises:
+        DataError: no run, or none that was evaluated yet.
+    """
+    try:
+        record: dict[str, Any] = json.loads((run / RECORD).read_text(encoding="utf-8"))
+        recipe, parts = record["recipe"], record["data"]["parts"]
+        parameters = record["parameters"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{run}: no run of nafnet-train ({error})") from error
+    series = evaluations(run)
+    held_out = held_out_means(series) or series.get(TRAIN, {})
+    if not held_out:
+        raise DataError(f"{run}: not evaluated yet")
+    best, last = max(held_out, key=lambda step: held_out[step]["psnr"]), max(held_out)
+    images = parts[TRAIN]["images"]
+    trained = series[TRAIN][last]["psnr"]
+    turn = turning_point(series)
+    return [
+        recipe["name"], f"{parameters / 1e6:.2f}", str(images), f"{last * recipe['loop']['batch'] / images:.1f}",
+        str(last), str(best), f"{held_out[best]['psnr']:.2f}", f"{held_out[best]['ssim']:.4f}",
+        f"{held_out[last]['psnr']:.2f}",
+        f"{trained:.2f}", f"{trained - held_out[last]['psnr']:+.2f}", "-" if turn is None else str(turn),
+    ]  # fmt: skip

@@ -1,0 +1,77 @@
+"""Several processes that train one model: what `torchrun` started, or one process alone."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from nafnet.errors import BackendError
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """Which of how many processes this is, and on which device it computes."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all processes, on each of them; in place."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextlib.contextmanager
+def joined(device: str) -> Iterator[World]:
+    """The world that torchrun's environment describes: NCCL on GPUs, gloo on the CPU.
+
+    Args:
+        device: auto, cpu, cuda or cuda:N; with several processes, cuda means the GPU of the process's local rank.
+
+    Raises:
+        BackendError: no such device.
+    """
+    size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = _device(device, local)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if size == 1:
+        yield World(device=chosen)
+        return
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), size, chosen)
+    finally:
+        dist.destroy_process_group()
+
+
+def _device(name: str, local_rank: int) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BackendError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise BackendError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or local_rank) >= torch.cuda.device_count():
+        raise BackendError(f"--device {name}: {torch.cuda.device_count()} NVIDIA GPUs are here")
+    return torch.device("cuda", local_rank) if device.type == "cuda" and device.index is None else device
