@@ -53,6 +53,17 @@ def lock(file: IO[bytes]) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[bool]:
+    """Hold a lock by the name of `path` while this is open; says whether nobody else has it.
+
+    Processes that are forked meanwhile do not keep it when this one is killed.
+    """
+    with path.open("wb") as file:
+        os.register_at_fork(after_in_child=file.close)
+        yield lock(file)
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:

@@ -72,8 +72,9 @@ def draw_curves(run: Path) -> None:
     if turn is not None:
         for axis in axes:
             axis.axvline(turn, color="red", linestyle=":", label=f"validation turns away at {turn}")
-    axes[0].legend(fontsize=8)
-    axes[1].legend(fontsize=8)
+    for axis in axes[:2]:
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=8)
     with whole_file(run / "curves.png") as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import os
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from nafnet.errors import BackendError
+from nafnet.errors import BackendError, TrainingError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,7 @@ def joined(device: str) -> Iterator[World]:
 
     Raises:
         BackendError: no such device.
+        TrainingError: another process is gone.
     """
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     chosen = _device(device, local)
@@ -56,10 +58,24 @@ def joined(device: str) -> Iterator[World]:
     if size == 1:
         yield World(device=chosen)
         return
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    store, rank, size = next(dist.rendezvous("env://"))
+    # After a restart torchrun's store still has the addresses of the processes before it (seen with torch 2.13).
+    attempt = dist.PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=attempt, rank=rank, world_size=size)
     try:
-        yield World(dist.get_rank(), size, chosen)
+        world = World(rank, size, chosen)
+        yield world
+        world.wait()  # nobody leaves while another still writes
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        reason = str(error).rpartition("] ")[2].split(". ")[0]
+        raise TrainingError(
+            f"rank {rank} lost another process ({reason}); torchrun starts all anew with --max-restarts"
+        ) from error
     finally:
+        gc.collect()  # a DistributedDataParallel that outlives its group can abort the process at its end
         dist.destroy_process_group()
 
 

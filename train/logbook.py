@@ -50,6 +50,10 @@ class Logbook:
             self._write(1, (step, name, *(f"{values[key]:.6g}" for key in EVALUATION_COLUMNS[2:])))
             for key, value in values.items():
                 self._board.add_scalar(f"{key}/{name}", value, step)
+        self.flush()
+
+    def flush(self) -> None:
+        """To the files, so that a kill loses nothing of it."""
         for file in self._files:
             file.flush()
 

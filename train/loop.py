@@ -6,6 +6,7 @@ tensorboard/, samples/, states/ (to go on from), best.safetensors and last.safet
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import platform
@@ -26,12 +27,12 @@ from nafnet.train.recipe_files import recipe_toml
 from nafnet.train.run_data import DataSource, RunData, open_data
 from nafnet.train.signals import StopRequest
 from nafnet.train.state_files import StateFiles
-from nafnet.train.trainer import Trainer
+from nafnet.train.trainer import StepResult, Trainer
 from rich.progress import Progress
 
 from nafnet.checkpoint import save_checkpoint
 from nafnet.errors import CheckpointError, RecipeError, UsageError
-from nafnet.files import lock, write_whole
+from nafnet.files import PARTIAL_SUFFIX, exclusive, write_whole
 from nafnet.spec import ModelSpec
 
 BEST, LAST, RECORD = "best.safetensors", "last.safetensors", "run.json"
@@ -85,16 +86,23 @@ class Run:
         Raises:
             UsageError: another process trains in this folder.
             RecipeError: the folder holds a run of another recipe, or of other data.
+                OutputError: the disk takes no more.
             KeyboardInterrupt: it was asked to stop; the state is saved.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("wb") as file:
-            if self.world.leads and not lock(file):
+        with exclusive(self.folder / f".lock-{self.world.rank}") as alone:
+            if not alone:
                 raise UsageError(f"{self.folder}: another process trains here; choose another folder with -o")
+            if self.world.leads:
+                for left in self.folder.rglob(f".*{PARTIAL_SUFFIX}"):
+                    left.unlink()  # of a process that was killed while it wrote
             data = open_data(self.recipe, source, self.folder, progress, self.world)
             for line in data.left_out:
                 self.say(f"left out: {line}")
-            return self._train(data, progress, asked)
+            try:
+                return self._train(data, progress, asked)
+            except OSError as error:
+                raise self.states.refused(self.folder, error) from error
 
     def _train(self, data: RunData, progress: Progress, asked: StopRequest) -> Outcome:
         loop = self.recipe.loop
@@ -106,33 +114,41 @@ class Run:
         batches = StepBatches(data.examples, self.recipe, steps, self.world)
         loader = batches.loader(trainer.step, self.options.workers, pinned=self.world.device.type == "cuda")
         task = progress.add_task("training", total=steps, completed=trainer.step)
-        log = Logbook(self.folder, trainer.step) if self.world.leads else None
-        early = False
-        with asked.deferred():
-            try:
-                while trainer.step < steps and not early:
-                    started = time.monotonic()
-                    result = trainer.train_step(_take(loader, loop.accumulate), stop=asked.asked)
-                    if log:
-                        log.step(
-                            trainer.step,
-                            loss=result.loss,
-                            learning_rate=result.learning_rate,
-                            gradient_norm=result.gradient_norm,
-                            seconds=time.monotonic() - started,
-                        )
-                    progress.update(task, completed=trainer.step, description=f"training, loss {result.loss:.4g}")
-                    if trainer.step % every == 0 or trainer.step == steps:
-                        early = self._evaluate(trainer, data, log)
-                    if result.stop or early or trainer.step % loop.checkpoint_every == 0 or trainer.step == steps:
-                        self._save(trainer)
-                    if result.stop:
-                        raise KeyboardInterrupt
-            finally:
-                if log:
-                    log.close()
-                    draw_curves(self.folder)
+        stopped, early = False, self._out_of_patience
+        with asked.deferred(), contextlib.ExitStack() as stack:
+            log = stack.enter_context(Logbook(self.folder, trainer.step)) if self.world.leads else None
+            while trainer.step < steps and not (stopped or early):
+                result = self._step(trainer, loader, asked, log)
+                progress.update(task, completed=trainer.step, description=f"training, loss {result.loss:.4g}")
+                stopped, last = result.stop, trainer.step == steps
+                if last or trainer.step % every == 0:
+                    early = self._evaluate(trainer, data, log)
+                if last or stopped or early or trainer.step % loop.checkpoint_every == 0:
+                    self._save(trainer, log)
+        if self.world.leads:
+            draw_curves(self.folder)
+        if stopped:
+            raise KeyboardInterrupt
         return Outcome(trainer.step, *self.best, early)
+
+    def _step(self, trainer: Trainer, loader: Iterator[Batch], asked: StopRequest, log: Logbook | None) -> StepResult:
+        started = time.monotonic()
+        parts = [next(loader) for _ in range(self.recipe.loop.accumulate)]
+        result = trainer.train_step(parts, stop=asked.asked)
+        if log:
+            log.step(
+                trainer.step,
+                loss=result.loss,
+                learning_rate=result.learning_rate,
+                gradient_norm=result.gradient_norm,
+                seconds=time.monotonic() - started,
+            )
+        return result
+
+    @property
+    def _out_of_patience(self) -> bool:
+        patience = self.recipe.evaluation.patience
+        return bool(patience) and self.since_best >= patience
 
     def _evaluate(self, trainer: Trainer, data: RunData, log: Logbook | None) -> bool:
         """Evaluate, write down and keep the best; says whether to stop for want of progress."""
@@ -151,7 +167,7 @@ class Run:
             self._write_samples(trainer, data)
             self.say(f"step {trainer.step}: {_line(scores)}")
         trainer.model.train()
-        return bool(config.patience) and self.since_best >= config.patience
+        return self._out_of_patience
 
     def _write_samples(self, trainer: Trainer, data: RunData) -> None:
         name = next((name for name in data.evaluation if name != TRAIN), TRAIN)
@@ -177,14 +193,15 @@ class Run:
         )
         save_checkpoint(self.folder / name, dict(trainer.evaluated.state_dict()), spec)
 
-    def _save(self, trainer: Trainer) -> None:
-        if self.world.leads:
+    def _save(self, trainer: Trainer, log: Logbook | None) -> None:
+        if log:
+            log.flush()  # first: a state must not be ahead of the log
             progress = {"best": list(self.best), "since_best": self.since_best}
             self.states.save(trainer.step, {**trainer.state(), **progress})
             self._write_weights(trainer, LAST)
 
     def _resume(self, trainer: Trainer) -> None:
-        state, damaged = self.states.load(self.world)
+        state, damaged = self.states.load()
         for line in damaged:
             self.say(line)
         if state is None:
@@ -222,10 +239,6 @@ class Run:
             write_whole(self.folder / "recipe.toml", recipe_toml(self.recipe).encode())
             write_whole(path, json.dumps(record, indent=1).encode())
         self.world.wait()
-
-
-def _take(loader: Iterator[Batch], count: int) -> list[Batch]:
-    return [next(loader) for _ in range(count)]
 
 
 def _line(scores: dict[str, Scores]) -> str:

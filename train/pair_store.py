@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from nafnet.errors import DataError
-from nafnet.files import lock
+from nafnet.files import exclusive
 
 _INDEX, _PARTIAL, _PIXELS = "index.jsonl", "index.partial", "pixels.bin"
 _FLUSH_EVERY = 16  # pairs; the index never names pixels that are not on the disk
@@ -83,8 +83,8 @@ def open_store(
     """
     if not (folder / _INDEX).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("wb") as file:
-            if not lock(file):
+        with exclusive(folder / ".lock") as alone:
+            if not alone:
                 raise DataError(f"{folder}: another run prepares these pairs now; start again when it has")
             _write(folder, pairs, config, progress, training=training, skip_bad=skip_bad)
     store = PairStore(folder)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from nafnet.train.distributed import World
 
-from nafnet.errors import CheckpointError
-from nafnet.files import PARTIAL_SUFFIX, whole_file
+from nafnet.errors import CheckpointError, OutputError
+from nafnet.files import whole_file
 
 State = dict[str, Any]
 _NAME = re.compile(r"state-(\d+)\.pt")
@@ -38,7 +37,7 @@ class StateFiles:
         """Write a state, whole or not at all, and then remove those that nobody needs.
 
         Raises:
-            CheckpointError: the disk takes no more; the states before it are as they were.
+            OutputError: the disk takes no more; the states before it are as they were.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(step)
@@ -46,23 +45,24 @@ class StateFiles:
             with whole_file(path) as temporary:
                 torch.save(state, temporary)
         except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError where a write fails
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            newest = self.steps()[:1]
-            have = f"the state of step {newest[0]} is whole" if newest else "there is no state yet"
-            raise CheckpointError(f"{path}: cannot be written ({reason}); {have}; make room and start again") from error
+            raise self.refused(path, error) from error
         for old in self.steps()[_KEPT:]:
             if not self.keep_every or old % self.keep_every:
                 self._path(old).unlink()
 
-    def load(self, world: World) -> tuple[State | None, list[str]]:
+    def refused(self, path: Path, error: OSError | RuntimeError) -> OutputError:
+        """The error for a file that cannot be written, with what there is to go on from."""
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        newest = self.steps()[:1]
+        have = f"the state of step {newest[0]} is whole" if newest else "there is no state yet"
+        return OutputError(f"{path}: cannot be written ({reason}); {have}; make room and start again")
+
+    def load(self) -> tuple[State | None, list[str]]:
         """The newest state that can be read, and a line for each newer one that cannot.
 
         Raises:
             CheckpointError: there are states, and none can be read.
         """
-        for left in self.folder.glob(f".*{PARTIAL_SUFFIX}"):
-            if world.leads:
-                left.unlink()  # a process that was killed while it wrote
         damaged = []
         for step in self.steps():
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,9 @@ class Trainer:
         shared: nn.Module = self.model
         if world.size > 1:
             devices = [world.device] if world.device.type == "cuda" else None
-            shared = DistributedDataParallel(
-                self.model, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
-            )
+            # A 1x1 kernel has two equal orders in memory, of which backward and buckets take one each.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+            shared = DistributedDataParallel(self.model, device_ids=devices, gradient_as_bucket_view=True)
         self._shared = shared
         self._forward: nn.Module = torch.compile(shared) if compiled else shared  # type: ignore[assignment]
 

@@ -1,4 +1,4 @@
-"""Training in processes of its own: killed, stopped, out of disk, on several ranks; nothing is lost, all is the same."""
+"""Training in processes of its own: killed, stopped, out of disk, on several ranks; nothing is lost or differs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -121,11 +120,8 @@ def test_a_full_disk_leaves_the_state_before(recipe: Path, pairs: Path, tmp_path
 
 
 def torchrun(*words: str | Path, restarts: int = 0) -> list[str | Path]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    places = ["--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", str(port)]
-    program = [sys.executable, "-m", "torch.distributed.run", *places, "--max-restarts", str(restarts)]
+    places = ["--standalone", "--nproc-per-node", "2", "--max-restarts", str(restarts)]
+    program = [sys.executable, "-m", "torch.distributed.run", *places]
     return [*program, "--no-python", Path(sys.executable).with_name("nafnet-train"), *words]
 
 
