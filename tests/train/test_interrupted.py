@@ -22,7 +22,8 @@ ALL_ON = ("loop.ema=0.9", "loop.accumulate=2", "loop.dropout=0.2", "sampling.fli
 
 
 def arguments(recipe: Path, pairs: Path, run: Path, steps: int, *overrides: str) -> list[str | Path]:
-    given = [word for override in (f"loop.steps={steps}", *overrides) for word in ("--set", override)]
+    changes = (f"loop.steps={steps}", "evaluation.every=150", *overrides)
+    given = [word for change in changes for word in ("--set", change)]
     places = ["--input", pairs / "input", "--target", pairs / "target", "-o", run]
     return [recipe, *places, "--threads", "1", "--device", "cpu", *given]
 
@@ -100,7 +101,7 @@ def test_a_full_disk_leaves_the_state_before(recipe: Path, pairs: Path, tmp_path
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", disk], check=False).returncode:
         pytest.skip("cannot mount here")
     try:
-        words = arguments(recipe, pairs, disk / "run", 40, "architecture.width=12", "evaluation.every=1000")
+        words = arguments(recipe, pairs, disk / "run", 40, "architecture.width=12")
         (disk / "filler").write_bytes(bytes(150_000))
         failed = nafnet_train(*words)
         assert failed.returncode == 2, failed.stdout
