@@ -61,13 +61,18 @@ def _by_shares(pairs: Pairs, config: SplitConfig) -> dict[str, Pairs]:
         groups.setdefault(scene if slash else name, []).append(index)
     order = np.random.default_rng(config.seed).permutation(len(groups))
     ordered = [list(groups.values())[position] for position in order]
-    validation, test = (round(share * len(ordered)) for share in (config.validation_share, config.test_share))
+    validation, test = (_share(share, len(ordered)) for share in (config.validation_share, config.test_share))
     chosen = {
         "validation": ordered[:validation],
         "test": ordered[validation : validation + test],
         "train": ordered[validation + test :],
     }
     return {part: pairs.subset(sorted(index for group in taken for index in group)) for part, taken in chosen.items()}
+
+
+def _share(share: float, groups: int) -> int:
+    """How many of the groups; one at least where there is one for each part."""
+    return max(round(share * groups), 1) if share and groups > 2 else 0
 
 
 def _halved(pairs: Pairs, seed: int) -> dict[str, Pairs]:
