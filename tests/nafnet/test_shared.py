@@ -8,36 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from nafnet.errors import SpecError
 from nafnet.files import file_sha256, whole_file, write_whole
-from nafnet.metrics import psnr, ssim_rgb_gaussian
 from nafnet.spec import Architecture, ModelSpec, Parity
-
-
-@pytest.mark.parametrize("sigma", [1, 10, 60])
-def test_metrics_agree_with_scikit_image(sigma: int, photograph: NDArray[np.uint8]) -> None:
-    noise = np.random.default_rng(0).normal(0, sigma, photograph.shape)
-    noisy = np.clip(photograph + noise, 0, 255).astype(np.uint8)
-    expected = peak_signal_noise_ratio(photograph, noisy, data_range=255)
-    assert psnr(noisy, photograph, peak=255) == pytest.approx(expected, abs=1e-9)
-    # truncate=3.5 at sigma 1.5 is their 11 x 11 window; their mean leaves out the same 5 pixels at each border.
-    theirs = structural_similarity(
-        photograph, noisy, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
-    )
-    assert ssim_rgb_gaussian(noisy, photograph, peak=255) == pytest.approx(theirs, abs=1e-6)
-
-
-def test_metrics_of_equal_and_of_unlike_images(photograph: NDArray[np.uint8]) -> None:
-    assert psnr(photograph, photograph, peak=255) == float("inf")
-    assert ssim_rgb_gaussian(photograph, photograph, peak=255) == pytest.approx(1)
-    for metric in (psnr, ssim_rgb_gaussian):
-        with pytest.raises(ValueError, match="shape"):
-            metric(photograph, photograph[1:], peak=255)
 
 
 def test_spec_comes_back_from_json() -> None:
