@@ -1,4 +1,4 @@
-"""PSNR and SSIM against scikit-image, and against SciPy's filters for the volume; each protocol against its own words."""
+"""PSNR and SSIM against scikit-image, and against SciPy for the volume; each protocol against its own words."""
 
 from __future__ import annotations
 
