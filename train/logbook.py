@@ -34,7 +34,8 @@ class Logbook:
             writer.writeheader()
             writer.writerows(rows)
             write_whole(folder / name, text.getvalue().encode())
-            self._files.append((folder / name).open("a", encoding="utf-8", newline=""))
+            # By lines, so that a kill loses none of them.
+            self._files.append((folder / name).open("a", 1, encoding="utf-8", newline=""))
         self._board = _tensorboard(folder / "tensorboard", step)
 
     def step(self, step: int, **values: float) -> None:
@@ -50,12 +51,6 @@ class Logbook:
             self._write(1, (step, name, *(f"{values[key]:.6g}" for key in EVALUATION_COLUMNS[2:])))
             for key, value in values.items():
                 self._board.add_scalar(f"{key}/{name}", value, step)
-        self.flush()
-
-    def flush(self) -> None:
-        """To the files, so that a kill loses nothing of it."""
-        for file in self._files:
-            file.flush()
 
     def close(self) -> None:
         """Flush all of it."""

@@ -124,7 +124,7 @@ class Run:
                 if last or trainer.step % every == 0:
                     early = self._evaluate(trainer, data, log)
                 if last or stopped or early or trainer.step % loop.checkpoint_every == 0:
-                    self._save(trainer, log)
+                    self._save(trainer)
         if self.world.leads:
             draw_curves(self.folder)
         if stopped:
@@ -193,12 +193,10 @@ class Run:
         )
         save_checkpoint(self.folder / name, dict(trainer.evaluated.state_dict()), spec)
 
-    def _save(self, trainer: Trainer, log: Logbook | None) -> None:
-        if log:
-            log.flush()  # first: a state must not be ahead of the log
-            progress = {"best": list(self.best), "since_best": self.since_best}
-            self.states.save(trainer.step, {**trainer.state(), **progress})
-            self._write_weights(trainer, LAST)
+    def _save(self, trainer: Trainer) -> None:
+        progress = {"best": list(self.best), "since_best": self.since_best}
+        self.states.save(trainer.step, {**trainer.state(), **progress})
+        self._write_weights(trainer, LAST)
 
     def _resume(self, trainer: Trainer) -> None:
         state, damaged = self.states.load()
