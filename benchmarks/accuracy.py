@@ -6,6 +6,7 @@ unrounded.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 import click
@@ -30,26 +31,33 @@ SHOTS = {"camera, medium ISO": 2e-3, "camera, high ISO": 8e-3}
 def noises() -> Iterator[tuple[str, Noisy]]:
     """Every noise by its name: Gaussian as it is and as 8-bit files hold it, a camera's, JPEG's, none."""
     for sigma in SIGMAS:
-        yield f"sigma {sigma:g}", lambda clean, seed, sigma=sigma: with_gaussian_noise(clean, sigma, seed)
+        yield f"sigma {sigma:g}", functools.partial(_gaussian, sigma)
     for sigma in SIGMAS:
-        yield (
-            f"sigma {sigma:g}, 8 bits",
-            lambda clean, seed, sigma=sigma: quantised(with_gaussian_noise(clean, sigma, seed)),
-        )
+        yield f"sigma {sigma:g}, 8 bits", _then(quantised, functools.partial(_gaussian, sigma))
     for name, shot in SHOTS.items():
-        yield f"{name}, 8 bits", lambda clean, seed, shot=shot: quantised(_seen_by_camera(clean, seed, shot))
+        yield f"{name}, 8 bits", _then(quantised, functools.partial(_seen_by_camera, shot))
     for name, shot in SHOTS.items():
-        yield (
-            f"{name}, JPEG 90",
-            lambda clean, seed, shot=shot: as_jpeg(_seen_by_camera(clean, seed, shot), 90, halved=True),
-        )
-    yield "sigma 25, JPEG 90", lambda clean, seed: as_jpeg(with_gaussian_noise(clean, 25, seed), 90, halved=True)
+        yield f"{name}, JPEG 90", _then(_as_jpeg, functools.partial(_seen_by_camera, shot))
+    yield "sigma 25, JPEG 90", _then(_as_jpeg, functools.partial(_gaussian, 25.0))
     yield "none", lambda clean, _: in_unit_range(clean)
 
 
-def _seen_by_camera(clean: Photograph, seed: int, shot: float) -> NDArray[np.float32]:
+def _gaussian(sigma: float, clean: Photograph, seed: int) -> NDArray[np.float32]:
+    return with_gaussian_noise(clean, sigma, seed)
+
+
+def _seen_by_camera(shot: float, clean: Photograph, seed: int) -> NDArray[np.float32]:
     unit = in_unit_range(clean)
     return unit + camera_noise(unit, CameraConfig(), np.random.default_rng(seed), shot)
+
+
+def _as_jpeg(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    return as_jpeg(image, 90, halved=True)
+
+
+def _then(file: Callable[[NDArray[np.float32]], NDArray[np.float32]], noisy: Noisy) -> Noisy:
+    """`noisy`, through a file."""
+    return lambda clean, seed: file(noisy(clean, seed))
 
 
 def measure(restorer: Restorer, noisy: Noisy) -> list[tuple[float, float]]:
