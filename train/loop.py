@@ -194,9 +194,10 @@ class Run:
         save_checkpoint(self.folder / name, dict(trainer.evaluated.state_dict()), spec)
 
     def _save(self, trainer: Trainer) -> None:
-        progress = {"best": list(self.best), "since_best": self.since_best}
-        self.states.save(trainer.step, {**trainer.state(), **progress})
-        self._write_weights(trainer, LAST)
+        if self.world.leads:
+            progress = {"best": list(self.best), "since_best": self.since_best}
+            self.states.save(trainer.step, {**trainer.state(), **progress})
+            self._write_weights(trainer, LAST)
 
     def _resume(self, trainer: Trainer) -> None:
         state, damaged = self.states.load()

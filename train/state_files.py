@@ -52,6 +52,7 @@ class StateFiles:
 
     def refused(self, path: Path, error: OSError | RuntimeError) -> OutputError:
         """The error for a file that cannot be written, with what there is to go on from."""
+        path = getattr(error, "filename", None) or path
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         newest = self.steps()[:1]
         have = f"the state of step {newest[0]} is whole" if newest else "there is no state yet"
