@@ -151,7 +151,7 @@ def _upright(path: Path, file_format: Format, image: pyvips.Image) -> pyvips.Ima
 
 def _small_enough(path: Path, header: Header, max_pixels: int) -> Header:
     if header.width * header.height > max_pixels:
-        raise ImageError(f"{path}: {header.width}x{header.height} pixels; at most {max_pixels / 1e6:.0f} megapixels")
+        raise ImageError(f"{path}: {header.width}x{header.height} pixels; at most {max_pixels / 1e6:g} megapixels")
     return header
 
 

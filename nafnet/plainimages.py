@@ -64,7 +64,7 @@ def bmp_header(path: Path, max_pixels: int) -> Header:
         if mode is None:
             raise ImageError(f"{path}: a BMP of mode {image.mode}; expected grey, palette or RGB: convert it first")
         if image.width * image.height > max_pixels:
-            raise ImageError(f"{path}: {image.width}x{image.height} pixels; at most {max_pixels / 1e6:.0f} megapixels")
+            raise ImageError(f"{path}: {image.width}x{image.height} pixels; at most {max_pixels / 1e6:g} megapixels")
         notes = ("1 bit became 8",) if image.mode == "1" else ()
         channels = 1 if mode == "L" else 3
         return _header("bmp", image.width, image.height, channels, alpha=mode == "RGBA", notes=notes)
