@@ -193,7 +193,7 @@ def test_options_that_cannot_be_met(options: tuple[str, ...], reason: str, here:
 def test_pixels_are_limited_by_the_header(here: Path, identity_onnx: Path) -> None:
     done = run(here, "--model", identity_onnx, "--max-pixels", "20000", "--quiet", "photos", "out")
     assert done.returncode == 1
-    assert done.stderr.count(b"180x120 pixels; at most 0 megapixels") == 3
+    assert done.stderr.count(b"180x120 pixels; at most 0.02 megapixels") == 3
 
 
 def test_one_restorer_for_many_threads(here: Path, identity_onnx: Path) -> None:
