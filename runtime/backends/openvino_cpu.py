@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from typing import Any, ClassVar
@@ -25,6 +26,16 @@ def _without_telemetry() -> Any:
 openvino = _without_telemetry()
 
 
+@functools.cache
+def _core() -> Any:
+    """One for the process, never freed.
+
+    On CPUs with AMX a core gives its thread a stack for signals and at its end the one before, which, where two cores
+    end in the order in which they came, is memory that was freed: the next signal kills the process.
+    """
+    return openvino.Core()
+
+
 class OpenVinoBackend(Backend):
     """Runs an ONNX file with OpenVINO's CPU plugin, in fp32."""
 
@@ -46,7 +57,7 @@ class OpenVinoBackend(Backend):
         if self.threads and self.place == "CPU":
             settings["INFERENCE_NUM_THREADS"] = self.threads
         try:
-            core = openvino.Core()
+            core = _core()
             model = core.read_model(str(self.model.path))
             if shape:
                 model.reshape(list(shape))

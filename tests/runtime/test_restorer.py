@@ -184,3 +184,16 @@ def test_restore_file_keeps_its_source_and_its_word(identity_onnx: Path, tmp_pat
     assert sorted(path.name for path in tmp_path.glob("*.*g*")) == ["out.png", "photo.png"]
     with pytest.raises(UsageError, match="1 to 100"):
         Output(quality=0)
+
+
+def test_a_signal_after_two_restorers_are_closed(identity_onnx: Path) -> None:
+    """Closed in the order in which they came; with a core for each, OpenVINO 2026.4 leaves a freed signal stack."""
+    skip_if_absent("openvino")
+    script = (
+        "import gc, os, signal, sys; from nafnet.runtime import Restorer\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: None)\n"
+        "restorers = [Restorer.load(sys.argv[1], backend='openvino') for _ in range(2)]\n"
+        "for restorer in restorers: restorer.close()\n"
+        "del restorer, restorers; gc.collect(); os.kill(os.getpid(), signal.SIGUSR1)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script, identity_onnx], check=False).returncode == 0
