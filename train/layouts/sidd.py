@@ -72,7 +72,7 @@ def _blocks(path: Path, name: str) -> NDArray[np.uint8]:
 
 
 def _find_arrays(root: Path) -> Found | None:
-    """The largest of the sizes that are there; `--layout sidd-arrays-128` and the like ask for one."""
+    """The largest of the sizes that are there."""
     for size in ("_256", "_128", ""):
         if found := find_arrays(root, size):
             return found
