@@ -40,7 +40,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("recipe")
-@click.option("--data", "root", type=click.Path(path_type=Path), help="A data set as it was downloaded.")
+@click.option(
+    "--data", "root", type=click.Path(path_type=Path), help="A data set as it was downloaded, or one of its arrays."
+)
 @click.option("--input", "degraded", type=click.Path(path_type=Path), help="Instead: the folder of degraded images.")
 @click.option("--target", type=click.Path(path_type=Path), help="With --input: the folder of clean images.")
 @click.option("--skip-bad", is_flag=True, help="Leave out pairs that are incomplete or damaged.")

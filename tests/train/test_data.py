@@ -90,6 +90,17 @@ def test_floats_become_the_bytes_they_were_made_of(tmp_path: Path) -> None:
     assert np.array_equal(found.parts["all"].load(7)[0], PAIR(7)[0])
 
 
+def test_one_of_several_sizes_is_taken_when_it_is_named(tmp_path: Path) -> None:
+    arrays(tmp_path / "a", PAIR, 20, "_256")
+    for path in (tmp_path / "a" / "SIDD").iterdir():
+        np.save(path.with_name(path.name.replace("_256", "_128")), np.load(path)[:, :8, :8])
+    assert find_data(tmp_path / "a")[1].parts["all"].load(0)[0].shape == (16, 24, 3)
+    named = tmp_path / "a" / "SIDD" / "noisy_images_128.npy"
+    assert find_data(named)[1].parts["all"].load(0)[0].shape == (8, 8, 3)
+    with pytest.raises(DataError, match="no such folder"):
+        find_data(tmp_path / "a" / "SIDD" / "other.npy")
+
+
 def test_gopros_test_is_halved_as_in_the_study(tmp_path: Path) -> None:
     """Of 1,111 frames 556 are for validation and 555 for the test, the same whenever the seed is."""
     for side in ("blur", "sharp"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nafnet.train.layouts.base import SUFFIXES, Found, Layout
 from nafnet.train.layouts.folders import GOPRO, GOPRO_CURATED, INPUT_TARGET, REDS
-from nafnet.train.layouts.sidd import SIDD_ARRAYS, SIDD_BLOCKS, SIDD_SCENES
+from nafnet.train.layouts.sidd import SIDD_ARRAYS, SIDD_BLOCKS, SIDD_SCENES, find_array_of
 
 from nafnet.errors import DataError
 
@@ -18,11 +18,13 @@ LAYOUTS: tuple[Layout, ...] = (SIDD_ARRAYS, SIDD_SCENES, SIDD_BLOCKS, GOPRO, GOP
 
 
 def find_data(root: Path) -> tuple[Layout, Found]:
-    """The data set under a folder.
+    """The data set under a folder, or the one of an array `noisy_images_128.npy`, where several lie side by side.
 
     Raises:
         DataError: none of the layouts is there; the message shows them, and what is there instead.
     """
+    if root.is_file() and (found := find_array_of(root)):
+        return SIDD_ARRAYS, found
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
     for layout in LAYOUTS:

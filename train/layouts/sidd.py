@@ -79,6 +79,12 @@ def _find_arrays(root: Path) -> Found | None:
     return None
 
 
+def find_array_of(path: Path) -> Found | None:
+    """The arrays of the size that `path` is of, the noisy ones or the clean; None where it is neither."""
+    name = re.fullmatch(r"(?:noisy|gt)_images(_\d+|)\.npy", path.name)
+    return find_arrays(path.parent, name[1]) if name else None
+
+
 def find_arrays(root: Path, size: str) -> Found | None:
     """Two arrays of [N,H,W,3], uint8 or float in [0, 1]."""
     for home in (root, root / "SIDD"):
