@@ -30,6 +30,7 @@ SMALL = {
     ("prepare", "resize"): 256, ("prepare", "piece"): 256, ("prepare", "window"): 512, ("prepare", "stride"): 384,
     ("sampling", "patch"): 256, ("sampling", "crop"): 512, ("evaluation", "window"): 512,
 }  # fmt: skip
+BRIEF = ("architecture.width=4", "loop.steps=3", "loop.batch=4", "evaluation.every=3")
 FITTING = [(name, layout) for name in bundled_recipes() for layout in load_recipe(name).layouts]
 
 
@@ -39,7 +40,7 @@ def small(name: str) -> list[str]:
     changes = [
         f"{table}.{key}={tables[table][key] // 16}" for table, key in SMALL if tables[table][key] and table in tables
     ]
-    return [*changes, "architecture.width=4", "loop.steps=3", "loop.batch=4", "evaluation.every=3"]
+    return [*changes, *BRIEF]
 
 
 @pytest.mark.parametrize(("name", "layout"), FITTING)
@@ -66,21 +67,41 @@ def test_a_recipe_trains_from_the_data_it_is_for(
     assert spec.task == recipe.task
 
 
+def export_and_run(run: Path, images: Path, folder: Path) -> None:
+    """`nafnet-export` and `nafnet-run`, with no flag that says what the model is."""
+    programs = Path(sys.executable).parent
+    words = [programs / "nafnet-export", run / BEST, "-o", folder / "exported"]
+    exported = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert exported.returncode == 0, exported.stdout + exported.stderr
+    (model,) = (folder / "exported").glob("*.onnx")
+    words = [programs / "nafnet-run", "--model", model, images, folder / "restored"]
+    restored = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert restored.returncode == 0, restored.stderr
+    assert np.asarray(Image.open(folder / "restored" / "00.png")).shape == (24, 32, 3)
+
+
 def test_what_is_trained_is_exported_and_run_with_no_flag(
     recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command
 ) -> None:
     run = tmp_path / "run"
     done = nafnet_train(recipe, "--input", pairs / "input", "--target", pairs / "target", "-o", run)
     assert done.returncode == 0, done.stderr
-    programs = Path(sys.executable).parent
-    words = [programs / "nafnet-export", run / BEST, "-o", tmp_path / "exported"]
-    exported = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert exported.returncode == 0, exported.stdout + exported.stderr
-    (model,) = (tmp_path / "exported").glob("*.onnx")
-    words = [programs / "nafnet-run", "--model", model, pairs / "input", tmp_path / "restored"]
-    restored = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert restored.returncode == 0, restored.stderr
-    assert np.asarray(Image.open(tmp_path / "restored" / "00.png")).shape == (24, 32, 3)
+    export_and_run(run, pairs / "input", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", bundled_recipes())
+def test_what_each_recipe_makes_is_exported_and_run_with_no_flag(
+    name: str, pairs: Path, tmp_path: Path, nafnet_train: Command
+) -> None:
+    run, layouts = tmp_path / "run", load_recipe(name).layouts
+    for layout in layouts[:1]:
+        MADE["LAYOUTS"][layout](tmp_path / "data", MADE["noise"](SIDE, SIDE + 16), 20)
+    data = ["--data", tmp_path / "data"] if layouts else []
+    changes = small(name) if layouts else ["generated.images=20", "dead_leaves.size=64", "sampling.patch=32", *BRIEF]
+    done = nafnet_train(name, *data, *(f"--set={change}" for change in changes), "--threads=1", "-o", run)
+    assert done.returncode == 0, done.stderr
+    export_and_run(run, pairs / "input", tmp_path)
 
 
 @pytest.mark.parametrize(
