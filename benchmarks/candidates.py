@@ -1,60 +1,144 @@
-"""What `nafnet-bench` compares: the network as published in PyTorch, and every backend on two exports of it."""
+"""What `nafnet-bench` compares: PyTorch in its forms, and every backend on a plain export and on ours."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import functools
+import importlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 
-import onnx
-import torch
-from nafnet.export.graph import to_onnx
-from nafnet.export.rewrites import InferenceNAFNet
-from nafnet.runtime.backends import backend_class, states
+from nafnet.benchmarks.candidate import Absent, Candidate
+from nafnet.benchmarks.exports import Exports
+from nafnet.runtime.backends import REGISTRY, Entry, states
 from nafnet.runtime.backends.base import Model
+from nafnet.runtime.backends.presence import no_cuda
 
-from nafnet.architecture import NAFNet, channels_last
 from nafnet.checkpoint import Checkpoint
-from nafnet.spec import Norm
-from nafnet.wire import Batch
+from nafnet.errors import NafnetError
+from nafnet.spec import Precision
+
+REFERENCE = "torch eager"
+"""The row that all are compared with, and by whose time ratios are taken."""
+_FORMS = "nafnet.benchmarks.torch_forms"
+FORMS: tuple[tuple[str, str, Precision, str], ...] = (
+    # --backend, class of torch_forms, precision, device
+    ("torch-eager", "AsPublished", "fp32", "cpu"),
+    ("torch", "ChannelsLast", "fp32", "cpu"),
+    ("torch-compile", "Compiled", "fp32", "cpu"),
+    ("torch-eager", "AsPublished", "fp32", "cuda:0"),
+    ("torch-eager", "Tf32", "fp32", "cuda:0"),
+    ("torch", "ChannelsLast", "fp32", "cuda:0"),
+    ("torch-compile", "Compiled", "fp32", "cuda:0"),
+    ("torch-compile", "CompiledHalf", "fp16", "cuda:0"),
+)
+BACKENDS = tuple(dict.fromkeys((*(form[0] for form in FORMS), *REGISTRY)))
+"""What --backend takes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """One row of the table."""
+class Wanted:
+    """What to compare."""
 
-    name: str
-    run: Callable[[Batch], Batch]
-    """float32[N,C,H,W] -> float32[N,C,H,W]."""
+    backends: Sequence[str] = ()
+    """Of `BACKENDS`; none is all."""
+    precisions: Sequence[Precision] = ()
+    """None is what is native: fp32, bf16 where the CPU has it, fp16 on a GPU."""
+    artefacts: Sequence[Model] = ()
+    """Exports made before, to be compared as well."""
+
+    def takes(self, backend: str, precision: Precision, *, native: bool = True) -> bool:
+        """Whether a row was asked for."""
+        named = not self.backends or backend in self.backends
+        return named and (precision in self.precisions if self.precisions else native)
 
 
-def candidates(checkpoint: Checkpoint, folder: Path, *, norm: Norm, threads: int, size: int) -> Iterator[Candidate]:
-    """PyTorch eager as published (the reference, always first), PyTorch channels-last, then each backend here.
+def rows(exports: Exports, wanted: Wanted) -> Iterator[Candidate | Absent]:
+    """Every row, the reference first.
 
-    "naive" is torch.onnx.export of the module as it is, run as it is; "ours" is the rewritten one, prepared for the
-    shape of the tile as the runtime does by itself in a long run. Exports go to `folder`.
+    On a machine with an NVIDIA GPU the forms of PyTorch run there, and backends of the CPU only where they are named.
     """
-    torch.set_num_threads(threads)
-    reference = checkpoint.build()
-    yield Candidate(name="torch eager", run=_torch(reference, torch.contiguous_format))
-    yield Candidate(name="torch channels-last", run=_torch(channels_last(checkpoint.build()), torch.channels_last))
-    spec = checkpoint.spec
-    exports = {"naive": reference, "ours": InferenceNAFNet(reference, norm)}
-    for label, module in exports.items():
-        path = folder / f"{label}.onnx"
-        onnx.save(to_onnx(module, spec.channels, spec.multiple), path)
+    place = "cpu" if no_cuda() else "cuda:0"
+    yield from _torch_rows(exports.checkpoint, wanted, place)
+    for name, entry, missing in states():
+        if wanted.backends and name not in wanted.backends:
+            continue
+        if missing is None and place != "cpu" and entry.device == "cpu" and not wanted.backends:
+            missing = "runs on the CPU, and a GPU is here: ask for it with --backend"
+        if missing is not None:
+            yield Absent(name=name, backend=name, reason=missing)
+        elif name != "torch":
+            yield from _backend_rows(name, entry, exports, wanted)
+    yield from _artefact_rows(wanted)
+
+
+def _torch_rows(checkpoint: Checkpoint, wanted: Wanted, place: str) -> Iterator[Candidate | Absent]:
+    kinds = importlib.import_module(_FORMS)
+    compiler = shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
+    for backend, attribute, precision, device in FORMS:
+        name = getattr(kinds, attribute).name
+        if device != place or (name != REFERENCE and not wanted.takes(backend, precision)):
+            continue
+        if getattr(kinds, attribute).compiled and not compiler:
+            yield Absent(name=name, backend=backend, reason="no C++ compiler is installed: g++ or clang++")
+            continue
+        yield Candidate(
+            name=name, backend=backend, target=f"{_FORMS}:{attribute}", precision=precision, device=device,
+            model=Model(path=checkpoint.source, spec=checkpoint.spec),
+        )  # fmt: skip
+
+
+def _backend_rows(name: str, entry: Entry, exports: Exports, wanted: Wanted) -> Iterator[Candidate | Absent]:
+    for label, precision, make in _variants(name, entry, exports):
+        native = precision in _native(name, entry)
+        if not wanted.takes(name, precision, native=native):
+            continue
+        try:
+            model = make()
+        except NafnetError as error:
+            yield Absent(name=f"{name} {label}", backend=name, reason=str(error))
+            continue
+        yield Candidate(
+            name=f"{name} {label}", backend=name, target=entry.target, precision=precision, model=model,
+            device=entry.default_device, prepared=label != "naive",
+        )  # fmt: skip
+
+
+def _native(name: str, entry: Entry) -> tuple[Precision, ...]:
+    if name == "openvino-bf16":
+        return ("bf16",)
+    return ("fp32", "fp16") if entry.device == "cuda" else ("fp32",)
+
+
+def _variants(name: str, entry: Entry, exports: Exports) -> Iterator[tuple[str, Precision, Callable[[], Model]]]:
+    """(label, precision it is judged by, what makes the model it reads)."""
+    halves: tuple[Precision, ...] = ("fp16", "bf16")
+    if entry.reads == "checkpoint":
+        checkpoint = exports.checkpoint
+        yield "ours", "fp16", lambda: Model(path=checkpoint.source, spec=checkpoint.spec)
+    elif entry.reads == "plan":
+        for precision in ("fp32", *halves):
+            yield f"ours {precision}", precision, functools.partial(exports.plan, name, precision)
+    elif name == "openvino-bf16":
+        yield "naive", "bf16", exports.naive
+        yield "ours", "bf16", functools.partial(exports.ours, "fp32")
+    else:
+        yield "naive", "fp32", exports.naive
+        yield "ours", "fp32", functools.partial(exports.ours, "fp32")
+        for precision in halves:
+            yield f"ours {precision}", precision, functools.partial(exports.ours, precision)
+
+
+def _artefact_rows(wanted: Wanted) -> Iterator[Candidate]:
+    """Each file that was given, on every backend here that runs such a one."""
+    for model in wanted.artefacts:
+        spec, reads = model.spec, "plan" if model.path.suffix == ".plan" else "onnx"
         for name, entry, missing in states():
-            if entry.reads == "onnx" and missing is None:
-                backend = backend_class(name)(Model(path=path, spec=spec), threads, entry.default_device)
-                if label == "ours":
-                    backend.prepare((1, spec.channels, size, size))
-                yield Candidate(name=f"{name} {label}", run=backend)
-
-
-def _torch(module: NAFNet, layout: torch.memory_format) -> Callable[[Batch], Batch]:
-    @torch.inference_mode()
-    def run(batch: Batch) -> Batch:
-        restored: Batch = module(torch.from_numpy(batch).to(memory_format=layout)).contiguous().numpy()
-        return restored
-
-    return run
+            other = spec.engine is not None and spec.engine.flavour != name
+            if entry.reads != reads or other or missing or (wanted.backends and name not in wanted.backends):
+                continue
+            precision: Precision = "bf16" if name == "openvino-bf16" and spec.precision == "fp32" else spec.precision
+            yield Candidate(
+                name=f"{name} {model.path.name}", backend=name, target=entry.target, precision=precision, model=model,
+                device=entry.default_device, prepared=True,
+            )  # fmt: skip

@@ -69,7 +69,7 @@ def main(count: int, rounds: int) -> int:
             _model_alone(restorer, tiles[:60])
             pipeline, alone = alternate(
                 [partial(_whole_folder, restorer, jobs), partial(_model_alone, restorer, tiles)],
-                rounds=rounds, warmup=0,
+                seconds=0, min_rounds=rounds, warm=False,
             )  # fmt: skip
         ratio, speed = pipeline.minimum / alone.minimum, count * HEIGHT * WIDTH / 1e6 / pipeline.minimum
         table.add_row(

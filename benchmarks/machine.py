@@ -1,10 +1,11 @@
-"""What a result was measured on: hardware, versions, date."""
+"""What a result was measured on: hardware, versions, date, clocks, temperatures and power."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import platform
+import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,13 +18,15 @@ LIBRARIES = (
     "onnxruntime-gpu",
     "openvino",
     "tensorrt",
+    "tensorrt-rtx-cu13-libs",
     "numpy",
     "pyvips",
 )
+_GPU_READINGS = {"clocks.sm": "GPU MHz", "temperature.gpu": "GPU C", "power.draw": "GPU W"}
 
 
 def describe_machine() -> dict[str, object]:
-    """Processor, cores, operating system, Python, library versions and the date in UTC."""
+    """Processor, cores, memory, GPU, operating system, Python, library versions and the date in UTC."""
     versions = {}
     for name in LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):
@@ -32,18 +35,60 @@ def describe_machine() -> dict[str, object]:
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "memory_gib": _memory(),
+        "gpu": _gpu("name,driver_version,memory.total"),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,
     }
 
 
+def readings() -> dict[str, float]:
+    """Clocks in MHz, temperatures in degrees Celsius, power in watts, load: what can be read here, by name."""
+    found: dict[str, float] = {}
+    clocks = [float(line.split(":")[1]) for line in _lines("/proc/cpuinfo") if line.startswith("cpu MHz")]
+    if clocks:
+        found["CPU MHz"] = sum(clocks) / len(clocks)
+    for zone in sorted(Path("/sys/class/thermal").glob("thermal_zone*")):
+        with contextlib.suppress(OSError, ValueError):
+            kind = (zone / "type").read_text(encoding="ascii").strip()
+            found[f"{kind} C"] = int((zone / "temp").read_text(encoding="ascii")) / 1000
+    with contextlib.suppress(OSError):
+        found["load"] = os.getloadavg()[0]
+    if listed := _gpu(",".join(_GPU_READINGS)):
+        for name, text in zip(_GPU_READINGS.values(), listed.split(", "), strict=True):
+            with contextlib.suppress(ValueError):  # [N/A]
+                found[name] = float(text)
+    return {name: round(value, 2) for name, value in found.items()}
+
+
 def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
+    named = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in _lines("/proc/cpuinfo"))}
+    if not named:
         return platform.processor() or "unknown"
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    named = {key.strip(): value.strip() for key, value in fields.items()}
     model, family = named.get("model name", "unknown"), named.get("model")
     return f"{model} (model {family})" if family else model
+
+
+def _memory() -> float | None:
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemTotal"):
+            return round(int(line.split()[1]) / 2**20, 1)
+    return None
+
+
+def _gpu(fields: str) -> str | None:
+    """What nvidia-smi says of the first GPU, comma-separated; None where there is none."""
+    words = ["nvidia-smi", "--id=0", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

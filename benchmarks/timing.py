@@ -1,4 +1,8 @@
-"""Time several functions against each other on a machine whose speed drifts."""
+"""Time several functions against each other on a machine whose speed drifts.
+
+A shared machine changes its speed by tens of percent within seconds. So every function is called once a round, in
+turn, and what is compared are minima: what the machine does when nothing disturbs it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,17 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
+STEADY = 0.05
+"""The most by which the minima of the first and second half of the rounds may differ in a steady measurement."""
+WARM = 0.05
+"""Warm: the last call is no more than this faster than the fastest before it."""
+MAX_WARMUP = 8
+MIN_ROUNDS, MAX_ROUNDS = 6, 1000
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Seconds of each counted call of one function."""
+    """Seconds of each counted call of one function, in the order of the rounds."""
 
     seconds: tuple[float, ...]
 
@@ -23,20 +34,76 @@ class Timing:
     def median(self) -> float:
         return statistics.median(self.seconds)
 
+    def percentile(self, percent: float) -> float:
+        """Linear between the two nearest calls, as NumPy's default."""
+        ordered = sorted(self.seconds)
+        position = (len(ordered) - 1) * percent / 100
+        below = int(position)
+        above = min(below + 1, len(ordered) - 1)
+        return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
-def alternate(functions: Sequence[Callable[[], object]], *, rounds: int, warmup: int = 2) -> list[Timing]:
-    """Call each function once a round, in turn, so that all of them see the same drift.
+    @property
+    def spread(self) -> float:
+        """Distance of the quartiles over the median."""
+        return (self.percentile(75) - self.percentile(25)) / self.median
+
+    @property
+    def halves(self) -> tuple[float, float]:
+        """Minima of the first and of the second half of the rounds."""
+        middle = max(len(self.seconds) // 2, 1)
+        return min(self.seconds[:middle]), min(self.seconds[middle:] or self.seconds)
+
+    @property
+    def steady(self) -> bool:
+        """Whether both halves of the rounds reached about the same minimum, see `STEADY`."""
+        low, high = sorted(self.halves)
+        return high <= low * (1 + STEADY)
+
+
+def alternate(
+    functions: Sequence[Callable[[], object]],
+    *,
+    seconds: float,
+    min_rounds: int = MIN_ROUNDS,
+    max_rounds: int = MAX_ROUNDS,
+    warm: bool = True,
+    on_round: Callable[[float], None] = lambda _: None,
+) -> list[Timing]:
+    """Warm each function up, then call each once a round, in turn, so that all of them see the same drift.
+
+    Every other round goes backwards, so that none always follows the same one: what a function leaves in the
+    caches, or in the processor's temperature, is not always the same one's to bear.
 
     Args:
-        rounds: counted calls of each.
-        warmup: calls of each before, not counted: caches fill, libraries settle on their kernels.
+        seconds: that the counted rounds may take; `min_rounds` are made all the same.
+        warm: whether to warm up at all.
+        on_round: told the share of the time that is over, after each round.
     """
-    seconds: list[list[float]] = [[] for _ in functions]
-    for number in range(warmup + rounds):
-        for index, function in enumerate(functions):
-            started = time.perf_counter()
-            function()
-            elapsed = time.perf_counter() - started
-            if number >= warmup:
-                seconds[index].append(elapsed)
-    return [Timing(seconds=tuple(values)) for values in seconds]
+    for function in functions if warm else ():
+        warm_up(function)
+    taken: list[list[float]] = [[] for _ in functions]
+    started, rounds = time.perf_counter(), 0
+    while rounds < min_rounds or (rounds < max_rounds and time.perf_counter() - started < seconds):
+        order = range(len(functions)) if rounds % 2 == 0 else reversed(range(len(functions)))
+        for index in order:
+            taken[index].append(timed(functions[index]))
+        rounds += 1
+        on_round(min((time.perf_counter() - started) / seconds if seconds else 1.0, 1.0))
+    return [Timing(seconds=tuple(values)) for values in taken]
+
+
+def warm_up(function: Callable[[], object]) -> None:
+    """Call until it gets no faster, see `WARM`: caches fill, libraries compile and settle on their kernels."""
+    fastest = timed(function)
+    for _ in range(MAX_WARMUP - 1):
+        took = timed(function)
+        if took >= fastest * (1 - WARM):
+            return
+        fastest = took
+
+
+def timed(function: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started

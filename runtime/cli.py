@@ -57,6 +57,11 @@ _COUNT = click.IntRange(min=1)
 @click.option("--decode-seconds", type=_COUNT, default=60, show_default=True, help="That decoding a file may take.")
 @click.option("--decode-memory", type=_COUNT, default=4096, show_default=True, help="MB that decoding a file may take.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="What became of each file, as JSON.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A page of the pictures before and after, as one file.",
+)
 @click.option("--dry-run", is_flag=True, help="Print files, sizes, tiles, memory and time; restore nothing.")
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary; errors are still printed.")
 @click.option("--verbose", is_flag=True, help="Say why this backend, and how much memory it takes.")

@@ -54,6 +54,7 @@ class RunOptions:
     decode_seconds: int
     decode_memory: int
     report: Path | None
+    html: Path | None
     dry_run: bool
     quiet: bool
     verbose: bool
@@ -78,8 +79,9 @@ def run(options: RunOptions) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     if options.output == STDOUT:
         return _to_stdout(options)
-    if options.report:
-        _check_report(options.report, options.output)
+    for name, path in (("report", options.report), ("html", options.html)):
+        if path:
+            _check_writable(f"--{name}", path, options.output)
     shard = Shard.parse(options.shard) if options.shard else Shard()
     jobs = _find(options)
     with Restorer.load(**options.model_options) as restorer:
@@ -127,9 +129,21 @@ def _restore(options: RunOptions, jobs: list[Job], restorer: Restorer, folder: P
             journal.close()
         if options.report:
             write_report(options.report, rows, report_settings(restorer, options), seconds)
+        if options.html:
+            _write_html(options, restorer, rows, seconds)
     if not options.quiet:
         click.echo(summary(totals(rows, seconds), options.output))
     return 1 if any(row.status == "failed" for row in rows) else 0
+
+
+def _write_html(options: RunOptions, restorer: Restorer, rows: list[FileReport], seconds: float) -> None:
+    from nafnet.runtime.gallery import write_gallery
+
+    assert options.html is not None
+    ended = summary(totals(rows, seconds), options.output)
+    write_gallery(
+        options.html, rows, opening=opening(restorer, len(rows)), summary=ended, max_pixels=options.max_pixels
+    )
 
 
 def _on_ray(options: RunOptions, jobs: list[Job], journal: Journal | None, bar: RunProgress) -> Any:
@@ -198,7 +212,7 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _check_report(path: Path, output: Path) -> None:
+def _check_writable(option: str, path: Path, output: Path) -> None:
     """Whether it can be written is to be known before the work, not after it."""
     folder = path.absolute().parent
     if folder == output.absolute() and not folder.exists():
@@ -207,4 +221,4 @@ def _check_report(path: Path, output: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UsageError(f"--report {path}: cannot be written ({error.strerror or error}); choose another") from error
+        raise UsageError(f"{option} {path}: cannot be written ({error.strerror or error}); choose another") from error

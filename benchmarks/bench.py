@@ -1,0 +1,139 @@
+"""One model through the whole bench: parity, speed by tile and batch, cold starts, photographs, accuracy."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from nafnet.benchmarks.candidate import Absent, Candidate
+from nafnet.benchmarks.candidates import Wanted, rows
+from nafnet.benchmarks.case import Opened, Shape, run_case
+from nafnet.benchmarks.cold_start import cold_start
+from nafnet.benchmarks.exports import Exports
+from nafnet.benchmarks.pictures import Pictures
+from nafnet.benchmarks.results_file import CaseResult, ModelResult, RowResult, StartResult
+from nafnet.benchmarks.roofline import count
+from nafnet.benchmarks.scores import Restored, accuracy, restore_all
+from nafnet.benchmarks.whole_path import whole_paths
+from nafnet.runtime.backends.base import Backend
+
+from nafnet.checkpoint import Checkpoint
+from nafnet.errors import NafnetError
+from nafnet.spec import Norm
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Of a run of the bench."""
+
+    wanted: Wanted
+    norm: Norm
+    """Of our fp32 export."""
+    tiles: tuple[int, ...]
+    batches: tuple[int, ...]
+    seconds: float
+    """For the counted rounds of each tile and batch."""
+    threads: int
+    cold: bool = True
+    """Whether to start every backend in a process of its own."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Listener:
+    """Told how it goes."""
+
+    status: Callable[[str], None] = lambda _: None
+    on_parity: Callable[[list[RowResult]], None] = lambda _: None
+    on_case: Callable[[CaseResult], None] = lambda _: None
+
+
+def bench(
+    checkpoint: Checkpoint, pictures: Pictures, settings: Settings, listener: Listener
+) -> tuple[ModelResult, Restored]:
+    """Measure one checkpoint; returns the figures, and the pictures they are of."""
+    spec = checkpoint.spec
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+        listener.status("exporting")
+        exports = Exports(checkpoint, Path(place), settings.norm, max(settings.batches))
+        found = list(rows(exports, settings.wanted))
+        chosen = [row for row in found if isinstance(row, Candidate)]
+        listener.status("loading")
+        opened = list(_opened(chosen, settings.threads, stack))
+        cases = list(_cases(exports, opened, settings, listener))
+        # Who was refused in the first case is not looked at further.
+        usable = [
+            (each.candidate, each.backend)
+            for each, row in zip(opened, cases[0]["rows"], strict=True)
+            if row["refused"] is None and each.backend is not None
+        ]
+        named: list[tuple[str, Backend]] = [(candidate.name, backend) for candidate, backend in usable]
+        tile, overlap = settings.tiles[0], min(spec.overlap, settings.tiles[0] // 4)
+        listener.status("pictures")
+        restored = restore_all(named, pictures, tile, overlap)
+        grids = [
+            (side, shared) for side in settings.tiles for shared in dict.fromkeys((0, min(spec.overlap, side // 4)))
+        ]
+        scores = accuracy(restored, named[0][1], tile=tile, overlap=overlap, grids=grids)
+        listener.status("photographs from file to file")
+        paths = whole_paths(
+            named, pictures.pictures[0], tile=tile, overlap=overlap, batch=settings.batches[0], seconds=settings.seconds
+        )
+        starts = []
+        if settings.cold:
+            starts = list(_starts([candidate for candidate, _ in usable], settings, spec.channels, listener))
+    result = ModelResult(
+        name=checkpoint.source.name, architecture=str(spec.architecture), task=spec.task,
+        parameters=sum(parameter.numel() for parameter in checkpoint.build().parameters()),
+        weights_sha256=spec.weights_sha256 or "", cases=cases, starts=starts, paths=paths, accuracy=scores,
+        absent=[{"name": row.name, "reason": row.reason} for row in found if isinstance(row, Absent)],
+    )  # fmt: skip
+    return result, restored
+
+
+def _opened(chosen: Sequence[Candidate], threads: int, stack: contextlib.ExitStack) -> Iterator[Opened]:
+    for candidate in chosen:
+        try:
+            yield Opened(candidate=candidate, backend=stack.enter_context(candidate.open(threads)))
+        except NafnetError as error:
+            yield Opened(candidate=candidate, refused=str(error))
+
+
+def _cases(exports: Exports, opened: Sequence[Opened], settings: Settings, listener: Listener) -> Iterator[CaseResult]:
+    naive, channels = exports.naive().path, exports.checkpoint.spec.channels
+    for tile in settings.tiles:
+        for batch in settings.batches:
+            shape = Shape(batch=batch, channels=channels, tile=tile)
+            title = f"{batch} x {tile} x {tile}"
+            listener.status(f"{title}: parity")
+            case = run_case(
+                opened, shape, count(naive, shape.sizes), seconds=settings.seconds,
+                device=opened[0].candidate.device, on_parity=listener.on_parity,
+                on_round=functools.partial(_share, listener, title),
+            )  # fmt: skip
+            listener.on_case(case)
+            yield case
+
+
+def _share(listener: Listener, title: str, share: float) -> None:
+    listener.status(f"{title}: {share:.0%} of the rounds")
+
+
+def _starts(
+    chosen: Sequence[Candidate], settings: Settings, channels: int, listener: Listener
+) -> Iterator[StartResult]:
+    shape = Shape(batch=settings.batches[0], channels=channels, tile=settings.tiles[0])
+    for candidate in chosen:
+        listener.status(f"{candidate.name}: started anew")
+        try:
+            start = cold_start(candidate.to_dict(), settings.threads, shape.sizes)
+        except NafnetError as error:
+            yield StartResult(name=candidate.name, failed=str(error))
+        else:
+            yield StartResult(
+                name=candidate.name, total=start.total, loading=start.loading, first_tile=start.first_tile,
+                host_mb=start.host_mb, device_mb=start.device_mb,
+            )  # fmt: skip

@@ -1,0 +1,167 @@
+"""What `nafnet-bench` does with its options."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from nafnet.benchmarks.bench import Listener, Settings, bench
+from nafnet.benchmarks.candidates import BACKENDS, Wanted
+from nafnet.benchmarks.machine import describe_machine
+from nafnet.benchmarks.page import Story, write_page
+from nafnet.benchmarks.pictures import load_pictures
+from nafnet.benchmarks.regression import changes_sheet, compare_results
+from nafnet.benchmarks.results_file import VERSION, Result, read_result, write_result
+from nafnet.benchmarks.tables import parity_sheet, sheets, speed_sheet, to_markdown
+from nafnet.runtime.backends.base import Model
+from nafnet.runtime.model_source import CHECKPOINT_SUFFIXES
+from rich.console import Console
+
+from nafnet.checkpoint import Checkpoint, load_checkpoint
+from nafnet.errors import UsageError
+from nafnet.files import write_whole
+from nafnet.onnxfile import inspect_onnx
+from nafnet.planfile import inspect_plan
+from nafnet.pretrained import bundled_model
+from nafnet.spec import Norm, Precision
+
+REGRESSED = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """The command line's, by their names there."""
+
+    models: tuple[Path, ...]
+    backends: tuple[str, ...]
+    precisions: tuple[Precision, ...]
+    tiles: tuple[int, ...]
+    batches: tuple[int, ...]
+    images: Path | None
+    truth: Path | None
+    seconds: float
+    norm: Norm
+    threads: int | None
+    no_cold: bool
+    json_file: Path | None
+    markdown_file: Path | None
+    html_file: Path | None
+    baseline: Path | None
+
+
+def run(options: BenchOptions) -> int:
+    """Measure, print, write; returns the exit code.
+
+    Raises:
+        NafnetError: an option does not fit; nothing was measured.
+    """
+    for name in options.backends:
+        if name not in BACKENDS:
+            raise UsageError(f"--backend {name}: no such backend; expected {', '.join(BACKENDS)}")
+    _refuse_missing_folders(options)
+    baseline = read_result(options.baseline) if options.baseline else None
+    checkpoints, artefacts = open_models(options.models)
+    for checkpoint in checkpoints:
+        _refuse_tiles(checkpoint, options.tiles)
+    threads = options.threads or os.cpu_count() or 1
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    stories: list[Story] = []
+    for checkpoint in checkpoints:
+        own = [model for model in artefacts if model.spec.weights_sha256 == checkpoint.spec.weights_sha256]
+        wanted = Wanted(backends=options.backends, precisions=options.precisions, artefacts=own)
+        settings = Settings(
+            wanted=wanted, norm=options.norm, tiles=options.tiles, batches=options.batches, seconds=options.seconds,
+            threads=threads, cold=not options.no_cold,
+        )  # fmt: skip
+        stories.append(_bench(checkpoint, settings, options, console))
+    result = Result(
+        version=VERSION, date=time.strftime("%Y-%m-%d", time.gmtime()), command=_command(), machine=describe_machine(),
+        settings={"threads": threads, "seconds": options.seconds, "norm": options.norm},
+        models=[story.model for story in stories],
+    )  # fmt: skip
+    if options.json_file:
+        write_result(options.json_file, result)
+    if options.markdown_file:
+        write_whole(options.markdown_file, to_markdown(result).encode())
+    if options.html_file:
+        write_page(options.html_file, result, stories)
+    if baseline is None or options.baseline is None:
+        return 0
+    changes = compare_results(baseline, result, options.baseline)
+    console.print(changes_sheet(changes).to_rich())
+    return REGRESSED if any(change.regressed for change in changes) else 0
+
+
+def open_models(paths: Sequence[Path]) -> tuple[list[Checkpoint], list[Model]]:
+    """Checkpoints, and the exports of them; none given is the bundled denoiser.
+
+    Raises:
+        UsageError: an export belongs to none of the checkpoints.
+    """
+    checkpoints, artefacts = [], []
+    for path in paths:
+        if path.suffix in CHECKPOINT_SUFFIXES:
+            checkpoints.append(load_checkpoint(path))
+        elif path.suffix in (".onnx", ".plan"):
+            artefacts.append(
+                Model(path=path, spec=inspect_onnx(path) if path.suffix == ".onnx" else inspect_plan(path))
+            )
+        else:
+            known = ", ".join((*CHECKPOINT_SUFFIXES, ".onnx", ".plan"))
+            raise UsageError(f"--model {path}: not a model by its ending; expected one of {known}")
+    if not checkpoints:
+        checkpoints = [load_checkpoint(bundled_model(".safetensors"))]
+    weights = {checkpoint.spec.weights_sha256 for checkpoint in checkpoints}
+    for model in artefacts:
+        if model.spec.weights_sha256 not in weights:
+            raise UsageError(
+                f"--model {model.path}: compared with PyTorch it must be; add --model with the checkpoint it was "
+                "exported from"
+            )
+    return checkpoints, artefacts
+
+
+def _bench(checkpoint: Checkpoint, settings: Settings, options: BenchOptions, console: Console) -> Story:
+    spec = checkpoint.spec
+    pictures = load_pictures(options.images, options.truth, spec.task, spec.channels)
+    console.print(f"{checkpoint.source.name}: {spec.architecture}, {settings.threads} threads", highlight=False)
+    printed = False
+
+    def show_parity(rows: list) -> None:  # type: ignore[type-arg]
+        nonlocal printed
+        if not printed:
+            console.print(parity_sheet(rows).to_rich())
+        printed = True
+
+    with console.status("") as status:
+        listener = Listener(
+            status=status.update, on_parity=show_parity, on_case=lambda case: console.print(speed_sheet(case).to_rich())
+        )
+        model, restored = bench(checkpoint, pictures, settings, listener)
+    for sheet in list(sheets(model))[1 + len(model["cases"]) :]:
+        console.print(sheet.to_rich())
+    return Story(model=model, restored=restored)
+
+
+def _refuse_missing_folders(options: BenchOptions) -> None:
+    """An hour's measurement should not end in a folder that is not there."""
+    for option in ("json_file", "markdown_file", "html_file"):
+        path: Path | None = getattr(options, option)
+        if path is not None and not path.resolve().parent.is_dir():
+            raise UsageError(f"--{option.removesuffix('_file')} {path}: there is no folder {path.parent}")
+
+
+def _refuse_tiles(checkpoint: Checkpoint, tiles: Sequence[int]) -> None:
+    multiple = checkpoint.spec.multiple
+    for tile in tiles:
+        if tile % multiple:
+            raise UsageError(f"--tile {tile}: expected a multiple of {multiple}, which {checkpoint.source.name} needs")
+
+
+def _command() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

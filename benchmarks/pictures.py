@@ -1,0 +1,99 @@
+"""The pictures that accuracy is measured on: the user's, or the sample photographs, made worse as the model's task is
+to make them better."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from nafnet.benchmarks.photographs import in_unit_range, photographs, with_gaussian_noise
+from nafnet.export.cases import centre, picture, read_photographs, read_truth
+from numpy.typing import NDArray
+
+from nafnet.errors import MissingExtraError, UsageError
+
+SIDE = 384
+"""Of the sample photographs' middles."""
+LARGEST = 768
+"""Of the user's: the bench looks at their middles, for every backend restores every one."""
+SIGMA = 25
+BLUR = 9
+"""Pixels along a row."""
+Planes = NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Picture:
+    """float32[C,H,W] in [0, 1]."""
+
+    name: str
+    degraded: Planes
+    clean: Planes | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """What accuracy is measured on, and what it is in words."""
+
+    description: str
+    pictures: list[Picture]
+
+
+def load_pictures(images: Path | None, truth: Path | None, task: str, channels: int) -> Pictures:
+    """The user's pictures, or else samples.
+
+    Args:
+        images: a folder; None is the sample photographs, or generated ones where their libraries are not installed.
+        truth: the clean version of each by its name.
+        task: of the model, as its spec says.
+        channels: of the model.
+
+    Raises:
+        UsageError: the folders do not fit, or cannot be read.
+    """
+    if images is None:
+        if truth is not None:
+            raise UsageError("--truth: the clean versions of the pictures in --images, which was not given")
+        return _samples(task, channels)
+    found = read_photographs(images)
+    clean = read_truth(truth, found) if truth is not None else [None] * len(found)
+    pictures = [
+        Picture(
+            name=name,
+            degraded=_middle(planes, channels),
+            clean=None if target is None else _middle(target, channels),
+        )
+        for (name, planes), target in zip(found.items(), clean, strict=True)
+    ]
+    return Pictures(description=f"the middles, up to {LARGEST} pixels a side, of {images.name}", pictures=pictures)
+
+
+def _middle(planes: Planes, channels: int) -> Planes:
+    return centre(planes, channels, min(planes.shape[1], LARGEST), min(planes.shape[2], LARGEST))
+
+
+def _samples(task: str, channels: int) -> Pictures:
+    try:
+        clean = {name: in_unit_range(pixels).transpose(2, 0, 1) for name, pixels in photographs()}
+        kind = "photographs that scikit-image and scikit-learn install"
+    except MissingExtraError:
+        clean = {f"generated {index}": planes for index, planes in enumerate(picture(4, channels, SIDE, SIDE))}
+        kind = "generated pictures"
+    pictures, done = [], ""
+    for seed, (name, planes) in enumerate(clean.items()):
+        target = centre(planes, channels, *(min(side, SIDE) for side in planes.shape[1:]))
+        degraded, done = _degraded(target, task, seed)
+        pictures.append(Picture(name=name, degraded=degraded, clean=target))
+    return Pictures(description=f"the middles, up to {SIDE} pixels a side, of {kind}; {done}", pictures=pictures)
+
+
+def _degraded(clean: Planes, task: str, seed: int) -> tuple[Planes, str]:
+    """[C,H,W], and in words what was done."""
+    if task == "deblur":
+        padded = np.pad(clean, ((0, 0), (0, 0), (BLUR // 2, BLUR // 2)), mode="edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, BLUR, axis=2)
+        return windows.mean(-1, dtype=np.float32), f"blurred over {BLUR} pixels along the rows"
+    eight_bits = np.rint(clean * 255).astype(np.uint8)
+    noisy = with_gaussian_noise(eight_bits, SIGMA, seed)
+    return (np.rint(np.clip(noisy, 0, 1) * 255) / 255).astype(np.float32), f"sigma {SIGMA} added, 8 bits"

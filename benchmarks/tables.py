@@ -1,0 +1,192 @@
+"""A result as tables: on the terminal, and as Markdown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from nafnet.benchmarks.results_file import (
+    AccuracyResult,
+    CaseResult,
+    ModelResult,
+    PathsResult,
+    Result,
+    RowResult,
+    StartResult,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A table in words; the first column names the rows, the others are aligned to the right."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def to_rich(self) -> Table:
+        """For the terminal."""
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(title=escape(self.title), title_justify="left")
+        for index, column in enumerate(self.columns):
+            table.add_column(column, justify="right" if index else "left", overflow="fold")
+        for row in self.rows:
+            table.add_row(*(escape(cell) for cell in row))
+        return table
+
+    def to_markdown(self) -> str:
+        """A pipe table under a heading."""
+        escaped = [[cell.replace("|", "\\|") for cell in row] for row in (self.columns, *self.rows)]
+        rule = ["---", *["---:"] * (len(self.columns) - 1)]
+        lines = [f"| {' | '.join(row)} |" for row in (escaped[0], rule, *escaped[1:])]
+        return "\n".join([f"### {self.title}", "", *lines, ""])
+
+
+def parity_sheet(rows: Sequence[RowResult]) -> Sheet:
+    """Who matches PyTorch, and who is refused a speed."""
+    lines = []
+    for row in rows[1:]:
+        parity = row["parity"]
+        figures = ("", "", "") if parity is None else agreement(parity["psnr"], parity["max_abs"], parity["p999"])
+        prepared = f"{row['prepare_seconds']:.2f}" if "prepare_seconds" in row else ""
+        lines.append((row["name"], row["precision"], *figures, prepared, row["refused"] or "passed"))
+    columns = ("parity", "gate", "PSNR, dB", "largest", "99.9%", "prepared in, s", "")
+    return Sheet(title="Parity with PyTorch fp32", columns=columns, rows=tuple(lines))
+
+
+def speed_sheet(case: CaseResult) -> Sheet:
+    """Times of a tile and batch, in milliseconds, and what they are of the machine's."""
+    columns = (
+        "backend", "min, ms", "median", "p90", "p95", "p99", "spread", "", "MP/s", "x torch eager", "of matrix rate",
+        "of floor",
+    )  # fmt: skip
+    rows = [_speed_row(row) for row in case["rows"] if "speed" in row]
+    rates = ", ".join(f"{rate / 1e9:.0f} GFLOP/s {name}" for name, rate in case["flops_per_second"].items())
+    title = (
+        f"{case['batch']} x {case['tile']} x {case['tile']}: {case['flops'] / 1e9:.3g} GFLOP; in the same rounds: "
+        f"matrix product {rates}, copy {case['bytes_per_second'] / 1e9:.1f} GB/s"
+    )
+    return Sheet(title=title, columns=columns, rows=tuple(rows))
+
+
+def _speed_row(row: RowResult) -> tuple[str, ...]:
+    speed = row["speed"]
+    times = (
+        f"{1e3 * value:.1f}" for value in (speed["minimum"], speed["median"], speed["p90"], speed["p95"], speed["p99"])
+    )
+    shares = (f"{row[key]:.0%}" if key in row else "" for key in ("share_of_matrix_rate", "share_of_floor"))
+    return (
+        row["name"], *times, f"{speed['spread']:.0%}", speed["verdict"], f"{row['megapixels_per_second']:.3f}",
+        f"{row['times_reference']:.2f}", *shares,
+    )  # fmt: skip
+
+
+def starts_sheet(starts: Sequence[StartResult]) -> Sheet:
+    """Cold starts and memory."""
+    rows: list[tuple[str, ...]] = []
+    for start in starts:
+        if "failed" in start:
+            rows.append((start["name"], start["failed"], "", "", "", ""))
+            continue
+        device = start["device_mb"]
+        figures = (start["total"], start["loading"], start["first_tile"])
+        rows.append((
+            start["name"], *(f"{value:.2f}" for value in figures), f"{start['host_mb']:.0f}",
+            "" if device is None else f"{device:.0f}",
+        ))  # fmt: skip
+    columns = ("cold start", "to the first tile, s", "loading, s", "first tile, s", "peak memory, MB", "GPU, MB")
+    return Sheet(title="From nothing to the first tile, in a process of its own", columns=columns, rows=tuple(rows))
+
+
+def paths_sheet(paths: PathsResult) -> Sheet:
+    """A photograph from file to file."""
+    rows = [
+        (row["name"], f"{row['speed']['minimum']:.3f}", f"{row['speed']['median']:.3f}", row["speed"]["verdict"],
+         f"{row['megapixels_per_second']:.3f}")
+        for row in paths["rows"]
+    ]  # fmt: skip
+    title = (
+        f"{paths['photograph']}, JPEG of {paths['width']}x{paths['height']}, file to file, tiles of {paths['tile']}, "
+        f"overlap {paths['overlap']}"
+    )
+    return Sheet(title=title, columns=("file to file", "min, s", "median, s", "", "MP/s"), rows=tuple(rows))
+
+
+def accuracy_sheet(result: AccuracyResult) -> Sheet:
+    """Each backend on all pictures together."""
+    truth = all("truth_psnr" in row for row in result["rows"])
+    columns = ["accuracy", "PSNR to PyTorch, dB", "SSIM", "largest", "99.9%"]
+    columns += ["PSNR to truth, dB", "SSIM to truth", "lost, dB"] if truth else []
+    rows = []
+    for row in result["rows"]:
+        to_torch = agreement(row["psnr"], row["max_abs"], row["p999"])
+        cells = [row["name"], to_torch[0], f"{row['ssim']:.5f}", *to_torch[1:]]
+        if truth:
+            cells += [
+                f"{row['truth_psnr']:.3f}",
+                f"{row['truth_ssim']:.4f}",
+                f"{row['lost'] + 0.0:.4f}".replace("-0.0000", "0.0000"),
+            ]
+        rows.append(tuple(cells))
+    return Sheet(title=f"{result['pictures']}; {result['protocol']}", columns=tuple(columns), rows=tuple(rows))
+
+
+def tiling_sheet(result: AccuracyResult) -> Sheet:
+    """What tiles alone change, in PyTorch."""
+    rows = [
+        (f"{row['tile']}", f"{row['overlap']}", f"{row['psnr']:.2f}", f"{row['max_abs']:.1e}",
+         f"{row['truth_psnr']:.3f}" if "truth_psnr" in row else "")
+        for row in result["tiling"]
+    ]  # fmt: skip
+    if "whole_truth_psnr" in result:
+        rows.append(("whole", "", "", "", f"{result['whole_truth_psnr']:.3f}"))
+    columns = ("tile", "overlap", "PSNR to whole, dB", "largest", "PSNR to truth, dB")
+    return Sheet(
+        title="Tiling alone: PyTorch in tiles against PyTorch on whole pictures", columns=columns, rows=tuple(rows)
+    )
+
+
+def agreement(psnr: float, max_abs: float, p999: float) -> tuple[str, str, str]:
+    """Figures of a comparison, as they are printed everywhere."""
+    return f"{psnr:.1f}", f"{max_abs:.1e}", f"{p999:.1e}"
+
+
+def sheets(model: ModelResult) -> Iterator[Sheet]:
+    """All of a model's tables, in the order in which they are to be read."""
+    yield parity_sheet(model["cases"][0]["rows"])
+    for case in model["cases"]:
+        yield speed_sheet(case)
+    if model["paths"]:
+        yield paths_sheet(model["paths"])
+    if model["starts"]:
+        yield starts_sheet(model["starts"])
+    if model["accuracy"]:
+        yield accuracy_sheet(model["accuracy"])
+        yield tiling_sheet(model["accuracy"])
+    if model["absent"]:
+        rows = tuple((row["name"], row["reason"]) for row in model["absent"])
+        yield Sheet(title="Not measured", columns=("backend", "why"), rows=rows)
+
+
+def to_markdown(result: Result) -> str:
+    """The whole result as a Markdown document."""
+    machine = result["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    lines = [
+        f"# nafnet-bench, {result['date']}", "", f"`{result['command']}`", "",
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; "
+        f"GPU {machine['gpu'] or 'none'}; {machine['system']}, Python {machine['python']}, {versions}", "",
+    ]  # fmt: skip
+    for model in result["models"]:
+        lines += [
+            f"## {model['name']}: {model['architecture']}, {model['parameters'] / 1e6:.2f} million parameters",
+            "",
+        ]
+        lines += [sheet.to_markdown() for sheet in sheets(model)]
+    return "\n".join(lines)
