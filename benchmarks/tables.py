@@ -128,11 +128,8 @@ def accuracy_sheet(result: AccuracyResult) -> Sheet:
         to_torch = agreement(row["psnr"], row["max_abs"], row["p999"])
         cells = [row["name"], to_torch[0], f"{row['ssim']:.5f}", *to_torch[1:]]
         if truth:
-            cells += [
-                f"{row['truth_psnr']:.3f}",
-                f"{row['truth_ssim']:.4f}",
-                f"{row['lost'] + 0.0:.4f}".replace("-0.0000", "0.0000"),
-            ]
+            lost = round(row["lost"], 4) + 0.0  # of -0.0 it makes 0.0
+            cells += [f"{row['truth_psnr']:.3f}", f"{row['truth_ssim']:.4f}", f"{lost:.4f}"]
         rows.append(tuple(cells))
     return Sheet(title=f"{result['pictures']}; {result['protocol']}", columns=tuple(columns), rows=tuple(rows))
 

@@ -1,50 +1,199 @@
-"""nafnet-bench: the table's rows, their order, and the JSON beside it."""
+"""nafnet-bench: rows, their order, what is refused a speed, and the files it writes."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import onnx
+import pytest
 import torch
-from nafnet.benchmarks.timing import alternate
-from nafnet.runtime.backends import states
+from nafnet.benchmarks.candidate import Candidate
+from nafnet.benchmarks.candidates import Wanted, rows
+from nafnet.benchmarks.case import Opened, Shape, check, inputs, run_case
+from nafnet.benchmarks.cold_start import cold_start
+from nafnet.benchmarks.exports import Exports
+from nafnet.benchmarks.roofline import Rates, count, floor
+from nafnet.benchmarks.scores import accuracy, restore_all
+from nafnet.export.graph import to_onnx
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch.utils.flop_counter import FlopCounterMode
 
 from nafnet.architecture import NAFNet
+from nafnet.checkpoint import load_checkpoint
+from nafnet.errors import BackendError
 from nafnet.spec import Architecture
 
-
-def test_functions_are_called_in_turn() -> None:
-    calls: list[str] = []
-    timings = alternate([lambda: calls.append("a"), lambda: calls.append("b")], rounds=3, warmup=1)
-    assert calls == ["a", "b"] * 4
-    assert [len(timing.seconds) for timing in timings] == [3, 3]
-    assert all(0 <= timing.minimum <= timing.median for timing in timings)
+from .conftest import nafnet_bench
 
 
-def test_every_backend_is_compared(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    small = NAFNet(Architecture(width=4, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,)))
-    torch.save({"params": small.state_dict()}, tmp_path / "small.pth")
-    program = Path(sys.executable).with_name("nafnet-bench")
-    arguments = ["--model", "small.pth", "--size", "64", "--rounds", "2", "--json", "out.json"]
-    done = subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.index("Parity") < done.stdout.index("Speed")
-    content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    names = [row["name"] for row in content["results"]]
-    assert names[:2] == ["torch eager", "torch channels-last"]
-    present = [name for name, entry, missing in states() if entry.reads == "onnx" and missing is None]
-    assert {"openvino", "onnxruntime"} <= set(present)
-    assert set(names[2:]) == {f"{b} {e}" for b in present for e in ("naive", "ours")}
-    assert all(row["psnr_to_torch"] > (45 if "bf16" in row["name"] else 90) for row in content["results"])
-    assert all(row["milliseconds"]["min"] <= row["milliseconds"]["median"] for row in content["results"])
-    assert content["machine"]["versions"]["torch"]
+@pytest.fixture(scope="module")
+def result(benched: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((benched / "result.json").read_text(encoding="utf-8"))
+    return loaded
 
 
-def test_size_must_fit_the_model(tmp_path: Path) -> None:
-    program = Path(sys.executable).with_name("nafnet-bench")
-    done = subprocess.run([program, "--size", "100"], cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_every_backend_is_compared(result: dict[str, Any]) -> None:
+    (model,) = result["models"]
+    assert [(case["batch"], case["tile"]) for case in model["cases"]] == [(1, 64), (1, 96)]
+    for case in model["cases"]:
+        names = [row["name"] for row in case["rows"]]
+        assert names[:2] == ["torch eager", "torch channels-last"]
+        assert set(names[2:]) == {f"{b} {e}" for b in ("openvino", "onnxruntime") for e in ("naive", "ours")}
+        for row in case["rows"]:
+            assert row["refused"] is None
+            assert row["speed"]["minimum"] <= row["speed"]["median"] <= row["speed"]["p90"] <= row["speed"]["p99"]
+            assert row["megapixels_per_second"] == pytest.approx(case["tile"] ** 2 / 1e6 / row["speed"]["minimum"])
+        assert all(row["parity"]["psnr"] > 90 for row in case["rows"][1:])
+        lengths = {len(row["speed"]["seconds"]) for row in case["rows"]} | {
+            len(stick["seconds"]) for stick in case["yardsticks"].values()
+        }
+        assert len(lengths) == 1, "not all took part in every round"
+    assert {start["name"] for start in model["starts"]} == set(names)
+    by_name = {start["name"]: start for start in model["starts"]}
+    assert by_name["onnxruntime ours"]["host_mb"] < by_name["torch eager"]["host_mb"]
+    assert result["machine"]["versions"]["torch"]
+
+
+def test_what_is_printed_and_the_markdown_are_of_the_json(benched: Path, result: dict[str, Any]) -> None:
+    printed, markdown = ((benched / name).read_text(encoding="utf-8") for name in ("out.txt", "result.md"))
+    assert printed.index("Parity with PyTorch") < printed.index("matrix product")
+    for case in result["models"][0]["cases"]:
+        for row in case["rows"]:
+            times = [f"{1e3 * row['speed'][key]:.1f}" for key in ("minimum", "median", "p90", "p95", "p99")]
+            wanted = [row["name"], *times, f"{row['megapixels_per_second']:.3f}", f"{row['times_reference']:.2f}"]
+            for text in (printed, markdown):
+                assert any(all(word in line for word in wanted) for line in text.splitlines()), wanted
+
+
+@pytest.fixture(scope="module")
+def candidates(small: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Candidate]:
+    """PyTorch, and ONNX Runtime on both exports."""
+    exports = Exports(load_checkpoint(small), tmp_path_factory.mktemp("exports"), "conv", 1)
+    found = rows(exports, Wanted(backends=("onnxruntime",)))
+    return [row for row in found if isinstance(row, Candidate)]
+
+
+def test_a_backend_with_one_wrong_pixel_is_refused_a_speed(candidates: list[Candidate]) -> None:
+    opened = [Opened(candidate=each, backend=each.open(1)) for each in candidates]
+    spoilt = opened[-1].backend
+    assert spoilt is not None
+    right = type(spoilt)._run
+
+    def wrong(self: Any, batch: np.ndarray) -> np.ndarray:
+        restored = right(self, batch).copy()
+        restored[0, 1, 40, 7] += 2e-4  # five hundredths of a step of 8 bits
+        return restored
+
+    spoilt._run = wrong.__get__(spoilt)  # type: ignore[method-assign]
+    shape = Shape(batch=1, channels=3, tile=64)
+    work = count(candidates[1].model.path, shape.sizes)
+    case = run_case(opened, shape, work, seconds=0, device="cpu")
+    refused = {row["name"]: row["refused"] for row in case["rows"] if "speed" not in row}
+    assert set(refused) == {candidates[-1].name}
+    assert "not equal to PyTorch" in str(refused[candidates[-1].name])
+    assert all("speed" in row for row in case["rows"][:-1])
+
+
+def test_a_backend_that_fails_is_refused_with_its_words(candidates: list[Candidate]) -> None:
+    opened = [Opened(candidate=each, backend=each.open(1)) for each in candidates]
+    broken = opened[-1].backend
+    assert broken is not None
+
+    def fail(_: np.ndarray) -> np.ndarray:
+        raise BackendError("no such kernel")
+
+    broken._run = fail  # type: ignore[method-assign]
+    shape = Shape(batch=1, channels=3, tile=64)
+    assert check(opened, shape, inputs(shape))[-1]["refused"] == "no such kernel"
+
+
+def test_a_candidate_starts_in_a_process_of_its_own(candidates: list[Candidate]) -> None:
+    start = cold_start(candidates[-1].to_dict(), 1, (1, 3, 32, 32))
+    assert 0 < start.loading + start.first_tile < start.total
+    assert 20 < start.host_mb < 2000
+    broken = {**candidates[-1].to_dict(), "target": "nafnet.runtime.backends.onnxruntime_cpu:Absent"}
+    with pytest.raises(BackendError, match="Absent"):
+        cold_start(broken, 1, (1, 3, 32, 32))
+
+
+def test_the_work_is_what_pytorch_counts(tmp_path: Path) -> None:
+    network = NAFNet(Architecture(width=8, encoder_blocks=(1, 2), middle_blocks=1, decoder_blocks=(1, 1))).eval()
+    onnx.save(to_onnx(network, 3, 4), tmp_path / "network.onnx")
+    work = count(tmp_path / "network.onnx", (2, 3, 64, 48))
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(torch.zeros(2, 3, 64, 48))
+    assert work.flops == counter.get_total_flops()
+    assert work.bytes > sum(layer.bytes for layer in work.layers) > 0
+    rates = Rates(flops={"fp32": 1e9}, bytes=1e30)
+    assert floor(work, rates, "fp32") == pytest.approx(work.flops / 1e9)
+    rates = Rates(flops={"fp32": 1e30}, bytes=1e9)
+    assert floor(work, rates, "fp32") == pytest.approx(sum(layer.bytes for layer in work.layers) / 1e9)
+
+
+def test_accuracy_is_what_scikit_image_says(candidates: list[Candidate]) -> None:
+    from nafnet.benchmarks.pictures import Picture, Pictures
+
+    generator = np.random.default_rng(0)
+    clean = generator.random((3, 48, 64), np.float32)
+    noisy = np.clip(clean + generator.normal(0, 0.1, clean.shape), 0, 1).astype(np.float32)
+    pictures = Pictures(description="", pictures=[Picture(name="a", degraded=noisy, clean=clean)])
+    reference, other = candidates[0].open(1), candidates[-1].open(1)
+    restored = restore_all([("reference", reference), ("other", other)], pictures, 32, 8)
+    found = accuracy(restored, reference, tile=32, overlap=8, grids=[(32, 0), (64, 8)])
+    image, expected = restored.images["other"][0], restored.images["reference"][0]
+    row = found["rows"][1]
+    assert row["psnr"] == pytest.approx(peak_signal_noise_ratio(expected, image, data_range=1.0), abs=0.01)
+    assert row["max_abs"] == np.abs(image - expected).max()
+    truth, clipped = clean.transpose(1, 2, 0), np.clip(image, 0, 1)
+    assert row["truth_psnr"] == pytest.approx(peak_signal_noise_ratio(truth, clipped, data_range=1.0), abs=1e-4)
+    ssim = structural_similarity(
+        truth, clipped, data_range=1.0, channel_axis=2, gaussian_weights=True, use_sample_covariance=False
+    )
+    assert row["truth_ssim"] == pytest.approx(ssim, abs=2e-3)
+    assert row["lost"] == pytest.approx(found["rows"][0]["truth_psnr"] - row["truth_psnr"])
+    # One tile that covers the picture is the whole picture.
+    tiled, whole = found["tiling"]
+    assert tiled["psnr"] < 100 < whole["psnr"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tile", "65"], "multiple of 2"),
+        (["--tile", "64,x"], "whole numbers"),
+        (["--backend", "caffe"], "no such backend; expected torch-eager, torch, torch-compile, tensorrt"),
+        (["--truth", "."], "--images, which was not given"),
+        (["--images", "nowhere"], "not a folder"),
+        (["--json", "no/where.json"], "there is no folder"),
+        (["--baseline", "none.json"], "cannot be read"),
+        (["--model", "other.onnx"], "no such file"),
+    ],
+)
+def test_wrong_options_are_refused_in_a_line(words: list[str], message: str, small: Path, tmp_path: Path) -> None:
+    done = nafnet_bench(tmp_path, "--model", small, *words)
     assert done.returncode == 2
-    assert "multiple of 16" in done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_slower_backend_exits_with_3_and_an_export_is_a_row(
+    small: Path, benched: Path, candidates: list[Candidate], tmp_path: Path
+) -> None:
+    old = json.loads((benched / "result.json").read_text(encoding="utf-8"))
+    for row in old["models"][0]["cases"][0]["rows"]:
+        if row["name"] == "onnxruntime ours":
+            row["speed"]["seconds"] = [value / 20 for value in row["speed"]["seconds"]]
+    (tmp_path / "old.json").write_text(json.dumps(old), encoding="utf-8")
+    artefact = tmp_path / "mine.onnx"
+    shutil.copy(candidates[-1].model.path, artefact)
+    words = ["--model", small, "--model", artefact, "--backend", "onnxruntime", "--tile", "64", "--seconds", "0"]
+    images = ["--images", benched / "images"]
+    done = nafnet_bench(tmp_path, *words, *images, "--no-cold", "--baseline", "old.json")
+    assert done.returncode == 3, done.stderr
+    assert "slower" in done.stdout
+    assert "onnxruntime mine.onnx" in done.stdout

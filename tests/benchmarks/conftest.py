@@ -1,0 +1,60 @@
+"""One run of nafnet-bench on a tiny network, for every test that looks at what it wrote."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nafnet.architecture import NAFNet
+from nafnet.spec import Architecture
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+BACKENDS = ("torch", "onnxruntime", "openvino")
+
+
+def nafnet_bench(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run it to its end in a folder."""
+    program = Path(sys.executable).with_name("nafnet-bench")
+    return subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def photographs(folder: Path) -> None:
+    """One picture of 96 x 80, in a folder of its own."""
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 12, 3), np.uint8)
+    Image.fromarray(pixels).resize((96, 80), Image.Resampling.BICUBIC).save(folder / "<a>.png")
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose branches are open, so that they count."""
+    torch.manual_seed(0)
+    network = NAFNet(Architecture(width=4, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,)))
+    for name, parameter in network.named_parameters():
+        if name.endswith(("beta", "gamma")):
+            torch.nn.init.normal_(parameter, std=0.1)
+    path = tmp_path_factory.mktemp("model") / "small.pth"
+    torch.save({"params": network.state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def benched(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with result.json, result.html, result.md and what was printed, in out.txt."""
+    folder = tmp_path_factory.mktemp("bench")
+    photographs(folder / "images")
+    named = [word for name in BACKENDS for word in ("--backend", name)]
+    written = ["--json", "result.json", "--html", "result.html", "--markdown", "result.md"]
+    done = nafnet_bench(
+        folder, "--model", small, *named, "--tile", "64,96", "--seconds", "0.2", "--images", "images", *written
+    )
+    assert done.returncode == 0, done.stderr
+    (folder / "out.txt").write_text(done.stdout, encoding="utf-8")
+    return folder

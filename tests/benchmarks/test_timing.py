@@ -1,0 +1,110 @@
+"""Timing: alternation, percentiles, and the rules that call a measurement steady and a backend slower."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nafnet.benchmarks.regression import Change, changes_sheet, compare_results, has_regressed
+from nafnet.benchmarks.timing import MAX_WARMUP, Timing, alternate
+
+from nafnet.errors import UsageError
+
+
+def test_functions_are_called_in_turn_forwards_and_backwards() -> None:
+    calls: list[str] = []
+    functions = [lambda: calls.append("a"), lambda: calls.append("b"), lambda: calls.append("c")]
+    timings = alternate(functions, seconds=0, min_rounds=3, warm=False)
+    assert "".join(calls) == "abccbaabc"
+    assert [len(timing.seconds) for timing in timings] == [3, 3, 3]
+
+
+def test_warm_up_goes_on_while_a_function_gets_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(np.cumsum([0, 8, 0, 4, 0, 2, 0, 2, 0, 5]).tolist())  # calls of 8, 4, 2 and 2; then one of 5
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock, 99.0))
+    calls: list[int] = []
+    alternate([lambda: calls.append(1)], seconds=0, min_rounds=1)
+    assert len(calls) == 4 + 1
+    assert len(calls) <= MAX_WARMUP
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 100])
+def test_percentiles_are_numpys(count: int) -> None:
+    seconds = np.random.default_rng(count).lognormal(size=count)
+    timing = Timing(seconds=tuple(seconds.tolist()))
+    for percent in (0, 25, 50, 90, 95, 99, 100):
+        assert timing.percentile(percent) == pytest.approx(np.percentile(seconds, percent))
+    assert timing.median == pytest.approx(np.median(seconds))
+    assert timing.minimum == seconds.min()
+    quartiles = np.percentile(seconds, (25, 75))
+    assert timing.spread == pytest.approx((quartiles[1] - quartiles[0]) / np.median(seconds))
+
+
+def test_steady_is_when_both_halves_reach_the_same_minimum() -> None:
+    assert Timing(seconds=(3.0, 1.0, 1.04, 9.0)).steady
+    assert not Timing(seconds=(3.0, 1.0, 1.06, 9.0)).steady
+
+
+def test_a_slower_row_is_found_and_the_machines_own_change_is_not_blamed_on_it() -> None:
+    before = [1.0, 1.3, 1.01, 1.4]
+    assert has_regressed(before, [value * 1.2 for value in before], 1.0)
+    assert not has_regressed(before, [value * 1.2 for value in before], 1.2)
+    assert has_regressed(before, [value * 1.2 * 0.7 for value in before], 0.7)
+    assert not has_regressed(before, [value * 1.09 for value in before], 1.0)
+    # The old rounds themselves are 30% apart.
+    assert not has_regressed([1.0, 1.5, 1.3, 1.4], [1.2, 1.3], 1.0)
+
+
+@pytest.fixture
+def result(benched: Path) -> dict[str, Any]:
+    """A real result, with times that no machine disturbed."""
+    loaded: dict[str, Any] = json.loads((benched / "result.json").read_text(encoding="utf-8"))
+    for case in loaded["models"][0]["cases"]:
+        for speed in (*case["yardsticks"].values(), *(row["speed"] for row in case["rows"])):
+            speed["seconds"] = [0.1, 0.13, 0.101, 0.11, 0.14, 0.102]
+    return loaded
+
+
+def changed(result: dict[str, Any], name: str, factor: float) -> dict[str, Any]:
+    """A copy where every row named so takes `factor` times as long."""
+    copied = copy.deepcopy(result)
+    for model in copied["models"]:
+        for case in model["cases"]:
+            for row in case["rows"]:
+                if row["name"] == name:
+                    row["speed"]["seconds"] = [factor * value for value in row["speed"]["seconds"]]
+    return copied
+
+
+def regressed(changes: list[Change]) -> set[str]:
+    return {change.name for change in changes if change.regressed}
+
+
+def test_only_the_slower_row_has_regressed(result: dict[str, Any]) -> None:
+    slower: Any = changed(result, "openvino ours", 1.5)
+    assert regressed(compare_results(result, slower, Path("old.json"))) == {"openvino ours"}  # type: ignore[arg-type]
+    assert regressed(compare_results(result, result, Path("old.json"))) == set()  # type: ignore[arg-type]
+    assert regressed(compare_results(slower, result, Path("old.json"))) == set()  # type: ignore[arg-type]
+
+
+def test_a_row_that_is_refused_now_has_regressed(result: dict[str, Any]) -> None:
+    refused: Any = copy.deepcopy(result)
+    row = refused["models"][0]["cases"][0]["rows"][3]
+    del row["speed"]
+    changes = compare_results(result, refused, Path("old.json"))  # type: ignore[arg-type]
+    assert regressed(changes) == {row["name"]}
+    assert "no longer matches PyTorch" in changes_sheet(changes).to_markdown()
+
+
+def test_results_without_common_rows_are_refused(result: dict[str, Any]) -> None:
+    other: Any = copy.deepcopy(result)
+    other["models"][0]["weights_sha256"] = "0"
+    with pytest.raises(UsageError, match="in common"):
+        compare_results(other, result, Path("old.json"))  # type: ignore[arg-type]
+    del other["models"][0]["cases"]
+    with pytest.raises(UsageError, match="not a whole result"):
+        compare_results(other, result, Path("old.json"))  # type: ignore[arg-type]
