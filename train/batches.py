@@ -45,17 +45,12 @@ class StepBatches(Dataset[Batch]):
         self.steps = steps
         self.world = world
         self.parts = recipe.loop.accumulate
-        # The first image of each stage, counted from the start of the run.
-        starts = [0] + [round(share * steps) for share, _, _ in recipe.sampling.stages]
-        batches = [recipe.stage(start, steps)[1] for start in starts]
-        for batch in batches:
+        for _, _, batch in recipe.starts(steps):
             if batch % (self.parts * world.size):
                 raise RecipeError(
                     f"a batch of {batch} in {self.parts} parts cannot be shared by {world.size} processes; "
                     "choose a multiple (--set loop.batch=...)"
                 )
-        self._starts = starts
-        self._images = np.cumsum([0] + [(b - a) * n for a, b, n in zip(starts, starts[1:], batches, strict=False)])
 
     def __len__(self) -> int:
         return self.steps * self.parts
@@ -66,9 +61,8 @@ class StepBatches(Dataset[Batch]):
 
     def _shuffled(self, step: int) -> list[int]:
         """Positions since the start of the run, epoch x length + example."""
-        stage = max(i for i, start in enumerate(self._starts) if start <= step)
         _, batch = self.recipe.stage(step, self.steps)
-        first = int(self._images[stage]) + (step - self._starts[stage]) * batch
+        first = self.recipe.images_until(step, self.steps)
         count = len(self.examples)
         return [
             at // count * count + int(_order(self.recipe.loop.seed, at // count, count)[at % count])

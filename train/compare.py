@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 import click
 from nafnet.train.curves import evaluations, held_out_means, turning_point
 from nafnet.train.evaluation import TRAIN
-from nafnet.train.loop import RECORD
+from nafnet.train.recipe import images_until
+from nafnet.train.run_record import read_record
 from rich.console import Console
 from rich.table import Table
 
-from nafnet.errors import DataError
+from nafnet.errors import CheckpointError, DataError
 
 COLUMNS = (
     "recipe", "parameters, M", "images", "epochs", "steps", "best at", "PSNR, dB", "SSIM",
@@ -50,22 +50,28 @@ def comparison_row(run: Path) -> list[str]:
         DataError: no run, or none that was evaluated yet.
     """
     try:
-        record: dict[str, Any] = json.loads((run / RECORD).read_text(encoding="utf-8"))
-        recipe, parts = record["recipe"], record["data"]["parts"]
-        parameters = record["parameters"]
-    except (OSError, ValueError, KeyError) as error:
+        record = read_record(run)
+        name, images = str(record["recipe"]["name"]), int(record["data"]["parts"][TRAIN]["images"])
+        parameters = int(record["parameters"])
+    except (CheckpointError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{run}: no run of nafnet-train ({error})") from error
     series = evaluations(run)
     held_out = held_out_means(series) or series.get(TRAIN, {})
     if not held_out:
         raise DataError(f"{run}: not evaluated yet")
     best, last = max(held_out, key=lambda step: held_out[step]["psnr"]), max(held_out)
-    images = parts[TRAIN]["images"]
     trained = series[TRAIN][last]["psnr"]
     turn = turning_point(series)
     return [
-        recipe["name"], f"{parameters / 1e6:.2f}", str(images), f"{last * recipe['loop']['batch'] / images:.1f}",
+        name, f"{parameters / 1e6:.2f}", str(images), f"{_epochs(record, last):.1f}",
         str(last), str(best), f"{held_out[best]['psnr']:.2f}", f"{held_out[best]['ssim']:.4f}",
         f"{held_out[last]['psnr']:.2f}",
         f"{trained:.2f}", f"{trained - held_out[last]['psnr']:+.2f}", "-" if turn is None else str(turn),
     ]  # fmt: skip
+
+
+def _epochs(record: dict[str, Any], step: int) -> float:
+    """How often the run had been through its examples, of which a crop makes several of an image."""
+    images = record["data"]["parts"][TRAIN]["images"]
+    stages = record.get("stages") or [(0, 0, record["recipe"]["loop"]["batch"])]
+    return images_until(stages, step) / int(record.get("examples") or images)

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from nafnet.train.evaluation import TRAIN, middle
-from nafnet.train.logbook import EVALUATIONS, STEPS, read_rows
+from nafnet.train.logbook import EVALUATION_COLUMNS, EVALUATIONS, STEP_COLUMNS, STEPS, read_rows
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from nafnet.files import whole_file
 
+WOBBLE = 0.02
+"""Of what the validation loss had come down; less than that is no turn."""
 Series = dict[str, dict[int, dict[str, float]]]
 """Set, step, then loss, psnr and ssim."""
 
@@ -21,30 +23,35 @@ Series = dict[str, dict[int, dict[str, float]]]
 def evaluations(run: Path) -> Series:
     """What a run's evaluations.csv holds."""
     series: Series = defaultdict(dict)
-    for row in read_rows(run / EVALUATIONS):
+    for row in read_rows(run / EVALUATIONS, EVALUATION_COLUMNS):
         series[row["set"]][int(row["step"])] = {key: float(row[key]) for key in ("loss", "psnr", "ssim")}
     return dict(series)
 
 
 def held_out_means(series: Series) -> dict[int, dict[str, float]]:
-    """By step, the means over all sets but that of training images."""
+    """By step, the means over all sets but that of training images, at steps where every set was evaluated."""
     sets = [by_step for name, by_step in series.items() if name != TRAIN]
     return {
         step: {key: float(np.mean([by_step[step][key] for by_step in sets])) for key in ("loss", "psnr", "ssim")}
         for step in (sets[0] if sets else {})
+        if all(step in by_step for by_step in series.values())
     }
 
 
 def turning_point(series: Series) -> int | None:
     """The step at which validation turns away from training, or None if it does not.
 
-    That is the step of the lowest validation loss, if by the end validation is worse again while training got better.
+    That is the step of the lowest validation loss, if since then validation only got worse and training better: by more
+    than `WOBBLE` of what validation had gained, and over at least two further evaluations, for one alone may be noise.
     """
     held_out, trained = held_out_means(series), series.get(TRAIN, {})
     if len(held_out) < 3:
         return None
     lowest, last = min(held_out, key=lambda step: held_out[step]["loss"]), max(held_out)
-    worse = held_out[last]["loss"] > held_out[lowest]["loss"]
+    first = min(held_out)
+    gained = held_out[first]["loss"] - held_out[lowest]["loss"]
+    lost = held_out[last]["loss"] - held_out[lowest]["loss"]
+    worse = lost > WOBBLE * gained and sum(step > lowest for step in held_out) > 1
     better = trained[last]["loss"] < trained[lowest]["loss"] if trained else True
     return lowest if last > lowest and worse and better else None
 
@@ -54,7 +61,7 @@ def draw_curves(run: Path) -> None:
     from matplotlib.figure import Figure
 
     series = evaluations(run)
-    rows = read_rows(run / STEPS)
+    rows = read_rows(run / STEPS, STEP_COLUMNS)
     figure = Figure(figsize=(14, 4.2), layout="constrained")
     axes = figure.subplots(1, 3)
     steps, losses = [int(row["step"]) for row in rows], np.array([float(row["loss"]) for row in rows])

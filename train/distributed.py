@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import gc
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -14,7 +16,11 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from nafnet.errors import BackendError, TrainingError
+from nafnet.errors import BackendError, TrainingError, UsageError
+
+# All others wait while the leading process decodes a data set or draws the images; one that dies is noticed at once all
+# the same, by its closed connection or by torchrun.
+TIMEOUT = datetime.timedelta(hours=12)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +41,14 @@ class World:
         if self.size > 1:
             dist.all_reduce(values)
         return values
+
+    def same(self, value: Any) -> Any:
+        """The leading process's value, on each of them."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0, device=self.device)
+        return values[0]
 
     def wait(self) -> None:
         """Until all processes are here."""
@@ -60,11 +74,16 @@ def joined(device: str) -> Iterator[World]:
     if size == 1:
         yield World(device=chosen)
         return
-    store, rank, size = next(rendezvous("env://"))
+    try:
+        store, rank, size = next(rendezvous("env://"))
+    except ValueError as error:  # a variable is missing
+        raise UsageError(
+            f"WORLD_SIZE is {size}, and the rest of torchrun's environment is not there ({error})"
+        ) from error
     # After a restart torchrun's store still has the addresses of the processes before it (seen with torch 2.13).
     attempt = PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     backend = "nccl" if chosen.type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=attempt, rank=rank, world_size=size)
+    dist.init_process_group(backend, store=attempt, rank=rank, world_size=size, timeout=TIMEOUT)
     try:
         world = World(rank, size, chosen)
         yield world

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -16,10 +17,13 @@ from nafnet.train.pair_store import PairStore
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nafnet.errors import TrainingError
 from nafnet.metrics import PROTOCOLS
 
 Image = NDArray[np.float32]
 TRAIN = "train"
+MOST_PSNR = 100.0
+"""dB; of 8 bits' rounding alone it is 59."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,15 +105,24 @@ def noisy_sets(trained: NDArray[np.uint8], held_out: NDArray[np.uint8], camera: 
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, chosen: EvaluationSet, loss: Loss, protocol: str, world: World) -> Scores:
-    """The scores of a model in eval mode; each process takes its share of the images, and all get the result."""
+    """The scores of a model in eval mode; each process takes its share of the images, and all get the result.
+
+    An image that is restored to the bit counts as `MOST_PSNR`, or its infinity would be the mean's.
+
+    Raises:
+        TrainingError: what the model gives is not finite.
+    """
     score = PROTOCOLS[protocol]
     sums = torch.zeros(3, dtype=torch.float64)
     for index in range(world.rank, len(chosen), world.size):
         degraded, clean = chosen.pair(index)
         restored = restore(model, degraded, world.device)
         sums[0] += float(loss(torch.from_numpy(restored)[None], torch.from_numpy(np.ascontiguousarray(clean))[None]))
-        sums[1:] += torch.tensor(score(restored, clean))
+        psnr, ssim = score(restored, clean)
+        sums[1:] += torch.tensor((min(psnr, MOST_PSNR), ssim))
     means = (world.sum(sums.to(world.device)) / len(chosen)).tolist()
+    if not all(map(math.isfinite, means)):
+        raise TrainingError("evaluation: what the model gives is not finite; start again with a lower learning rate")
     return Scores(*means)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nafnet.train.evaluation import Scores
 
+from nafnet.errors import DataError
 from nafnet.files import write_whole
 
 STEPS, EVALUATIONS = "steps.csv", "evaluations.csv"
@@ -28,7 +30,7 @@ class Logbook:
     def __init__(self, folder: Path, step: int) -> None:
         self._files = []
         for name, columns in ((STEPS, STEP_COLUMNS), (EVALUATIONS, EVALUATION_COLUMNS)):
-            rows = [row for row in read_rows(folder / name) if int(row["step"]) <= step]
+            rows = [row for row in read_rows(folder / name, columns) if int(row["step"]) <= step]
             text = io.StringIO()
             writer = csv.DictWriter(text, columns, lineterminator="\n")
             writer.writeheader()
@@ -68,12 +70,27 @@ class Logbook:
         csv.writer(self._files[file], lineterminator="\n").writerow(row)
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV, without one that a killed process left unfinished; none where there is no file."""
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV, without one that a killed process left unfinished; none where there is no file.
+
+    Raises:
+        DataError: it has other columns, or what should be a number is none.
+    """
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
-    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+    text = path.read_text(encoding="utf-8", errors="replace")
+    rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+    for number, row in enumerate(rows, 2):
+        try:
+            if tuple(row) != tuple(columns) or None in row.values():
+                raise ValueError(f"expected {', '.join(columns)}")
+            int(row["step"])
+            for name in columns[1:]:
+                if name != "set":
+                    float(row[name])
+        except ValueError as error:
+            raise DataError(f"{path}, line {number}: damaged ({error}); mend or remove the file") from error
+    return rows
 
 
 class _NoBoard:

@@ -8,36 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import platform
+import errno
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
 from nafnet.train.batches import Batch, StepBatches
-from nafnet.train.curves import draw_curves, write_samples
+from nafnet.train.curves import draw_curves
 from nafnet.train.distributed import World
-from nafnet.train.evaluation import TRAIN, Scores, evaluate, mean_psnr, restore
+from nafnet.train.evaluation import TRAIN, Scores, evaluate, mean_psnr
 from nafnet.train.logbook import Logbook
 from nafnet.train.recipe import Recipe
-from nafnet.train.recipe_files import recipe_toml
 from nafnet.train.run_data import DataSource, RunData, open_data
+from nafnet.train.run_record import RECORD, fingerprint, refuse_another, remove_leftovers, write_record
 from nafnet.train.signals import StopRequest
 from nafnet.train.state_files import StateFiles
 from nafnet.train.trainer import StepResult, Trainer
+from nafnet.train.weights import write_restored, write_weights
 from rich.progress import Progress
 
-from nafnet.checkpoint import save_checkpoint
-from nafnet.errors import CheckpointError, RecipeError, UsageError
-from nafnet.files import PARTIAL_SUFFIX, exclusive, write_whole
-from nafnet.spec import ModelSpec
+from nafnet.errors import CheckpointError, UsageError
+from nafnet.files import exclusive
 
-BEST, LAST, RECORD = "best.safetensors", "last.safetensors", "run.json"
+BEST, LAST = "best.safetensors", "last.safetensors"
+NOTHING_YET = (-1, float("-inf"))
 _MOST_EVALUATIONS = 100
-_SAMPLES = 4
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,8 +73,10 @@ class Run:
     ) -> None:
         self.recipe, self.folder, self.world, self.options, self.say = recipe, folder, world, options, say
         self.states = StateFiles(folder / "states", recipe.loop.keep_every)
-        self.best = (-1, float("-inf"))
+        self.best = NOTHING_YET
         self.since_best = 0
+        self._due = False  # an evaluation that was put off, for the run was asked to stop
+        self._fingerprint = ""
 
     def train(self, source: DataSource, progress: Progress, asked: StopRequest) -> Outcome:
         """Train to the end, going on where an earlier run of the same recipe on the same data stopped.
@@ -86,7 +84,7 @@ class Run:
         Raises:
             UsageError: another process trains in this folder.
             RecipeError: the folder holds a run of another recipe, or of other data.
-                OutputError: the disk takes no more.
+            OutputError: the disk takes no more.
             KeyboardInterrupt: it was asked to stop; the state is saved.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -94,14 +92,15 @@ class Run:
             if not alone:
                 raise UsageError(f"{self.folder}: another process trains here; choose another folder with -o")
             if self.world.leads:
-                for left in self.folder.rglob(f".*{PARTIAL_SUFFIX}"):
-                    left.unlink()  # of a process that was killed while it wrote
+                remove_leftovers(self.folder)
             data = open_data(self.recipe, source, self.folder, progress, self.world)
             for line in data.left_out:
                 self.say(f"left out: {line}")
             try:
                 return self._train(data, progress, asked)
             except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
                 raise self.states.refused(self.folder, error) from error
 
     def _train(self, data: RunData, progress: Progress, asked: StopRequest) -> Outcome:
@@ -110,6 +109,7 @@ class Run:
         every = self.recipe.evaluation.every or max(len(data.examples) // loop.batch, steps // _MOST_EVALUATIONS, 1)
         trainer = Trainer(self.recipe, steps, self.world, self.folder, compiled=self.options.compiled)
         self._check_recipe(trainer, data)
+        self._fingerprint = fingerprint(self.recipe, data.record)
         self._resume(trainer)
         batches = StepBatches(data.examples, self.recipe, steps, self.world)
         loader = batches.loader(trainer.step, self.options.workers, pinned=self.world.device.type == "cuda")
@@ -117,14 +117,18 @@ class Run:
         stopped, early = False, self._out_of_patience
         with asked.deferred(), contextlib.ExitStack() as stack:
             log = stack.enter_context(Logbook(self.folder, trainer.step)) if self.world.leads else None
+            if self._due or (trainer.step == steps and self.best[0] < 0):
+                early = self._evaluate(trainer, data, log)
+                self._save(trainer, asked)
             while trainer.step < steps and not (stopped or early):
                 result = self._step(trainer, loader, asked, log)
                 progress.update(task, completed=trainer.step, description=f"training, loss {result.loss:.4g}")
                 stopped, last = result.stop, trainer.step == steps
-                if last or trainer.step % every == 0:
+                self._due = last or trainer.step % every == 0
+                if self._due and not stopped:
                     early = self._evaluate(trainer, data, log)
-                if last or stopped or early or trainer.step % loop.checkpoint_every == 0:
-                    self._save(trainer)
+                if last or stopped or early or any(trainer.step % each == 0 for each in self._saves):
+                    self._save(trainer, asked)
         if self.world.leads:
             draw_curves(self.folder)
         if stopped:
@@ -164,79 +168,77 @@ class Run:
             self._write_weights(trainer, BEST)
         if log:
             log.evaluation(trainer.step, scores)
-            self._write_samples(trainer, data)
+            shown = next((name for name in data.evaluation if name != TRAIN), TRAIN)
+            samples = self.folder / "samples" / f"step-{trainer.step:08}.png"
+            write_restored(samples, model, data.evaluation[shown], self.world.device)
             self.say(f"step {trainer.step}: {_line(scores)}")
         trainer.model.train()
+        self._due = False
         return self._out_of_patience
 
-    def _write_samples(self, trainer: Trainer, data: RunData) -> None:
-        name = next((name for name in data.evaluation if name != TRAIN), TRAIN)
-        chosen = data.evaluation[name]
-        rows = []
-        with torch.inference_mode():
-            for index in np.linspace(0, len(chosen) - 1, min(_SAMPLES, len(chosen))).astype(int):
-                degraded, clean = chosen.pair(int(index))
-                rows.append((degraded, restore(trainer.evaluated, degraded, self.world.device), clean))
-        write_samples(self.folder / "samples" / f"step-{trainer.step:08}.png", rows)
-
     def _write_weights(self, trainer: Trainer, name: str) -> None:
+        if self.world.leads:
+            write_weights(self.folder / name, trainer.evaluated, self.recipe)
+
+    @property
+    def _saves(self) -> tuple[int, ...]:
+        loop = self.recipe.loop
+        return (loop.checkpoint_every, loop.keep_every) if loop.keep_every else (loop.checkpoint_every,)
+
+    def _save(self, trainer: Trainer, asked: StopRequest) -> None:
+        """The weights first: of a run that is killed in between, the state says that they are still to be written."""
         if not self.world.leads:
             return
-        architecture = self.recipe.architecture
-        patches = [self.recipe.sampling.patch, *(stage[1] for stage in self.recipe.sampling.stages)]
-        spec = ModelSpec(
-            architecture=architecture,
-            task=self.recipe.task,
-            channels=architecture.channels,
-            multiple=architecture.multiple,
-            train_patch=patches[-1],
-        )
-        save_checkpoint(self.folder / name, dict(trainer.evaluated.state_dict()), spec)
-
-    def _save(self, trainer: Trainer) -> None:
-        if self.world.leads:
-            progress = {"best": list(self.best), "since_best": self.since_best}
-            self.states.save(trainer.step, {**trainer.state(), **progress})
+        progress = {
+            "best": list(self.best), "since_best": self.since_best, "due": self._due, "run": self._fingerprint,
+        }  # fmt: skip
+        with asked.held():
             self._write_weights(trainer, LAST)
+            self.states.save(trainer.step, {**trainer.state(), **progress})
 
     def _resume(self, trainer: Trainer) -> None:
-        state, damaged = self.states.load()
+        """Go on from the leading process's newest state, which it hands to all: they may have no folder in common."""
+        state, damaged = self.states.load() if self.world.leads else (None, [])
         for line in damaged:
             self.say(line)
+        state = self.world.same(state)
         if state is None:
             return
+        if state.get("run") != self._fingerprint:
+            raise CheckpointError(
+                f"{self.states.folder}: states of another recipe, of other data or of another version; choose another "
+                "folder with -o, or remove it to start anew"
+            )
         try:
             trainer.load(state)
             self.best, self.since_best = (int(state["best"][0]), float(state["best"][1])), state["since_best"]
-        except (KeyError, ValueError, RuntimeError) as error:
+            self._due = bool(state["due"])
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            reason = str(error).splitlines()[0][:200]
             raise CheckpointError(
-                f"{self.states.folder}: of another version ({error}); remove it to start anew"
+                f"{self.states.folder}: of another version ({reason}); remove it to start anew"
             ) from error
         self.say(f"going on from step {trainer.step}")
+        self._mend_weights(trainer)
+
+    def _mend_weights(self, trainer: Trainer) -> None:
+        """Write anew what the state says was written and is not there any more."""
+        if self.world.leads and not (self.folder / LAST).exists():
+            self._write_weights(trainer, LAST)
+        if not self.world.same((self.folder / BEST).exists()) and self.best[0] >= 0:
+            self.say(f"{self.folder / BEST} is gone: the best from here on is kept")
+            self.best, self.since_best = NOTHING_YET, 0
 
     def _check_recipe(self, trainer: Trainer, data: RunData) -> None:
         """Refuse to mix two recipes, or two data sets, in one folder; write down which they are."""
-        record: dict[str, Any] = {"recipe": self.recipe.to_dict(), "data": data.record}
-        record = json.loads(json.dumps(record))
-        path = self.folder / RECORD
-        if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
-            changed = [
-                f"[{table}]" for table, value in record["recipe"].items() if before["recipe"].get(table) != value
-            ]
-            if before["data"]["parts"] != record["data"]["parts"]:
-                changed.append("the data")
-            if changed:
-                raise RecipeError(
-                    f"{self.folder} holds a run of another recipe: {', '.join(changed)} differ; "
-                    "choose another folder with -o"
-                )
+        if (self.folder / RECORD).exists():
+            refuse_another(self.folder, self.recipe, data.record)
         elif self.world.leads:
             parameters = sum(weight.numel() for weight in trainer.model.parameters())
-            versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
-            record |= {"parameters": parameters, "processes": self.world.size, "versions": versions}
-            write_whole(self.folder / "recipe.toml", recipe_toml(self.recipe).encode())
-            write_whole(path, json.dumps(record, indent=1).encode())
+            write_record(
+                self.folder, self.recipe, data.record, parameters=parameters, processes=self.world.size,
+                examples=len(data.examples), steps=trainer.steps, stages=self.recipe.starts(trainer.steps),
+            )  # fmt: skip
         self.world.wait()
 
 

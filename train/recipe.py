@@ -6,6 +6,8 @@ Each table of the TOML file is one of the classes here; a field that is not writ
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from nafnet.train.camera import CameraConfig
@@ -22,6 +24,24 @@ from nafnet.spec import Architecture
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
+def _at_least(table: str, config: Any, lowest: int, *names: str) -> None:
+    """Raise RecipeError unless these fields are numbers, and none below `lowest`."""
+    for name in names:
+        value = getattr(config, name)
+        if not (math.isfinite(value) and value >= lowest):
+            raise RecipeError(f"recipe: [{table}] {name} = {value!r}; expected at least {lowest}")
+
+
+def images_until(stages: Sequence[Sequence[int]], step: int) -> int:
+    """How many images the first `step` steps take.
+
+    Args:
+        stages: (first step, patch, batch) of each, see `Recipe.starts`.
+    """
+    ends = [*(start for start, _, _ in stages[1:]), step]
+    return sum(max(min(step, end) - start, 0) * batch for (start, _, batch), end in zip(stages, ends, strict=True))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GeneratedConfig:
     """Images that are drawn instead of read; they get noise as they are used."""
@@ -30,6 +50,10 @@ class GeneratedConfig:
     held_out: int = 24
     """Further images, never trained on, for validation."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least("generated", self, 1, "images", "held_out")
+        _at_least("generated", self, 0, "seed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +76,7 @@ class PrepareConfig:
     """Cut and resize validation and test as well; they are never flipped, and else only resized as a whole."""
 
     def __post_init__(self) -> None:
+        _at_least("prepare", self, 0, "resize", "grid", "piece", "window", "stride")
         if self.stride and not self.window:
             raise RecipeError("recipe: [prepare] stride without window; give both")
 
@@ -75,11 +100,15 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(tuple(stage) for stage in self.stages))
+        _at_least("sampling", self, 1, "patch")
+        _at_least("sampling", self, 0, "crop")
         if self.crop and (self.crop % self.patch or self.stages):
             raise RecipeError(f"recipe: [sampling] crop {self.crop} must be a multiple of patch, without stages")
         starts = [stage[0] for stage in self.stages]
         if starts != sorted(starts) or any(len(stage) != 3 or not 0 < stage[0] < 1 for stage in self.stages):
             raise RecipeError("recipe: [sampling] stages are [share, patch, batch] with shares from 0 to 1, in order")
+        if any(min(stage[1:]) < 1 for stage in self.stages):
+            raise RecipeError("recipe: [sampling] patches and batches of stages are at least 1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,10 +142,16 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
+        _at_least(
+            "loop", self, 0, "steps", "epochs", "learning_rate", "weight_decay", "gradient_clip", "seed", "keep_every"
+        )
+        _at_least("loop", self, 1, "batch", "accumulate", "checkpoint_every")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise RecipeError(f"recipe: [loop] betas = {list(self.betas)}; expected two numbers from 0 to below 1")
         if bool(self.steps) == bool(self.epochs):
             raise RecipeError("recipe: [loop] needs either steps or epochs")
-        if min(self.batch, self.accumulate, self.checkpoint_every) < 1 or self.batch % self.accumulate:
-            raise RecipeError("recipe: [loop] batch must be a multiple of accumulate, checkpoint_every at least 1")
+        if self.batch % self.accumulate:
+            raise RecipeError("recipe: [loop] batch must be a multiple of accumulate")
         if self.loss not in LOSSES:
             raise RecipeError(f"recipe: [loop] loss = {self.loss!r}; known are {', '.join(LOSSES)}")
         if not (0 <= self.dropout < 1 and 0 <= self.ema < 1):
@@ -139,6 +174,9 @@ class EvaluationConfig:
     """Stop after so many evaluations in a row without a better PSNR; 0: never."""
 
     def __post_init__(self) -> None:
+        _at_least("evaluation", self, 0, "every", "images", "window", "patience")
+        if 0 < self.window < 11:
+            raise RecipeError(f"recipe: [evaluation] window = {self.window}; SSIM needs at least 11, or 0 for all")
         if self.protocol not in PROTOCOLS:
             raise RecipeError(f"recipe: [evaluation] protocol = {self.protocol!r}; known are {', '.join(PROTOCOLS)}")
 
@@ -164,14 +202,30 @@ class Recipe:
     loop: LoopConfig = dataclasses.field(default_factory=lambda: LoopConfig(steps=1000))
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
+    def __post_init__(self) -> None:
+        parts = self.loop.accumulate
+        if any(batch % parts for _, _, batch in self.sampling.stages):
+            raise RecipeError(f"recipe: [sampling] batches of stages must be multiples of accumulate, {parts}")
+        if self.loop.steps and self.schedule.warmup_steps >= self.loop.steps:
+            raise RecipeError(
+                f"recipe: [schedule] warmup_steps = {self.schedule.warmup_steps}; the run has {self.loop.steps} steps"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, equal for equal recipes; stored in the run, compared on resume."""
         return dataclasses.asdict(self)
 
+    def starts(self, steps: int) -> list[tuple[int, int, int]]:
+        """(first step, patch, batch) of each stage of a run of `steps`."""
+        first = (0, self.sampling.patch, self.loop.batch)
+        # 0.7 of 10 is 7, whatever floats make of it.
+        return [first, *((math.ceil(share * steps - 1e-6), *rest) for share, *rest in self.sampling.stages)]  # type: ignore[misc]
+
     def stage(self, step: int, steps: int) -> tuple[int, int]:
         """(patch, batch) of a step in a run of `steps`."""
-        current = self.sampling.patch, self.loop.batch
-        for share, patch, batch in self.sampling.stages:
-            if step >= share * steps:
-                current = patch, batch
-        return current
+        _, patch, batch = [stage for stage in self.starts(steps) if stage[0] <= step][-1]
+        return patch, batch
+
+    def images_until(self, step: int, steps: int) -> int:
+        """How many images the first `step` steps of a run of `steps` take."""
+        return images_until(self.starts(steps), step)

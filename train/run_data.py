@@ -95,7 +95,7 @@ def _paired(recipe: Recipe, source: DataSource, progress: Progress, world: World
     if faults and not source.skip_bad:
         few = "; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
         raise DataError(f"{few}. Mend them, or leave them out with --skip-bad; `nafnet-train data` lists all")
-    stores = _stores(recipe, whole, source, progress, world)
+    stores, digests = _stores(recipe, whole, source, progress, world)
     config = recipe.evaluation
     shown = [part for part in (TRAIN, "validation" if "validation" in stores else "test") if part in stores]
     sets = {part: StoreSet(stores[part], config.images, config.window) for part in shown}
@@ -103,7 +103,12 @@ def _paired(recipe: Recipe, source: DataSource, progress: Progress, world: World
         "layout": name,
         "root": str(source.root),
         "parts": {
-            part: {"pairs": len(whole[part].names), "images": len(store), "names": list(whole[part].names)}
+            part: {
+                "pairs": len(whole[part].names),
+                "images": len(store),
+                "names": list(whole[part].names),
+                "sha256": digests[part],
+            }
             for part, store in stores.items()
         },
     }
@@ -113,13 +118,14 @@ def _paired(recipe: Recipe, source: DataSource, progress: Progress, world: World
 
 def _stores(
     recipe: Recipe, parts: dict[str, Pairs], source: DataSource, progress: Progress, world: World
-) -> dict[str, PairStore]:
-    """The prepared pairs of each part, in a cache keyed by their content and by how they are prepared."""
+) -> tuple[dict[str, PairStore], dict[str, str]]:
+    """The prepared pairs of each part, in a cache keyed by content and preparation, and the digest of each part."""
     memory = DigestMemory()
-    stores = {}
+    stores, contents = {}, {}
     for part, pairs in parts.items():
         training = part == TRAIN
         digests = [pairs.digest(index, memory) for index in range(len(pairs.names))]
+        contents[part] = combined(digests)
         how = json.dumps({**dataclasses.asdict(recipe.prepare), "training": training})
         folder = cache_folder("pairs") / combined([how, *pairs.names, *digests])[:32]
         if world.leads:
@@ -127,4 +133,4 @@ def _stores(
             open_store(folder, pairs, recipe.prepare, progress, training=training, skip_bad=source.skip_bad)
         world.wait()
         stores[part] = open_store(folder, pairs, recipe.prepare, progress, training=training, skip_bad=source.skip_bad)
-    return stores
+    return stores, contents

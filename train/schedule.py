@@ -21,12 +21,16 @@ class ScheduleConfig:
     final_rate: float = 1e-7
     """Where the cosine ends."""
     milestones: tuple[float, ...] = (0.5, 0.75)
-    """Of the step schedule, as shares of the run."""
+    """Of the step schedule, as shares of what follows the warm-up."""
     factor: float = 0.5
     """Of the step schedule."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "milestones", tuple(self.milestones))
+        for name in ("warmup_steps", "final_rate", "factor"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise RecipeError(f"recipe: [schedule] {name} = {value!r}; expected at least 0")
         if any(not 0 < milestone < 1 for milestone in self.milestones):
             raise RecipeError(f"recipe: [schedule] milestones are {self.milestones}; expected shares between 0 and 1")
 

@@ -27,6 +27,7 @@ class StateFiles:
     def __init__(self, folder: Path, keep_every: int = 0) -> None:
         self.folder = folder
         self.keep_every = keep_every
+        self._damaged: list[int] = []
 
     def steps(self) -> list[int]:
         """The steps of which there is a state, newest first."""
@@ -46,6 +47,11 @@ class StateFiles:
                 torch.save(state, temporary)
         except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError where a write fails
             raise self.refused(path, error) from error
+        # A damaged one is no fallback: were it counted as one, the good one before it would go.
+        for damaged in self._damaged:
+            if damaged != step:
+                self._path(damaged).unlink(missing_ok=True)
+        self._damaged = []
         for old in self.steps()[_KEPT:]:
             if not self.keep_every or old % self.keep_every:
                 self._path(old).unlink()
@@ -59,17 +65,21 @@ class StateFiles:
         return OutputError(f"{path}: cannot be written ({reason}); {have}; make room and start again")
 
     def load(self) -> tuple[State | None, list[str]]:
-        """The newest state that can be read, and a line for each newer one that cannot.
+        """The newest state that can be read, and a line for each newer one that is damaged.
 
         Raises:
-            CheckpointError: there are states, and none can be read.
+            CheckpointError: there are states, and all are damaged.
+            OSError: one cannot be read for a reason that is not its own.
         """
         damaged = []
         for step in self.steps():
             try:
                 state: State = torch.load(self._path(step), map_location="cpu", weights_only=True)
+            except (OSError, MemoryError):
+                raise
             except Exception as error:  # torch raises many kinds for a damaged file
                 reason = (str(error) or type(error).__name__).splitlines()[0]
+                self._damaged.append(step)
                 damaged.append(f"{self._path(step)}: damaged ({reason}); going on from the one before")
             else:
                 return state, damaged

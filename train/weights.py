@@ -1,0 +1,38 @@
+"""What a run writes of its model: weights that the other stages take, and pictures of what it restores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from nafnet.train.curves import write_samples
+from nafnet.train.evaluation import EvaluationSet, restore
+from nafnet.train.recipe import Recipe
+from torch import nn
+
+from nafnet.checkpoint import save_checkpoint
+from nafnet.spec import ModelSpec
+
+_SAMPLES = 4
+
+
+def write_weights(path: Path, model: nn.Module, recipe: Recipe) -> None:
+    """A checkpoint that says what it is: architecture, task, and the patch that its last stage trained on."""
+    architecture = recipe.architecture
+    patches = [recipe.sampling.patch, *(stage[1] for stage in recipe.sampling.stages)]
+    spec = ModelSpec(
+        architecture=architecture, task=recipe.task, channels=architecture.channels, multiple=architecture.multiple,
+        train_patch=patches[-1],
+    )  # fmt: skip
+    save_checkpoint(path, dict(model.state_dict()), spec)
+
+
+@torch.inference_mode()
+def write_restored(path: Path, model: nn.Module, chosen: EvaluationSet, device: torch.device) -> None:
+    """A PNG of some images of a set: degraded, restored, clean."""
+    rows = []
+    for index in np.linspace(0, len(chosen) - 1, min(_SAMPLES, len(chosen))).astype(int):
+        degraded, clean = chosen.pair(int(index))
+        rows.append((degraded, restore(model, degraded, device), clean))
+    write_samples(path, rows)
