@@ -37,6 +37,33 @@ def test_the_table_is_of_the_runs(train: Train, nafnet_train: Command, tmp_path:
     assert "tiny" in shown.stdout
 
 
+def test_epochs_count_every_patch_of_a_crop(train: Train) -> None:
+    _, run, _ = train("loop.epochs=3", "sampling.crop=16", "sampling.patch=8")
+    row = dict(zip(COLUMNS, comparison_row(run), strict=True))
+    assert (row["images"], row["steps"], row["epochs"]) == ("16", "48", "3.0")
+
+
+@pytest.mark.parametrize(
+    "record", ["[]", "{", '{"recipe": {}, "data": {}}', '{"recipe": {"name": "a"}, "data": {"parts": []}}']
+)
+def test_what_is_no_run_hides_no_row(record: str, train: Train, nafnet_train: Command, tmp_path: Path) -> None:
+    _, run, _ = train("loop.steps=10")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "run.json").write_text(record, encoding="utf-8")
+    done = nafnet_train("compare", tmp_path / "odd", run)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "tiny" in done.stdout
+
+
+def test_an_evaluation_that_is_half_written_is_passed_over(train: Train) -> None:
+    _, run, _ = train("loop.steps=20")
+    whole = comparison_row(run)
+    with (run / "evaluations.csv").open("a", encoding="utf-8") as file:
+        file.write("30,train,1,2,0.5\n40,tr")
+    assert comparison_row(run) == whole
+
+
 def test_a_run_that_was_not_evaluated_has_no_row(train: Train) -> None:
     _, run, _ = train("loop.steps=5")
     (run / "evaluations.csv").write_text("step,set,loss,psnr,ssim\n", encoding="utf-8")

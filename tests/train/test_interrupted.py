@@ -84,6 +84,26 @@ def test_a_stopped_run_saves_its_step_and_exits_130(signum: int, recipe: Path, p
     assert (run / "curves.png").exists()
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_signal_to_the_whole_group_that_comes_twice_loses_nothing(
+    workers: int, recipe: Path, pairs: Path, tmp_path: Path
+) -> None:
+    """As `timeout`, systemd and batch systems send it."""
+    run = tmp_path / "run"
+    words = [*arguments(recipe, pairs, run, 100_000, "loop.checkpoint_every=100000"), "--workers", str(workers)]
+    program = Path(sys.executable).with_name("nafnet-train")
+    with subprocess.Popen([program, *words, "--quiet"], start_new_session=True, stderr=subprocess.PIPE) as process:
+        wait_for(lambda: (run / "steps.csv").exists() and len(losses(run)) > 20, process)
+        for _ in range(2):
+            os.killpg(process.pid, signal.SIGTERM)
+            time.sleep(0.005)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert len(said.splitlines()) == 1, said
+    (state,) = (run / "states").iterdir()
+    assert int(state.stem.rpartition("-")[2]) == len(losses(run)) > 0
+
+
 def test_one_folder_is_for_one_run(recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command) -> None:
     run = tmp_path / "run"
     with start(*arguments(recipe, pairs, run, 100_000)) as process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,89 @@ def test_a_truncated_state_falls_back_on_the_one_before(train: Train) -> None:
         train("loop.steps=12")
 
 
+def test_a_damaged_state_is_no_fallback(train: Train) -> None:
+    _, run, _ = train("loop.steps=22")
+    states = run / "states"
+    newest, older = sorted(states.iterdir(), reverse=True)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    last = (run / "last.safetensors").read_bytes()
+    train("loop.steps=22")
+    assert sorted(path.name for path in states.iterdir()) == [older.name, newest.name]
+    newest.write_bytes(b"")
+    _, _, said = train("loop.steps=22")
+    assert "going on from step 20" in said
+    assert (run / "last.safetensors").read_bytes() == last
+
+
+def test_weights_that_are_gone_are_written_anew(train: Train) -> None:
+    outcome, run, _ = train("loop.steps=20")
+    before = load_file(run / "last.safetensors")
+    for name in ("last.safetensors", "best.safetensors"):
+        (run / name).unlink()
+    again, _, said = train("loop.steps=20")
+    assert any("best.safetensors is gone" in line for line in said)
+    assert again.best_step == 20
+    assert again.best_psnr <= outcome.best_psnr
+    for name in ("last.safetensors", "best.safetensors"):
+        after = load_file(run / name)
+        assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_an_evaluation_put_off_by_a_stop_is_made_up_for(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, whole, _ = train("loop.steps=20", folder="whole")
+    step = Trainer.train_step
+
+    def stopping(self: Trainer, parts: Any, *, stop: bool = False) -> Any:
+        return step(self, parts, stop=stop or self.step == 9)
+
+    monkeypatch.setattr(Trainer, "train_step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train("loop.steps=20", folder="stopped")
+    monkeypatch.setattr(Trainer, "train_step", step)
+    _, stopped, _ = train("loop.steps=20", folder="stopped")
+    assert rows(whole / "evaluations.csv") == rows(stopped / "evaluations.csv")
+    assert same(whole / "best.safetensors", stopped / "best.safetensors")
+
+
+def test_states_go_with_their_recipe_and_their_data(train: Train, pairs: Path) -> None:
+    _, run, _ = train("loop.steps=12")
+    for path in (pairs / "input").iterdir():  # the same names, other pixels
+        pixels = np.asarray(Image.open(path))
+        Image.fromarray(255 - pixels).save(path)
+    with pytest.raises(RecipeError, match="the data differ"):
+        train("loop.steps=12")
+    record = (run / "run.json").read_text(encoding="utf-8")
+    (run / "run.json").unlink()
+    with pytest.raises(CheckpointError, match="states of another recipe, of other data"):
+        train("loop.steps=12")
+    (run / "run.json").write_text(record[:-20], encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"run\.json: damaged"):
+        train("loop.steps=12")
+
+
+def test_a_damaged_log_is_named_with_its_line(train: Train) -> None:
+    _, run, _ = train("loop.steps=12")
+    log = run / "steps.csv"
+    log.write_text(log.read_text(encoding="utf-8").replace("\n3,", "\nx,"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"steps\.csv, line 4: damaged"):
+        train("loop.steps=12")
+
+
+def test_files_of_others_are_left_alone(train: Train, tmp_path: Path) -> None:
+    theirs = tmp_path / "run" / "other" / ".x.partial"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    left = tmp_path / "run" / ".best.safetensors.0123abcd.partial"
+    left.touch()
+    train("loop.steps=2")
+    assert theirs.exists()
+    assert not left.exists()
+
+
 def test_every_nth_state_is_kept(train: Train) -> None:
-    _, run, _ = train("loop.steps=25", "loop.keep_every=10")
+    _, run, _ = train("loop.steps=25", "loop.keep_every=7")
     kept = sorted(int(path.stem.rpartition("-")[2]) for path in (run / "states").iterdir())
-    assert kept == [10, 20, 25]
+    assert kept == [7, 14, 21, 25]
 
 
 def test_a_folder_of_another_recipe_or_of_other_data_is_refused(train: Train, pairs: Path) -> None:
@@ -164,6 +244,17 @@ def test_stages_change_patch_and_batch_and_lose_no_image(tmp_path: Path, silent:
     assert shapes == [(4, 3, 16, 16)] * 10 + [(2, 3, 24, 24)] * 5 + [(1, 3, 32, 32)] * 5
     seen = [number for batch in numbers(made) for number in batch]
     assert all(sorted(seen[start : start + 10]) == list(range(10)) for start in range(0, 50, 10))
+
+
+@pytest.mark.parametrize("steps", [10, 12, 52, 101])
+def test_stages_that_begin_between_two_steps_lose_no_image_either(steps: int, tmp_path: Path, silent: Progress) -> None:
+    stages = "sampling.stages=[[0.7, 24, 2]]"
+    made = batches(tmp_path, silent, World(), stages, f"loop.steps={steps}")
+    sizes = [len(batch) for batch in numbers(made)]
+    assert sizes == [4] * math.ceil(round(0.7 * steps, 6)) + [2] * (steps - math.ceil(round(0.7 * steps, 6)))
+    seen = [number for batch in numbers(made) for number in batch]
+    assert all(sorted(seen[start : start + 10]) == list(range(10)) for start in range(0, len(seen) - 9, 10))
+    assert made.recipe.images_until(steps, steps) == len(seen)
 
 
 def test_a_crop_is_parted_into_patches_that_belong_together(tmp_path: Path, silent: Progress) -> None:
@@ -248,3 +339,5 @@ def test_validation_that_turns_away_is_found() -> None:
     assert turning_point(series([5, 4, 3, 4, 5], [5, 4, 3, 2, 1])) == 2
     assert turning_point(series([5, 4, 3, 2, 1], [5, 4, 3, 2, 1])) is None, "still getting better"
     assert turning_point(series([5, 4, 3, 4, 5], [5, 4, 3, 4, 5])) is None, "training got worse as well"
+    assert turning_point(series([5, 4, 3, 3.001, 3.002], [5, 4, 3, 2, 1])) is None, "by next to nothing"
+    assert turning_point(series([5, 4, 3, 4], [5, 4, 3, 2])) is None, "once alone"
