@@ -217,9 +217,11 @@ class Recipe:
 
     def starts(self, steps: int) -> list[tuple[int, int, int]]:
         """(first step, patch, batch) of each stage of a run of `steps`."""
-        first = (0, self.sampling.patch, self.loop.batch)
-        # 0.7 of 10 is 7, whatever floats make of it.
-        return [first, *((math.ceil(share * steps - 1e-6), *rest) for share, *rest in self.sampling.stages)]  # type: ignore[misc]
+        found = [(0, self.sampling.patch, self.loop.batch)]
+        for share, patch, batch in self.sampling.stages:
+            # 0.7 of 10 is 7, whatever floats make of it.
+            found.append((math.ceil(share * steps - 1e-6), patch, batch))
+        return found
 
     def stage(self, step: int, steps: int) -> tuple[int, int]:
         """(patch, batch) of a step in a run of `steps`."""
