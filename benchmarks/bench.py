@@ -62,7 +62,7 @@ def bench(
         found = list(rows(exports, settings.wanted))
         chosen = [row for row in found if isinstance(row, Candidate)]
         listener.status("loading")
-        opened = list(_opened(chosen, settings.threads, stack))
+        opened = list(opened_all(chosen, settings.threads, stack))
         cases = list(_cases(exports, opened, settings, listener))
         # Who was refused in the first case is not looked at further.
         usable = [
@@ -94,7 +94,8 @@ def bench(
     return result, restored
 
 
-def _opened(chosen: Sequence[Candidate], threads: int, stack: contextlib.ExitStack) -> Iterator[Opened]:
+def opened_all(chosen: Sequence[Candidate], threads: int, stack: contextlib.ExitStack) -> Iterator[Opened]:
+    """Each candidate, loaded until the stack closes, or with the reason why it could not be."""
     for candidate in chosen:
         try:
             yield Opened(candidate=candidate, backend=stack.enter_context(candidate.open(threads)))

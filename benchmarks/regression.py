@@ -82,10 +82,15 @@ def _changes(old: Result, new: Result) -> Iterator[Change]:
         for case in model["cases"]:
             before = earlier.get((model["weights_sha256"], case["tile"], case["batch"]))
             if before is not None:
-                yield from _case_changes(model["name"], before, case)
+                yield from case_changes(model["name"], before, case)
 
 
-def _case_changes(model: str, old: CaseResult, new: CaseResult) -> Iterator[Change]:
+def case_changes(model: str, old: CaseResult, new: CaseResult) -> Iterator[Change]:
+    """Every row of a case that the old one has a time of; none where they have too little in common.
+
+    Args:
+        model: its name, for the changes.
+    """
     then, now = _speeds(old), _speeds(new)
     common = [name for name in now if name in then]
     if len(common) < FEWEST:

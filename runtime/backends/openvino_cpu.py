@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from nafnet.runtime.backends.base import Backend, Run, Shape
+from nafnet.runtime.backends.compiled_cache import compiled_folder, forget
 from numpy.typing import NDArray
 
 from nafnet.errors import ModelError
@@ -57,11 +58,7 @@ class OpenVinoBackend(Backend):
         if self.threads and self.place == "CPU":
             settings["INFERENCE_NUM_THREADS"] = self.threads
         try:
-            core = _core()
-            model = core.read_model(str(self.model.path))
-            if shape:
-                model.reshape(list(shape))
-            request = core.compile_model(model, self.place, settings).create_infer_request()
+            request = self._compiled(shape, settings).create_infer_request()
         except Exception as error:  # the library raises RuntimeError for all that can go wrong
             raise ModelError(f"{self.model.path}: OpenVINO cannot load it ({error})") from error
 
@@ -72,6 +69,23 @@ class OpenVinoBackend(Backend):
             return restored
 
         return run
+
+    def _compiled(self, shape: Shape | None, settings: dict[str, Any]) -> Any:
+        """The model compiled for a shape, or for any: by an earlier run, if it is still there and whole."""
+        core, path = _core(), self.model.path.resolve()
+        model: Any = path
+        if shape:
+            model = core.read_model(path)
+            model.reshape(list(shape))
+        key = (self.model.sha256, str(path), shape, self.place, sorted(settings.items()), openvino.__version__)
+        with compiled_folder(*key) as folder:
+            if folder is None:
+                return core.compile_model(model, self.place, settings)
+            expected = any(folder.iterdir())
+            compiled = core.compile_model(model, self.place, {**settings, "CACHE_DIR": str(folder)})
+            if expected and not compiled.get_property("LOADED_FROM_CACHE"):
+                forget(folder)  # it wants another now, for instance for the file's new date, and has put it beside
+            return compiled
 
 
 class OpenVinoBfloat16Backend(OpenVinoBackend):

@@ -1,0 +1,77 @@
+"""nafnet-run --html: what the page shows. How it looks and works in a browser is tested with the bench's page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nafnet.runtime.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, most_changed, write_gallery
+from nafnet.runtime.report import FileReport
+from numpy.typing import NDArray
+from PIL import Image
+
+from nafnet.errors import NafnetError
+
+
+def pictures(page: Path) -> list[NDArray[np.uint8]]:
+    """Every picture in a page, by Pillow."""
+    found = re.findall(r'src="data:image/webp;base64,([^"]+)"', page.read_text(encoding="utf-8"))
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB")) for text in found]
+
+
+@pytest.mark.parametrize(("left", "top"), [(0, 0), (1900, 40), (700, 1000), (2300, 1350)])
+def test_the_part_that_changed_most_is_shown(left: int, top: int, tmp_path: Path) -> None:
+    before = np.random.default_rng(0).integers(0, 200, (1400, 2400, 3), np.uint8)
+    after = before + np.random.default_rng(1).integers(0, 3, before.shape, np.uint8)
+    after[top : top + 48, left : left + 96] += 50
+    for name, pixels in (("before.png", before), ("after.png", after)):
+        Image.fromarray(pixels).save(tmp_path / name)
+    x, y = most_changed(tmp_path / "before.png", tmp_path / "after.png", 10**9)
+    assert x <= left
+    assert min(left + 96, 2400) <= x + LARGEST_WIDTH <= 2400
+    assert y <= top
+    assert min(top + 48, 1400) <= y + LARGEST_HEIGHT <= 1400
+
+
+@pytest.mark.parametrize(("mode", "level"), [("L", 90), ("RGBA", (90, 90, 90, 40)), ("I;16", 90 * 257)])
+def test_every_kind_of_picture_is_shown_in_8_bits(mode: str, level: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new(mode, (50, 30), level).save(path)
+    row = FileReport(input=str(path), output=str(path), status="restored", width=50, height=30)
+    write_gallery(tmp_path / "page.html", [row], opening="", summary="", max_pixels=10**9)
+    before, after = pictures(tmp_path / "page.html")
+    assert before.shape == after.shape == (30, 50, 3)
+    assert abs(before.astype(int) - 90).max() <= 1
+
+
+def test_a_result_of_another_size_is_named_and_the_page_still_made(tmp_path: Path) -> None:
+    for name, size in (("in.png", (40, 30)), ("out.png", (41, 30))):
+        Image.new("RGB", size).save(tmp_path / name)
+    with pytest.raises(NafnetError, match="40x30 pixels, and its result has 41x30"):
+        most_changed(tmp_path / "in.png", tmp_path / "out.png", 10**9)
+    row = FileReport(input=str(tmp_path / "in.png"), output=str(tmp_path / "out.png"), status="restored")
+    write_gallery(tmp_path / "page.html", [row], opening="", summary="", max_pixels=10**9)
+    assert "its result has 41x30" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_run_writes_its_page(identity_onnx: Path, photograph: NDArray[np.uint8], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(photograph).save(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.png").write_bytes(b"no picture")
+    program = Path(sys.executable).with_name("nafnet-run")
+    words = ["in", "out", "--model", identity_onnx, "--html", "page.html"]
+    done = subprocess.run([program, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert len(pictures(tmp_path / "page.html")) == 2
+    assert "not a PNG" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    refused = subprocess.run(
+        [program, *words[:-1], "no/where.html"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2
+    assert "--html no/where.html: cannot be written" in refused.stderr
