@@ -71,6 +71,8 @@ class Backend(Closing):
     name: str
     default_batch: int = 1
     """Tiles to run at once where nobody said; 1 is fastest on a CPU, whose caches a batch overflows."""
+    at_once: int = 1
+    """Batches that `stream` has at work at the same time; of more than one, `_run` must bear several threads."""
     gains_from_fixed_shapes: ClassVar[bool] = True
     """Whether `_load` makes something faster of a known shape."""
 
@@ -153,11 +155,11 @@ class Backend(Closing):
         The next batch is taken, and the one before it used, while one is computed: a CPU's cores have nothing to do
         while a single one cuts and blends tiles.
         """
-        with ThreadPoolExecutor(1, thread_name_prefix="infer") as pool:
+        with ThreadPoolExecutor(self.at_once, thread_name_prefix="infer") as pool:
             flying: deque[Future[Batch]] = deque()
             for batch in batches:
                 flying.append(pool.submit(self, batch))
-                if len(flying) == 2:
+                if len(flying) > self.at_once:
                     yield flying.popleft().result()
             while flying:
                 yield flying.popleft().result()

@@ -55,6 +55,19 @@ def test_a_long_run_changes_no_bit(backend: str) -> None:
             assert np.array_equal(restorer.backend(tile), first)
 
 
+@pytest.mark.parametrize("backend", ["openvino", "openvino-bf16"])
+def test_tiles_side_by_side_are_the_same_to_the_bit(backend: str) -> None:
+    skip_if_absent(backend)
+    tiles = np.random.default_rng(0).random((PREPARE_AFTER + 40, 1, 3, 32, 32), np.float32)
+    with Restorer.load(backend=backend, threads=2) as restorer:
+        alone = [restorer.backend(tile) for tile in tiles[: PREPARE_AFTER - 10]]
+    with Restorer.load(backend=backend, threads=2) as restorer:
+        made = list(restorer.backend.stream(iter(tiles)))
+        assert restorer.backend._side_by_side is not None  # type: ignore[attr-defined]
+        alone += [restorer.backend(tile) for tile in tiles[len(alone) :]]
+    assert all(np.array_equal(one, other) for one, other in zip(alone, made, strict=True))
+
+
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 1, 16, 16), (1, 3, 15, 16)])
 def test_wrong_batches_are_refused(shape: tuple[int, ...]) -> None:
     with Restorer.load(backend="onnxruntime") as restorer, pytest.raises(BackendError, match="expected"):
