@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,10 +40,14 @@ class PairStore:
     def __init__(self, folder: Path) -> None:
         rows = [json.loads(line) for line in (folder / _INDEX).read_text(encoding="utf-8").splitlines()]
         self.folder = folder
+        self.count = len(rows)
+        """Of pairs, those that were left out included."""
         self.skipped = [row["skipped"] for row in rows if "skipped" in row]
         items = [item for row in rows for item in row.get("pieces", ())]
         self.names = [item[0] for item in items]
         self._places = np.array([item[1:] for item in items], np.int64).reshape(-1, 3)
+        self.size = max((offset + 2 * height * width * 3 for offset, height, width in self._places.tolist()), default=0)
+        """Bytes of pixels."""
         self._pixels: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
@@ -78,21 +83,48 @@ def open_store(
         skip_bad: leave out pairs that cannot be read, instead of raising.
 
     Raises:
-        DataError: a pair cannot be read, or none is left.
+        DataError: a pair cannot be read, or none is left. A store that is damaged is made anew.
         OSError: the disk takes no more; what was written stays, and is gone on from.
     """
-    if not (folder / _INDEX).exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    while (store := _whole(folder, len(pairs.names))) is None:
         with exclusive(folder / ".lock") as alone:
-            if not alone:
-                raise DataError(f"{folder}: another run prepares these pairs now; start again when it has")
-            _write(folder, pairs, config, progress, training=training, skip_bad=skip_bad)
-    store = PairStore(folder)
+            if alone:
+                _write(folder, pairs, config, progress, training=training, skip_bad=skip_bad)
+                continue
+        _wait_for_another(folder, progress)
     if store.skipped and not skip_bad:
         raise DataError(f"{store.skipped[0]}; mend it, or leave out {len(store.skipped)} with --skip-bad")
     if not len(store):
-        raise DataError(f"not one of {len(pairs.names)} pairs can be used; the first says: {store.skipped[0]}")
+        reason = store.skipped[0] if store.skipped else "nothing is left of any after it was cut"
+        raise DataError(f"not one of {len(pairs.names)} pairs can be used: {reason}")
     return store
+
+
+def _whole(folder: Path, count: int) -> PairStore | None:
+    """The finished store of `count` pairs; None where there is none, and where it is damaged, which is then removed."""
+    if not (folder / _INDEX).exists():
+        return None
+    try:
+        store = PairStore(folder)
+        if store.count == count and (folder / _PIXELS).stat().st_size >= store.size:
+            return store
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        pass
+    for name in (_INDEX, _PARTIAL, _PIXELS):
+        (folder / name).unlink(missing_ok=True)
+    return None
+
+
+def _wait_for_another(folder: Path, progress: Progress) -> None:
+    """Until the run that prepares these pairs now is done, or gone."""
+    task = progress.add_task("waiting for another run, which prepares these pairs", total=None)
+    alone = False
+    while not alone and not (folder / _INDEX).exists():
+        time.sleep(0.5)
+        with exclusive(folder / ".lock") as alone:
+            pass
+    progress.remove_task(task)
 
 
 def _write(
@@ -133,16 +165,26 @@ def _flush(pixels: BinaryIO, index: BinaryIO, waiting: list[dict[str, Any]]) -> 
 
 
 def _recovered(folder: Path) -> tuple[int, int]:
-    """How many pairs an interrupted writer finished, and where their pixels end; what is half written is cut off."""
+    """How many pairs an interrupted writer finished, and where their pixels end; what is half written is cut off.
+
+    What is damaged otherwise is begun anew.
+    """
     path = folder / _PARTIAL
     if not path.exists():
         return 0, 0
     whole = path.read_bytes()
     whole = whole[: whole.rfind(b"\n") + 1]
+    try:
+        rows = [json.loads(line) for line in whole.splitlines()]
+        pieces = [piece for row in rows for piece in row.get("pieces", ())]
+        end = pieces[-1][1] + 2 * pieces[-1][2] * pieces[-1][3] * 3 if pieces else 0
+        if (folder / _PIXELS).stat().st_size < end:
+            raise ValueError("pixels are missing")
+    except (OSError, ValueError, TypeError, IndexError, AttributeError):
+        path.unlink()
+        return 0, 0
     os.truncate(path, len(whole))
-    rows = [json.loads(line) for line in whole.splitlines()]
-    pieces = [piece for row in rows for piece in row.get("pieces", ())]
-    return len(rows), pieces[-1][1] + 2 * pieces[-1][2] * pieces[-1][3] * 3 if pieces else 0
+    return len(rows), end
 
 
 def _rows(pairs: Pairs, config: PrepareConfig, start: int, *, training: bool) -> Iterator[list[Piece] | str]:

@@ -166,6 +166,19 @@ def test_two_folders_of_any_name(nafnet_train: Command, tmp_path: Path) -> None:
     assert [part for part in ("train", "validation", "test") if part in done.stdout] == ["train", "validation", "test"]
 
 
+def test_two_files_of_one_name_and_empty_folders_are_told(tmp_path: Path) -> None:
+    for index in range(3):
+        save(PAIR(index), tmp_path / "bad" / f"{index}.jpg", tmp_path / "good" / f"{index}.png")
+    Image.open(tmp_path / "bad" / "0.jpg").save(tmp_path / "bad" / "0.png")
+    found = find_two(tmp_path / "bad", tmp_path / "good")
+    assert found.faults == [f"{tmp_path / 'bad' / '0.png'}: has the name of 0.jpg; which of the two is meant?"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty: has no images; expected \.png"):
+        find_two(tmp_path / "empty", tmp_path / "good")
+    with pytest.raises(DataError, match="no such folder"):
+        find_two(tmp_path / "bad", tmp_path / "none")
+
+
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from PIL import Image
 from rich.progress import Progress
 
 from nafnet.errors import DataError
+from nafnet.files import exclusive
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
@@ -153,6 +156,50 @@ def tear(folder: Path) -> None:
         file.write(b"half a picture")
     with (folder / "index.partial").open("ab") as file:
         file.write(b'{"pieces": [["48", 18')
+
+
+@pytest.mark.parametrize("name", ["index.jsonl", "pixels.bin", "index.partial"])
+@pytest.mark.parametrize("damage", ["garbage", "empty", "missing", "short"])
+def test_a_damaged_store_is_made_anew(name: str, damage: str, tmp_path: Path, silent: Progress) -> None:
+    pairs, folder = array_pairs(), tmp_path / "store"
+    expected = open_store(folder, pairs, PrepareConfig(), silent, training=True)
+    degraded = expected.pair(7)[0].copy()
+    whole = (folder / "pixels.bin").read_bytes()
+    if name == "index.partial":  # as if it had been interrupted
+        (folder / "index.jsonl").rename(folder / name)
+    path = folder / name
+    if damage == "garbage":
+        path.write_bytes(b"garbage\n")
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    store = open_store(folder, pairs, PrepareConfig(), silent, training=True)
+    assert np.array_equal(store.pair(7)[0], degraded)
+    assert (folder / "pixels.bin").read_bytes() == whole
+
+
+def test_two_runs_prepare_the_same_pairs_once(tmp_path: Path, silent: Progress) -> None:
+    """The second waits for the first; one that was killed hands its work on."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    pairs = Failing(array_pairs(), 50)
+    held = threading.Event()
+
+    def hold() -> None:
+        with exclusive(folder / ".lock"):
+            held.set()
+            time.sleep(1.2)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    store = open_store(folder, pairs, PrepareConfig(), silent, training=True)  # type: ignore[arg-type]
+    assert not other.is_alive()
+    assert len(store) == 50
+    assert pairs.loaded == 50
 
 
 def test_pairs_that_cannot_be_read_are_refused_or_left_out(tmp_path: Path, silent: Progress, pairs: Path) -> None:

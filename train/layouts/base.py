@@ -38,9 +38,18 @@ def pair_by_name(inputs: Mapping[str, Path], targets: Mapping[str, Path]) -> tup
     return FilePairs(names, tuple(inputs[n] for n in names), tuple(targets[n] for n in names)), faults
 
 
-def images_in(folder: Path) -> dict[str, Path]:
-    """The images of a folder, by name without ending."""
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+def images_in(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """The images of a folder by name without ending, and a line for each that has the name of another."""
+    found: dict[str, Path] = {}
+    doubles = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        if path.stem in found:
+            doubles.append(f"{path}: has the name of {found[path.stem].name}; which of the two is meant?")
+        else:
+            found[path.stem] = path
+    return found, doubles
 
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")

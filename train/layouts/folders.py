@@ -5,26 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nafnet.train.layouts.base import Found, Layout, images_in, pair_by_name
+from nafnet.train.layouts.base import SUFFIXES, Found, Layout, images_in, pair_by_name
 from nafnet.train.pairs import FilePairs, Pairs
+
+from nafnet.errors import DataError
 
 Sides = list[tuple[str, Path, Path]]
 """A prefix for names, and the folders of degraded and of clean images."""
 
 
 def find_two(inputs: Path, targets: Path) -> Found:
-    """The pairs of two folders."""
+    """The pairs of two folders.
+
+    Raises:
+        DataError: one is no folder, or has no image.
+    """
+    for folder in (inputs, targets):
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder")
+        if not images_in(folder)[0]:
+            raise DataError(f"{folder}: has no images; expected {', '.join(SUFFIXES)}")
     pairs, faults = _pair([("", inputs, targets)])
     return Found(parts={"all": pairs}, faults=faults)
 
 
 def _pair(sides: Sides) -> tuple[FilePairs, list[str]]:
-    inputs: dict[str, Path] = {}
-    targets: dict[str, Path] = {}
-    for prefix, degraded, clean in sides:
-        inputs |= {prefix + name: path for name, path in images_in(degraded).items()}
-        targets |= {prefix + name: path for name, path in images_in(clean).items()}
-    return pair_by_name(inputs, targets)
+    found: tuple[dict[str, Path], dict[str, Path]] = ({}, {})
+    doubles: list[str] = []
+    for prefix, *folders in sides:
+        for images, folder in zip(found, folders, strict=True):
+            named, more = images_in(folder)
+            images |= {prefix + name: path for name, path in named.items()}
+            doubles += more
+    pairs, faults = pair_by_name(*found)
+    return pairs, doubles + faults
 
 
 def _finder(sides_of: Callable[[Path, str], Sides], splits: dict[str, str]) -> Callable[[Path], Found | None]:
