@@ -8,6 +8,7 @@ import importlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 
+import torch
 from nafnet.benchmarks.candidate import Absent, Candidate
 from nafnet.benchmarks.exports import Exports
 from nafnet.runtime.backends import REGISTRY, Entry, states
@@ -58,7 +59,7 @@ def rows(exports: Exports, wanted: Wanted) -> Iterator[Candidate | Absent]:
 
     On a machine with an NVIDIA GPU the forms of PyTorch run there, and backends of the CPU only where they are named.
     """
-    place = "cpu" if no_cuda() else "cuda:0"
+    place = "cpu" if no_cuda() or not torch.cuda.is_available() else "cuda:0"
     yield from _torch_rows(exports.checkpoint, wanted, place)
     for name, entry, missing in states():
         if wanted.backends and name not in wanted.backends:

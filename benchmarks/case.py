@@ -90,7 +90,7 @@ def run_case(
     functions: list[Callable[[], object]] = [functools.partial(backend, tile) for _, backend in survivors if backend]
     timings = alternate([*functions, *sticks.values()], seconds=seconds, on_round=on_round)
     stick_timings = dict(zip(sticks, timings[len(survivors) :], strict=True))
-    rates = rates_from({name: timing.minimum for name, timing in stick_timings.items()})
+    rates = rates_from({name: timing.minimum for name, timing in stick_timings.items()}, device)
     for (row, _), timing in zip(survivors, timings, strict=False):
         _fill(row, timing, timings[0].minimum, shape, work, rates)
     return CaseResult(

@@ -17,8 +17,9 @@ from onnx import shape_inference
 
 from nafnet.spec import Precision
 
-MATRIX_SIDE = 2048
-COPIED_BYTES = 128 * 2**20
+# Large enough to be no matter of starting and of caches, and no larger.
+MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
+COPIED_BYTES = {"cpu": 128 * 2**20, "cuda": 2**30}
 _FLOAT = 4
 Sizes = dict[str, tuple[int, ...]]
 
@@ -121,18 +122,20 @@ def yardsticks(device: str, precisions: list[Precision]) -> dict[str, Callable[[
     return {**functions, "copy": _copy(device)}
 
 
-def rates_from(minima: dict[str, float]) -> Rates:
-    """From the fastest seconds of each yardstick."""
+def rates_from(minima: dict[str, float], device: str) -> Rates:
+    """From the fastest seconds of each yardstick, measured on a device."""
+    kind = device.partition(":")[0]
     flops: dict[Precision, float] = {}
     for precision in ("fp32", "fp16", "bf16"):
         if (seconds := minima.get(f"matrix product {precision}")) is not None:
-            flops[precision] = 2 * MATRIX_SIDE**3 / seconds
-    return Rates(flops=flops, bytes=2 * COPIED_BYTES / minima["copy"])
+            flops[precision] = 2 * MATRIX_SIDE[kind] ** 3 / seconds
+    return Rates(flops=flops, bytes=2 * COPIED_BYTES[kind] / minima["copy"])
 
 
 def _matrix_product(device: str, dtype: torch.dtype) -> Callable[[], None]:
     generator = torch.Generator().manual_seed(0)
-    a, b = (torch.rand(MATRIX_SIDE, MATRIX_SIDE, generator=generator).to(device, dtype) for _ in range(2))
+    side = MATRIX_SIDE[device.partition(":")[0]]
+    a, b = (torch.rand(side, side, generator=generator).to(device, dtype) for _ in range(2))
     result = torch.empty_like(a)
 
     @torch.inference_mode()
@@ -145,7 +148,7 @@ def _matrix_product(device: str, dtype: torch.dtype) -> Callable[[], None]:
 
 
 def _copy(device: str) -> Callable[[], None]:
-    source = torch.ones(COPIED_BYTES, dtype=torch.uint8, device=device)
+    source = torch.ones(COPIED_BYTES[device.partition(":")[0]], dtype=torch.uint8, device=device)
     target = torch.zeros_like(source)
 
     def copy() -> None:

@@ -62,11 +62,17 @@ def parity_sheet(rows: Sequence[RowResult]) -> Sheet:
 
 def speed_sheet(case: CaseResult) -> Sheet:
     """Times of a tile and batch, in milliseconds, and what they are of the machine's."""
-    columns = (
+    columns: tuple[str, ...] = (
         "backend", "min, ms", "median", "p90", "p95", "p99", "spread", "", "MP/s", "x torch eager", "of matrix rate",
         "of floor",
     )  # fmt: skip
     rows = [_speed_row(row) for row in case["rows"] if "speed" in row]
+    copies = case["transfers"]
+    if copies:  # what the GPU itself needs, as far as copies do not hide behind it
+        columns = (*columns, "without copies, ms")
+        moved = copies["to_device"] + copies["from_device"]
+        timed = [row["speed"]["minimum"] for row in case["rows"] if "speed" in row]
+        rows = [(*row, f"{1e3 * (minimum - moved):.2f}") for row, minimum in zip(rows, timed, strict=True)]
     rates = ", ".join(f"{rate / 1e9:.0f} GFLOP/s {name}" for name, rate in case["flops_per_second"].items())
     title = (
         f"{case['batch']} x {case['tile']} x {case['tile']}: {case['flops'] / 1e9:.3g} GFLOP; in the same rounds: "
