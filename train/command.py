@@ -11,6 +11,7 @@ from nafnet.train.loop import BEST, MachineOptions, Run
 from nafnet.train.recipe import Recipe
 from nafnet.train.run_data import DataSource
 from nafnet.train.signals import StopRequest
+from nafnet.train.weights import initial_weights
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from nafnet.errors import UsageError
@@ -24,6 +25,7 @@ class TrainOptions:
     degraded: Path | None
     target: Path | None
     skip_bad: bool
+    initial: Path | None
     output: Path | None
     device: str
     threads: int | None
@@ -61,7 +63,8 @@ def run(recipe: Recipe, options: TrainOptions) -> int:
 
         workers = options.workers if options.workers is not None else (4 if world.device.type == "cuda" else 0)
         machine = MachineOptions(workers=workers, compiled=options.compiled)
-        outcome = Run(recipe, folder, world, machine, say).train(source, progress, asked)
+        initial = initial_weights(options.initial, recipe) if options.initial else None
+        outcome = Run(recipe, folder, world, machine, say, initial).train(source, progress, asked)
         early = ", early, for validation got no better" if outcome.early else ""
         say(
             f"{recipe.name}: {outcome.step} steps{early}; best after {outcome.best_step}, {outcome.best_psnr:.2f} dB: "

@@ -27,6 +27,7 @@ from nafnet.train.trainer import StepResult, Trainer
 from nafnet.train.weights import write_restored, write_weights
 from rich.progress import Progress
 
+from nafnet.checkpoint import StateDict, weights_sha256
 from nafnet.errors import CheckpointError, UsageError
 from nafnet.files import exclusive
 
@@ -66,12 +67,15 @@ class Run:
         world: the processes.
         options: of this machine.
         say: takes lines for the user.
+        initial: weights to start from, in place of random ones.
     """
 
     def __init__(
-        self, recipe: Recipe, folder: Path, world: World, options: MachineOptions, say: Callable[[str], None]
-    ) -> None:
+        self, recipe: Recipe, folder: Path, world: World, options: MachineOptions, say: Callable[[str], None],
+        initial: StateDict | None = None,
+    ) -> None:  # fmt: skip
         self.recipe, self.folder, self.world, self.options, self.say = recipe, folder, world, options, say
+        self.initial, self._initial_hash = initial, weights_sha256(initial) if initial else None
         self.states = StateFiles(folder / "states", recipe.loop.keep_every)
         self.best = NOTHING_YET
         self.since_best = 0
@@ -107,9 +111,11 @@ class Run:
         loop = self.recipe.loop
         steps = loop.steps or max(loop.epochs * len(data.examples) // loop.batch, 1)
         every = self.recipe.evaluation.every or max(len(data.examples) // loop.batch, steps // _MOST_EVALUATIONS, 1)
-        trainer = Trainer(self.recipe, steps, self.world, self.folder, compiled=self.options.compiled)
+        trainer = Trainer(
+            self.recipe, steps, self.world, self.folder, compiled=self.options.compiled, initial=self.initial
+        )
         self._check_recipe(trainer, data)
-        self._fingerprint = fingerprint(self.recipe, data.record)
+        self._fingerprint = fingerprint(self.recipe, data.record, self._initial_hash)
         self._resume(trainer)
         batches = StepBatches(data.examples, self.recipe, steps, self.world)
         loader = batches.loader(trainer.step, self.options.workers, pinned=self.world.device.type == "cuda")
@@ -232,12 +238,13 @@ class Run:
     def _check_recipe(self, trainer: Trainer, data: RunData) -> None:
         """Refuse to mix two recipes, or two data sets, in one folder; write down which they are."""
         if (self.folder / RECORD).exists():
-            refuse_another(self.folder, self.recipe, data.record)
+            refuse_another(self.folder, self.recipe, data.record, self._initial_hash)
         elif self.world.leads:
             parameters = sum(weight.numel() for weight in trainer.model.parameters())
             write_record(
                 self.folder, self.recipe, data.record, parameters=parameters, processes=self.world.size,
                 examples=len(data.examples), steps=trainer.steps, stages=self.recipe.starts(trainer.steps),
+                initial=self._initial_hash,
             )  # fmt: skip
         self.world.wait()
 

@@ -25,10 +25,14 @@ _LEFT_OVER = (
 )  # fmt: skip
 
 
-def fingerprint(recipe: Recipe, data: dict[str, Any]) -> str:
-    """SHA-256 of what must be the same for a run to go on: the recipe but for its name, and the data's parts."""
+def fingerprint(recipe: Recipe, data: dict[str, Any], initial: str | None) -> str:
+    """SHA-256 of what must be the same for a run to go on: the recipe but for its name, the data's parts, the start.
+
+    Args:
+        initial: SHA-256 of the weights it started from; None: random ones.
+    """
     told = {**recipe.to_dict(), "name": ""}
-    return hashlib.sha256(json.dumps([told, data["parts"]], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([told, data["parts"], initial], sort_keys=True).encode()).hexdigest()
 
 
 def read_record(run: Path) -> dict[str, Any]:
@@ -60,8 +64,8 @@ def write_record(run: Path, recipe: Recipe, data: dict[str, Any], **facts: Any) 
     write_whole(run / RECORD, json.dumps(record, indent=1).encode())
 
 
-def refuse_another(run: Path, recipe: Recipe, data: dict[str, Any]) -> None:
-    """Refuse to mix two recipes, or two data sets, in one folder.
+def refuse_another(run: Path, recipe: Recipe, data: dict[str, Any], initial: str | None) -> None:
+    """Refuse to mix two recipes, two data sets, or two starts in one folder.
 
     Raises:
         RecipeError: it holds a run of another; the message says which tables differ.
@@ -75,6 +79,8 @@ def refuse_another(run: Path, recipe: Recipe, data: dict[str, Any]) -> None:
     ]  # fmt: skip
     if before["data"].get("parts") != ours["data"]["parts"]:
         changed.append("the data")
+    if before.get("initial") != initial:
+        changed.append("the weights to start from (--init)")
     if changed:
         raise RecipeError(
             f"{run} holds a run of another recipe: {', '.join(changed)} differ; choose another folder with -o"

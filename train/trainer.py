@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nafnet.architecture import NAFNet, channels_last
+from nafnet.checkpoint import StateDict
 from nafnet.errors import TrainingError
 from nafnet.files import whole_file
 
@@ -54,14 +55,20 @@ class Trainer:
         world: with whom.
         compiled: let torch.compile make the forward pass.
         folder: where a batch goes that cannot be trained on.
+        initial: weights to start from, in place of random ones.
     """
 
-    def __init__(self, recipe: Recipe, steps: int, world: World, folder: Path, *, compiled: bool = False) -> None:
+    def __init__(
+        self, recipe: Recipe, steps: int, world: World, folder: Path, *, compiled: bool = False,
+        initial: StateDict | None = None,
+    ) -> None:  # fmt: skip
         self.recipe, self.steps, self.world, self.folder = recipe, steps, world, folder
         self.step = 0
         loop = recipe.loop
         torch.manual_seed(loop.seed)
         self.model = channels_last(NAFNet(recipe.architecture, dropout=loop.dropout)).to(world.device)
+        if initial is not None:
+            self.model.load_state_dict(initial)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(loop.ema)) if loop.ema else None
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=loop.learning_rate, betas=loop.betas, weight_decay=loop.weight_decay, fused=True

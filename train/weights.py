@@ -11,10 +11,27 @@ from nafnet.train.evaluation import EvaluationSet, restore
 from nafnet.train.recipe import Recipe
 from torch import nn
 
-from nafnet.checkpoint import save_checkpoint
+from nafnet.checkpoint import StateDict, load_checkpoint, save_checkpoint
+from nafnet.errors import RecipeError
 from nafnet.spec import ModelSpec
 
 _SAMPLES = 4
+
+
+def initial_weights(path: Path, recipe: Recipe) -> StateDict:
+    """The weights of a checkpoint, of any layout that is known, for a run to start from.
+
+    Raises:
+        CheckpointError: it cannot be read, or is none of NAFNet.
+        RecipeError: its architecture is another than the recipe's.
+    """
+    checkpoint = load_checkpoint(path)
+    if checkpoint.spec.architecture != recipe.architecture:
+        raise RecipeError(
+            f"{path}: {checkpoint.spec.architecture}, and the recipe {recipe.name} is for {recipe.architecture}; "
+            "set [architecture] to that of the checkpoint"
+        )
+    return checkpoint.state_dict
 
 
 def write_weights(path: Path, model: nn.Module, recipe: Recipe) -> None:

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from nafnet.train.camera import CameraConfig, camera_noise
-from nafnet.train.dead_leaves import DeadLeaves, DeadLeavesConfig
-from nafnet.train.noise import as_8bit
+from nafnet.benchmarks.study import DrawnPairs
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
@@ -29,18 +27,6 @@ def noise(height: int, width: int) -> PairOf:
     def pair(number: int) -> Pair:
         both = np.random.default_rng(number).integers(0, 256, (2, height, width, 3), np.uint8)
         return both[0], both[1]
-
-    return pair
-
-
-def drawn(side: int) -> PairOf:
-    """Pairs of dead leaves, under the noise of a camera at a high ISO."""
-    generator = DeadLeaves(DeadLeavesConfig(size=side), 7)
-
-    def pair(number: int) -> Pair:
-        clean = generator.image(number)
-        noisy = clean + camera_noise(clean, CameraConfig(shot=(2e-3, 1.2e-2)), np.random.default_rng(number))
-        return as_8bit(noisy), as_8bit(clean)
 
     return pair
 
@@ -119,7 +105,7 @@ LAYOUTS: dict[str, Callable[[Path, PairOf, int], None]] = {
 def main(layout: str, folder: Path, pairs: int, side: int, is_drawn: bool) -> None:
     """Write PAIRS generated pairs to FOLDER, the way LAYOUT lies on disk."""
     folder.mkdir(parents=True, exist_ok=True)
-    LAYOUTS[layout](folder, drawn(side) if is_drawn else noise(side, side), pairs)
+    LAYOUTS[layout](folder, DrawnPairs(side) if is_drawn else noise(side, side), pairs)
 
 
 if __name__ == "__main__":
