@@ -16,7 +16,7 @@ from pathlib import Path
 from nafnet.train.batches import Batch, StepBatches
 from nafnet.train.curves import draw_curves
 from nafnet.train.distributed import World
-from nafnet.train.evaluation import TRAIN, Scores, evaluate, mean_psnr
+from nafnet.train.evaluation import TRAIN, evaluate, mean_psnr
 from nafnet.train.logbook import Logbook
 from nafnet.train.recipe import Recipe
 from nafnet.train.run_data import DataSource, RunData, open_data
@@ -111,9 +111,7 @@ class Run:
         loop = self.recipe.loop
         steps = loop.steps or max(loop.epochs * len(data.examples) // loop.batch, 1)
         every = self.recipe.evaluation.every or max(len(data.examples) // loop.batch, steps // _MOST_EVALUATIONS, 1)
-        trainer = Trainer(
-            self.recipe, steps, self.world, self.folder, compiled=self.options.compiled, initial=self.initial
-        )
+        trainer = Trainer(self.recipe, steps, self.world, self.folder, self.initial, compiled=self.options.compiled)
         self._check_recipe(trainer, data)
         self._fingerprint = fingerprint(self.recipe, data.record, self._initial_hash)
         self._resume(trainer)
@@ -177,7 +175,8 @@ class Run:
             shown = next((name for name in data.evaluation if name != TRAIN), TRAIN)
             samples = self.folder / "samples" / f"step-{trainer.step:08}.png"
             write_restored(samples, model, data.evaluation[shown], self.world.device)
-            self.say(f"step {trainer.step}: {_line(scores)}")
+            told = (f"{name} {each.psnr:.2f} dB / {each.ssim:.4f}" for name, each in scores.items())
+            self.say(f"step {trainer.step}: {', '.join(told)}")
         trainer.model.train()
         self._due = False
         return self._out_of_patience
@@ -247,7 +246,3 @@ class Run:
                 initial=self._initial_hash,
             )  # fmt: skip
         self.world.wait()
-
-
-def _line(scores: dict[str, Scores]) -> str:
-    return ", ".join(f"{name} {each.psnr:.2f} dB / {each.ssim:.4f}" for name, each in scores.items())

@@ -53,14 +53,14 @@ class Trainer:
         recipe: how to train.
         steps: how long.
         world: with whom.
-        compiled: let torch.compile make the forward pass.
         folder: where a batch goes that cannot be trained on.
         initial: weights to start from, in place of random ones.
+        compiled: let torch.compile make the forward pass.
     """
 
     def __init__(
-        self, recipe: Recipe, steps: int, world: World, folder: Path, *, compiled: bool = False,
-        initial: StateDict | None = None,
+        self, recipe: Recipe, steps: int, world: World, folder: Path, initial: StateDict | None = None, *,
+        compiled: bool = False,
     ) -> None:  # fmt: skip
         self.recipe, self.steps, self.world, self.folder = recipe, steps, world, folder
         self.step = 0

@@ -1,0 +1,49 @@
+"""Checkpoints with random weights, to measure speed on: ``python -m nafnet.benchmarks.random_models FOLDER``.
+
+They take as long as trained ones of the same layout, and can be had without a download. Their branches are open, which
+as NAFNet is initialised they are not: with beta and gamma at 0 an engine could leave a block out, and parity would
+prove nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nafnet.commandline import exits
+
+RECIPES = ("upstream/sidd-width32", "upstream/gopro-width32")
+OPEN = 0.3
+"""Standard deviation of beta and gamma. The stream stays in the range that trained networks have."""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--recipe", "recipes", multiple=True, default=RECIPES, show_default=True, help="Whose architecture.")
+@click.option("--seed", default=0, show_default=True)
+@exits
+def main(folder: Path, recipes: tuple[str, ...], seed: int) -> int:
+    """Write FOLDER/random-NAME.safetensors for each recipe; the same weights for the same seed."""
+    import torch
+    from nafnet.train.recipe_files import load_recipe
+    from nafnet.train.weights import write_weights
+
+    from nafnet.architecture import NAFNet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in recipes:
+        recipe = load_recipe(name)
+        torch.manual_seed(seed)
+        model = NAFNet(recipe.architecture)
+        for key, parameter in model.named_parameters():
+            if key.endswith(("beta", "gamma")):
+                torch.nn.init.normal_(parameter, 0, OPEN)
+        path = folder / f"random-{name.rpartition('/')[2]}.safetensors"
+        write_weights(path, model, recipe)
+        click.echo(path)
+    return 0
+
+
+if __name__ == "__main__":
+    main()
