@@ -66,7 +66,7 @@ def load_pictures(images: Path | None, truth: Path | None, task: str, channels: 
         )
         for (name, planes), target in zip(found.items(), clean, strict=True)
     ]
-    return Pictures(description=f"the middles, up to {LARGEST} pixels a side, of {images.name}", pictures=pictures)
+    return Pictures(description=f"The middles, up to {LARGEST} pixels a side, of {images.name}", pictures=pictures)
 
 
 def _middle(planes: Planes, channels: int) -> Planes:
@@ -85,7 +85,7 @@ def _samples(task: str, channels: int) -> Pictures:
         target = centre(planes, channels, *(min(side, SIDE) for side in planes.shape[1:]))
         degraded, done = _degraded(target, task, seed)
         pictures.append(Picture(name=name, degraded=degraded, clean=target))
-    return Pictures(description=f"the middles, up to {SIDE} pixels a side, of {kind}; {done}", pictures=pictures)
+    return Pictures(description=f"The middles, up to {SIDE} pixels a side, of {kind}; {done}", pictures=pictures)
 
 
 def _degraded(clean: Planes, task: str, seed: int) -> tuple[Planes, str]:
