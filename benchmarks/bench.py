@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from nafnet.runtime.backends.base import Backend
 
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import NafnetError
+from nafnet.files import CACHE_VARIABLE
 from nafnet.spec import Norm
 
 
@@ -56,7 +58,7 @@ def bench(
 ) -> tuple[ModelResult, Restored]:
     """Measure one checkpoint; returns the figures, and the pictures they are of."""
     spec = checkpoint.spec
-    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack, own_cache(Path(place, "cache")):
         listener.status("exporting")
         exports = Exports(checkpoint, Path(place), settings.norm, max(settings.batches))
         found = list(rows(exports, settings.wanted))
@@ -79,9 +81,13 @@ def bench(
         ]
         scores = accuracy(restored, named[0][1], tile=tile, overlap=overlap, grids=grids)
         listener.status("photographs from file to file")
+        for candidate, backend in usable:
+            if candidate.prepared:
+                backend.prepare((settings.batches[0], spec.channels, tile, tile))
         paths = whole_paths(
             named, pictures.pictures[0], tile=tile, overlap=overlap, batch=settings.batches[0], seconds=settings.seconds
         )
+        stack.close()  # what is started anew has the machine, and a GPU's memory, for itself
         starts = []
         if settings.cold:
             starts = list(_starts([candidate for candidate, _ in usable], settings, spec.channels, listener))
@@ -94,24 +100,40 @@ def bench(
     return result, restored
 
 
+@contextlib.contextmanager
+def own_cache(folder: Path) -> Iterator[None]:
+    """Keep what is compiled in a folder that goes with the measurement, not in the user's cache."""
+    before = os.environ.get(CACHE_VARIABLE)
+    os.environ[CACHE_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[CACHE_VARIABLE]
+        else:
+            os.environ[CACHE_VARIABLE] = before
+
+
 def opened_all(chosen: Sequence[Candidate], threads: int, stack: contextlib.ExitStack) -> Iterator[Opened]:
     """Each candidate, loaded until the stack closes, or with the reason why it could not be."""
     for candidate in chosen:
         try:
-            yield Opened(candidate=candidate, backend=stack.enter_context(candidate.open(threads)))
+            backend = stack.enter_context(candidate.open(threads))
+            backend.prepares_itself = False  # a row is one form of the model from its first call to its last
+            yield Opened(candidate=candidate, backend=backend)
         except NafnetError as error:
             yield Opened(candidate=candidate, refused=str(error))
 
 
 def _cases(exports: Exports, opened: Sequence[Opened], settings: Settings, listener: Listener) -> Iterator[CaseResult]:
-    naive, channels = exports.naive().path, exports.checkpoint.spec.channels
+    counted, channels = exports.counted(), exports.checkpoint.spec.channels
     for tile in settings.tiles:
         for batch in settings.batches:
             shape = Shape(batch=batch, channels=channels, tile=tile)
             title = f"{batch} x {tile} x {tile}"
             listener.status(f"{title}: parity")
             case = run_case(
-                opened, shape, count(naive, shape.sizes), seconds=settings.seconds,
+                opened, shape, count(counted, shape.sizes), seconds=settings.seconds,
                 device=opened[0].candidate.device, on_parity=listener.on_parity,
                 on_round=functools.partial(_share, listener, title),
             )  # fmt: skip

@@ -14,6 +14,7 @@ from nafnet.export.graph import to_onnx
 from nafnet.runtime.backends.base import Model
 
 from nafnet.checkpoint import Checkpoint
+from nafnet.errors import ModelError
 from nafnet.planfile import inspect_plan
 from nafnet.spec import Norm, Precision
 
@@ -32,8 +33,16 @@ class Exports:
         self._made: dict[str, Model] = {}
 
     def naive(self) -> Model:
-        """torch.onnx.export of the published module as it is."""
+        """torch.onnx.export of the published module as it is.
+
+        Raises:
+            ModelError: with local pooling, whose plain form knows one size of image: the one it was traced on.
+        """
         return self._once("naive", self._make_naive)
+
+    def counted(self) -> Path:
+        """The graph that holds the network's work as it is."""
+        return (self.ours("fp32") if self.checkpoint.spec.local_pooling else self.naive()).path
 
     def ours(self, precision: Precision) -> Model:
         """The rewritten network as ONNX."""
@@ -54,6 +63,8 @@ class Exports:
 
     def _make_naive(self, path: Path) -> Model:
         spec = self.checkpoint.spec
+        if spec.local_pooling:
+            raise ModelError("the plain export of local pooling holds for one size alone")
         onnx.save(to_onnx(self.checkpoint.build(), spec.channels, spec.multiple), path)
         return Model(path=path, spec=spec)
 

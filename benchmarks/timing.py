@@ -7,6 +7,7 @@ turn, and what is compared are minima: what the machine does when nothing distur
 from __future__ import annotations
 
 import dataclasses
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ STEADY = 0.05
 """The most by which the minima of the first and second half of the rounds may differ in a steady measurement."""
 WARM = 0.05
 """Warm: the last call is no more than this faster than the fastest before it."""
-MAX_WARMUP = 8
+MAX_WARMUP = 12
 MIN_ROUNDS, MAX_ROUNDS = 6, 1000
 
 
@@ -71,8 +72,8 @@ def alternate(
 ) -> list[Timing]:
     """Warm each function up, then call each once a round, in turn, so that all of them see the same drift.
 
-    Every other round goes backwards, so that none always follows the same one: what a function leaves in the
-    caches, or in the processor's temperature, is not always the same one's to bear.
+    Each round has an order of its own, drawn by a fixed seed: what a function leaves in the caches, or its threads that
+    still spin, is not always the same one's to bear.
 
     Args:
         seconds: that the counted rounds may take; `min_rounds` are made all the same.
@@ -82,10 +83,10 @@ def alternate(
     for function in functions if warm else ():
         warm_up(function)
     taken: list[list[float]] = [[] for _ in functions]
+    draw = random.Random(0)
     started, rounds = time.perf_counter(), 0
     while rounds < min_rounds or (rounds < max_rounds and time.perf_counter() - started < seconds):
-        order = range(len(functions)) if rounds % 2 == 0 else reversed(range(len(functions)))
-        for index in order:
+        for index in draw.sample(range(len(functions)), len(functions)):
             taken[index].append(timed(functions[index]))
         rounds += 1
         on_round(min((time.perf_counter() - started) / seconds if seconds else 1.0, 1.0))
@@ -93,13 +94,14 @@ def alternate(
 
 
 def warm_up(function: Callable[[], object]) -> None:
-    """Call until it gets no faster, see `WARM`: caches fill, libraries compile and settle on their kernels."""
-    fastest = timed(function)
+    """Call until twice in a row it gets no faster, see `WARM`: caches fill, libraries compile and settle on kernels."""
+    fastest, calm = timed(function), 0
     for _ in range(MAX_WARMUP - 1):
         took = timed(function)
-        if took >= fastest * (1 - WARM):
+        calm = calm + 1 if took >= fastest * (1 - WARM) else 0
+        fastest = min(fastest, took)
+        if calm == 2:
             return
-        fastest = took
 
 
 def timed(function: Callable[[], object]) -> float:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from nafnet.architecture import channels_last
 from nafnet.checkpoint import load_checkpoint
 
+_MOST_SHAPES = 64
+
 
 class TorchForm(Backend):
     """A checkpoint in PyTorch; a subclass says in which form."""
@@ -64,7 +66,9 @@ class TorchForm(Backend):
         if self.layout == torch.channels_last:
             module = channels_last(module)  # type: ignore[arg-type]
         if self.compiled:
-            # A shape of its own each time, as for the other backends' prepared models.
+            # A shape of its own each time, as for the other backends' prepared models; beyond so many PyTorch would
+            # go back to eager without a word.
+            torch._dynamo.config.recompile_limit = _MOST_SHAPES
             module = torch.compile(module, dynamic=False)  # type: ignore[assignment]
         return module
 

@@ -15,6 +15,7 @@ try:
 except ImportError:  # where there is none, two runs at once are the user's to avoid
     fcntl = None  # type: ignore[assignment]
 
+CACHE_VARIABLE = "NAFNET_CACHE"
 PARTIAL_SUFFIX = ".partial"
 
 
@@ -72,7 +73,7 @@ def file_sha256(path: Path) -> str:
 
 def cache_folder(purpose: str) -> Path:
     """A folder for files that can be made again: $NAFNET_CACHE, else $XDG_CACHE_HOME, else ~/.cache."""
-    if chosen := os.environ.get("NAFNET_CACHE"):
+    if chosen := os.environ.get(CACHE_VARIABLE):
         base = Path(chosen)
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nafnet-toolchain"

@@ -78,6 +78,8 @@ class Backend(Closing):
 
     def __init__(self, model: Model, threads: int | None, device: str = "cpu") -> None:
         self.model = model
+        self.prepares_itself = self.gains_from_fixed_shapes
+        """Whether a shape that repeats is prepared for; whoever compares forms of a model turns it off."""
         self.device = device
         self.threads = threads
         self._calls: dict[Shape, int] = {}
@@ -106,7 +108,7 @@ class Backend(Closing):
 
     def _run(self, batch: Batch) -> Batch:
         self._calls[batch.shape] = calls = self._calls.get(batch.shape, 0) + 1
-        if calls == PREPARE_AFTER and self.gains_from_fixed_shapes:
+        if calls == PREPARE_AFTER and self.prepares_itself:
             self._prepare_if_same(batch)
         run = self._any_shape
         if self._prepared is not None and self._prepared[0] == batch.shape:

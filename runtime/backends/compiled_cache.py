@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,10 @@ def _digest(folder: Path) -> str:
 
 
 def _prune(base: Path) -> None:
+    yesterday = time.time() - 86_400
+    for path in base.glob(".*"):  # of processes that were killed while they compiled
+        if path.stat().st_mtime < yesterday:
+            forget(path)
     folders = [path for path in base.iterdir() if path.is_dir() and not path.name.startswith(".")]
     total = 0
     for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,24 @@ from nafnet.benchmarks.timing import MAX_WARMUP, Timing, alternate
 from nafnet.errors import UsageError
 
 
-def test_functions_are_called_in_turn_forwards_and_backwards() -> None:
+def test_each_function_is_called_once_a_round_and_none_always_follows_the_same() -> None:
     calls: list[str] = []
-    functions = [lambda: calls.append("a"), lambda: calls.append("b"), lambda: calls.append("c")]
-    timings = alternate(functions, seconds=0, min_rounds=3, warm=False)
-    assert "".join(calls) == "abccbaabc"
-    assert [len(timing.seconds) for timing in timings] == [3, 3, 3]
+    names = "abcd"
+    functions = [functools.partial(calls.append, name) for name in names]
+    timings = alternate(functions, seconds=0, min_rounds=12, warm=False)
+    rounds = ["".join(calls[index : index + 4]) for index in range(0, 48, 4)]
+    assert all(sorted(each) == list(names) for each in rounds)
+    before_d = {each[each.index("d") - 1] for each in rounds if each[0] != "d"}
+    assert before_d == set("abc")
+    assert [len(timing.seconds) for timing in timings] == [12] * 4
 
 
 def test_warm_up_goes_on_while_a_function_gets_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(np.cumsum([0, 8, 0, 4, 0, 2, 0, 2, 0, 5]).tolist())  # calls of 8, 4, 2 and 2; then one of 5
+    clock = iter(np.cumsum([0, 8, 0, 4, 0, 2, 0, 2, 0, 2, 0, 5]).tolist())  # calls of 8, 4, 2, 2, 2; then one of 5
     monkeypatch.setattr("time.perf_counter", lambda: next(clock, 99.0))
     calls: list[int] = []
     alternate([lambda: calls.append(1)], seconds=0, min_rounds=1)
-    assert len(calls) == 4 + 1
+    assert len(calls) == 5 + 1
     assert len(calls) <= MAX_WARMUP
 
 
