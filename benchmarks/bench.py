@@ -126,14 +126,14 @@ def opened_all(chosen: Sequence[Candidate], threads: int, stack: contextlib.Exit
 
 
 def _cases(exports: Exports, opened: Sequence[Opened], settings: Settings, listener: Listener) -> Iterator[CaseResult]:
-    counted, channels = exports.counted(), exports.checkpoint.spec.channels
+    channels = exports.checkpoint.spec.channels
     for tile in settings.tiles:
         for batch in settings.batches:
             shape = Shape(batch=batch, channels=channels, tile=tile)
             title = f"{batch} x {tile} x {tile}"
             listener.status(f"{title}: parity")
             case = run_case(
-                opened, shape, count(counted, shape.sizes), seconds=settings.seconds,
+                opened, shape, count(exports.counted(tile), shape.sizes), seconds=settings.seconds,
                 device=opened[0].candidate.device, on_parity=listener.on_parity,
                 on_round=functools.partial(_share, listener, title),
             )  # fmt: skip

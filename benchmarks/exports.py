@@ -40,9 +40,11 @@ class Exports:
         """
         return self._once("naive", self._make_naive)
 
-    def counted(self) -> Path:
-        """The graph that holds the network's work as it is."""
-        return (self.ours("fp32") if self.checkpoint.spec.local_pooling else self.naive()).path
+    def counted(self, side: int) -> Path:
+        """The plain graph to count the work in, for tiles of so many pixels a side."""
+        if not self.checkpoint.spec.local_pooling:
+            return self.naive().path
+        return self._once(f"counted-{side}", lambda path: self._traced(path, side)).path
 
     def ours(self, precision: Precision) -> Model:
         """The rewritten network as ONNX."""
@@ -65,7 +67,11 @@ class Exports:
         spec = self.checkpoint.spec
         if spec.local_pooling:
             raise ModelError("the plain export of local pooling holds for one size alone")
-        onnx.save(to_onnx(self.checkpoint.build(), spec.channels, spec.multiple), path)
+        return self._traced(path, None)
+
+    def _traced(self, path: Path, side: int | None) -> Model:
+        spec = self.checkpoint.spec
+        onnx.save(to_onnx(self.checkpoint.build(), spec.channels, spec.multiple, side=side), path)
         return Model(path=path, spec=spec)
 
     def _make_ours(self, path: Path, precision: Precision) -> Model:

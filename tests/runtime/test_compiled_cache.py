@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +98,16 @@ def test_what_was_not_used_for_longest_goes_first(cache: Path, monkeypatch: pyte
             with compiled_folder("a"):
                 pass
     assert {path.name for path in cache.glob("*/?")} == {"a", "c"}
+
+
+def test_what_a_killed_process_left_goes_after_a_day(cache: Path) -> None:
+    cache.mkdir(parents=True)
+    for name, age in ((".old", 2 * 86_400), (".new", 60)):
+        (cache / name).mkdir()
+        when = time.time() - age
+        os.utime(cache / name, (when, when))
+    with compiled_folder("second") as made:
+        assert made is not None
+        (made / "blob").write_bytes(bytes(10))
+    assert not (cache / ".old").exists()
+    assert (cache / ".new").exists()

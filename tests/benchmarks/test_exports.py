@@ -1,0 +1,35 @@
+"""Which graphs the bench compares, and of which it counts the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from nafnet.benchmarks.exports import Exports
+from nafnet.benchmarks.roofline import count
+from torch.utils.flop_counter import FlopCounterMode
+
+from nafnet.architecture import NAFNet
+from nafnet.checkpoint import load_checkpoint, save_checkpoint
+from nafnet.errors import ModelError
+from nafnet.spec import ModelSpec
+
+
+def test_local_pooling_has_no_plain_export_and_its_work_is_counted(tmp_path: Path, tiny_network: NAFNet) -> None:
+    """Beyond the box, SCA's convolution has a pixel's work at each pixel; PyTorch's own counter is the oracle."""
+    path, architecture = tmp_path / "local.safetensors", tiny_network.architecture
+    spec = ModelSpec(
+        architecture=architecture, multiple=architecture.multiple, local_pooling=True, train_patch=32, tile=32,
+        overlap=8,
+    )  # fmt: skip
+    save_checkpoint(path, dict(tiny_network.state_dict()), spec)
+    exports = Exports(load_checkpoint(path), tmp_path, "conv", 1)
+    with pytest.raises(ModelError, match="one size alone"):
+        exports.naive()
+    network = load_checkpoint(path).build()
+    for side in (32, 128):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(torch.zeros(1, 3, side, side))
+        counted = count(exports.counted(side), (1, 3, side, side)).flops
+        assert counted == pytest.approx(counter.get_total_flops(), rel=0.001)
