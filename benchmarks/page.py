@@ -16,12 +16,15 @@ from nafnet.benchmarks.results_file import CaseResult, ModelResult, Result
 from nafnet.benchmarks.scores import Image, Restored
 from nafnet.benchmarks.tables import sheets
 from nafnet.benchmarks.timing import STEADY
+from nafnet.train.evaluation import middle
 
 from nafnet.files import write_whole
 from nafnet.page import heat, picture_uri, render
 
 ROOM = 1.6
 """Of the plots of time: so many times the slowest minimum is the whole width, at most."""
+SHOWN = 256
+"""Side of the middle of each picture that is shown, to the bit."""
 # Of the plot of accuracy against speed, in its own units.
 WIDTH, HEIGHT, LEFT, BOTTOM, MARGIN = 400, 260, 48, 34, 14
 
@@ -38,7 +41,7 @@ def write_page(path: Path, result: Result, stories: Sequence[Story]) -> None:
     """Write the page, whole or not at all."""
     html = render(
         "nafnet.benchmarks", "bench.html", result=result, models=[_model(story) for story in stories],
-        data=json.dumps(result, allow_nan=False).replace("<", "\\u003c"), steady=STEADY,
+        data=json.dumps(result, allow_nan=False).replace("<", "\\u003c"), steady=STEADY, side=SHOWN,
     )  # fmt: skip
     write_whole(path, html.encode())
 
@@ -137,14 +140,15 @@ def _pictures(story: Story, shown: str) -> list[dict[str, Any]]:
         shown = REFERENCE
     found = []
     for index, picture in enumerate(restored.pictures.pictures):
-        after, expected = restored.images[shown][index], restored.images[REFERENCE][index]
+        after, expected = (middle(restored.images[name][index], SHOWN) for name in (shown, REFERENCE))
         difference = np.abs(after - expected).max(-1)
         largest = float(difference.max())
-        before = picture.degraded.transpose(1, 2, 0)
+        before = middle(picture.degraded.transpose(1, 2, 0), SHOWN)
         found.append({
             "name": picture.name, "height": after.shape[0], "width": after.shape[1], "shown": shown,
             "before": _uri(before), "after": _uri(after), "heat": picture_uri(heat(difference, largest)),
-            "clean": None if picture.clean is None else _uri(picture.clean.transpose(1, 2, 0)), "largest": largest,
+            "clean": None if picture.clean is None else _uri(middle(picture.clean.transpose(1, 2, 0), SHOWN)),
+            "largest": largest,
         })  # fmt: skip
     return found
 

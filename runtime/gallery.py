@@ -20,9 +20,9 @@ from nafnet.imageformats import WHITE
 from nafnet.imagereader import open_image
 from nafnet.page import picture_uri, render
 
-LARGEST_WIDTH, LARGEST_HEIGHT = 960, 640
+LARGEST_WIDTH, LARGEST_HEIGHT = 480, 360
 """Of what is shown of a picture."""
-MOST_PICTURES = 60
+MOST_PICTURES = 40
 """A page of more would be too large to open."""
 BLOCK = 32
 """Side of the squares that changes are summed over."""

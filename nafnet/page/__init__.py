@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from nafnet.errors import MissingExtraError
 
-QUALITY = 90
-"""Of the pictures, as WebP."""
 # Black to yellow by way of violet and red, dark to light: readable in grey and by the colour-blind.
 _HEAT = np.array([(0, 0, 4), (65, 15, 110), (150, 40, 95), (220, 80, 55), (250, 160, 30), (252, 255, 164)], np.float64)
 
@@ -37,12 +35,12 @@ def render(package: str, template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def picture_uri(pixels: NDArray[np.uint8], *, lossless: bool = False) -> str:
-    """uint8[H,W,C] or [H,W] as a data URI."""
+def picture_uri(pixels: NDArray[np.uint8]) -> str:
+    """uint8[H,W,C] or [H,W] as a data URI, to the bit: a lossy picture of noise arrives half denoised."""
     import pyvips
 
     image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
-    encoded = image.webpsave_buffer(Q=QUALITY, lossless=lossless, keep="none")
+    encoded = image.webpsave_buffer(lossless=True, exact=True, keep="none")
     return f"data:image/webp;base64,{base64.b64encode(encoded).decode('ascii')}"
 
 

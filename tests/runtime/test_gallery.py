@@ -75,3 +75,16 @@ def test_a_run_writes_its_page(identity_onnx: Path, photograph: NDArray[np.uint8
     )
     assert refused.returncode == 2
     assert "--html no/where.html: cannot be written" in refused.stderr
+
+
+def test_what_is_shown_is_what_is_in_the_files(tmp_path: Path) -> None:
+    """Noise and its colours are the point of the picture: a lossy codec would have denoised it already."""
+    noise = np.random.default_rng(0).integers(0, 256, (2, 60, 90, 3), np.uint8)
+    for name, pixels in zip(("a.png", "b.png"), noise, strict=True):
+        Image.fromarray(pixels).save(tmp_path / name)
+    row = FileReport(
+        input=str(tmp_path / "a.png"), output=str(tmp_path / "b.png"), status="restored", width=90, height=60
+    )
+    write_gallery(tmp_path / "page.html", [row], opening="", summary="", max_pixels=10**9)
+    shown = {picture.tobytes() for picture in pictures(tmp_path / "page.html")}
+    assert shown == {pixels.tobytes() for pixels in noise}
