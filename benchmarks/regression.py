@@ -1,19 +1,23 @@
 """A result against an earlier one: which backends have become slower, by more than the machine's noise.
 
 The rule. A machine may be faster or slower as a whole than it was, so each row's minimum is first divided by the
-machine's own change: the median, over all rows and yardsticks that both results have, of new minimum over old. Then a
-row has regressed if its minimum is more than `TOLERANCE` above the old one, and above both halves of the old rounds:
-where these disagree, the old measurement was noisy, and its better half alone proves nothing. A row that was timed
-then and is refused now, for it does not match PyTorch any more, has regressed, too.
+machine's own change: the median, over the yardsticks and PyTorch eager, of new minimum over old; not over the rows that
+are judged, or what slows all of them would be the machine's. Then a row has regressed if its minimum is more than
+`TOLERANCE` above the old one, and above both halves of the old rounds: where these disagree, the old measurement was
+noisy, and its better half alone proves nothing. A row that was timed then and is refused now, or that is not there any
+more though it was asked for, has regressed, too.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from nafnet.benchmarks.candidates import REFERENCE
 from nafnet.benchmarks.results_file import CaseResult, Result, RowResult, Speed
 from nafnet.benchmarks.tables import Sheet
 from nafnet.benchmarks.timing import Timing
@@ -21,8 +25,10 @@ from nafnet.benchmarks.timing import Timing
 from nafnet.errors import UsageError
 
 TOLERANCE = 0.10
-FEWEST = 3
-"""Rows and yardsticks in common, below which the machine's own change cannot be told from a row's."""
+FEWEST = 2
+"""Yardsticks in common, the reference among them, below which the machine's own change is not known."""
+SETTINGS = ("threads", "norm")
+"""Of a run, that must be the same."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,10 +40,12 @@ class Change:
     name: str
     before: float
     after: float | None
-    """None: refused now."""
+    """None: it has no time now."""
     machine: float
     """The machine's own change."""
     regressed: bool
+    reason: str = ""
+    """Why it has no time."""
 
     @property
     def ratio(self) -> float | None:
@@ -45,14 +53,36 @@ class Change:
         return None if self.after is None else self.after / self.before / self.machine
 
 
-def compare_results(old: Result, new: Result, old_path: Path) -> list[Change]:
+def check_comparable(old: Result, settings: Mapping[str, Any], processor: str, old_path: Path) -> None:
+    """Refuse a baseline that was measured otherwise, or elsewhere; before anything is measured.
+
+    Args:
+        settings: of the new run.
+        processor: that it runs on.
+
+    Raises:
+        UsageError: says what differs.
+    """
+    before = {**old.get("settings", {}), "processor": old.get("machine", {}).get("processor")}
+    now = {**{name: settings[name] for name in SETTINGS}, "processor": processor}
+    differ = [f"{name} {before.get(name)}, now {value}" for name, value in now.items() if before.get(name) != value]
+    if differ:
+        raise UsageError(f"--baseline {old_path}: measured with {'; '.join(differ)}: compare like with like")
+
+
+def compare_results(
+    old: Result, new: Result, old_path: Path, wanted: Callable[[RowResult], bool] = lambda _: True
+) -> list[Change]:
     """Every row that the old one has a time of.
+
+    Args:
+        wanted: whether a row that is not in the new one was asked for.
 
     Raises:
         UsageError: they have nothing, or too little, in common, or the old one is malformed.
     """
     try:
-        changes = list(_changes(old, new))
+        changes = list(_changes(old, new, wanted))
     except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
         raise UsageError(
             f"--baseline {old_path}: not a whole result of nafnet-bench ({error!r}): measure anew"
@@ -72,7 +102,7 @@ def has_regressed(before: Sequence[float], after: Sequence[float], machine: floa
     return new > (1 + TOLERANCE) * old.minimum and new > max(old.halves)
 
 
-def _changes(old: Result, new: Result) -> Iterator[Change]:
+def _changes(old: Result, new: Result, wanted: Callable[[RowResult], bool]) -> Iterator[Change]:
     earlier = {
         (model["weights_sha256"], case["tile"], case["batch"]): case
         for model in old["models"]
@@ -82,44 +112,53 @@ def _changes(old: Result, new: Result) -> Iterator[Change]:
         for case in model["cases"]:
             before = earlier.get((model["weights_sha256"], case["tile"], case["batch"]))
             if before is not None:
-                yield from case_changes(model["name"], before, case)
+                yield from case_changes(model["name"], before, case, wanted)
 
 
-def case_changes(model: str, old: CaseResult, new: CaseResult) -> Iterator[Change]:
+def case_changes(
+    model: str, old: CaseResult, new: CaseResult, wanted: Callable[[RowResult], bool] = lambda _: True
+) -> Iterator[Change]:
     """Every row of a case that the old one has a time of; none where they have too little in common.
 
     Args:
         model: its name, for the changes.
+        wanted: whether a row that is not in the new one was asked for.
     """
     then, now = _speeds(old), _speeds(new)
-    common = [name for name in now if name in then]
+    common = [name for name in (*new["yardsticks"], REFERENCE) if name in then and name in now]
     if len(common) < FEWEST:
         return
     machine = statistics.median(min(now[name]["seconds"]) / min(then[name]["seconds"]) for name in common)
-    for row in new["rows"]:
-        name = row["name"]
-        if name not in then:
+    rows = {row["name"]: row for row in new["rows"]}
+    for was in old["rows"]:
+        name = was["name"]
+        if name not in then or (name not in rows and not wanted(was)):
             continue
-        before, refused = then[name]["seconds"], "speed" not in row
+        before, taken = then[name]["seconds"], now[name]["seconds"] if name in now else None
+        reason = "" if taken else (rows[name]["refused"] or "no speed") if name in rows else "not there any more"
         yield Change(
             model=model, case=f"{new['batch']} x {new['tile']} x {new['tile']}", name=name, before=min(before),
-            after=None if refused else min(now[name]["seconds"]), machine=machine,
-            regressed=refused or has_regressed(before, now[name]["seconds"], machine),
+            after=min(taken) if taken else None, machine=machine, reason=reason,
+            regressed=taken is None or has_regressed(before, taken, machine),
         )  # fmt: skip
 
 
 def _speeds(case: CaseResult) -> dict[str, Speed]:
     rows: list[RowResult] = case["rows"]
-    return {**case["yardsticks"], **{row["name"]: row["speed"] for row in rows if "speed" in row}}
+    speeds = {**case["yardsticks"], **{row["name"]: row["speed"] for row in rows if "speed" in row}}
+    for name, speed in speeds.items():
+        if not all(math.isfinite(value) and value > 0 for value in speed["seconds"]):
+            raise ValueError(f"'{name}' took {speed['seconds'][:3]} seconds")
+    return speeds
 
 
 def changes_sheet(changes: Sequence[Change]) -> Sheet:
     """All of them, regressions marked."""
     rows = []
     for change in changes:
-        now = "refused" if change.after is None else f"{1e3 * change.after:.1f}"
+        now = "-" if change.after is None else f"{1e3 * change.after:.1f}"
         ratio = "" if change.ratio is None else f"{change.ratio:.3f}"
-        verdict = "" if not change.regressed else ("slower" if change.ratio else "no longer matches PyTorch")
+        verdict = "" if not change.regressed else ("slower" if change.ratio else change.reason)
         rows.append((change.name, change.model, change.case, f"{1e3 * change.before:.1f}", now, ratio, verdict))
     factors = ", ".join(f"{factor:.3f}" for factor in dict.fromkeys(change.machine for change in changes))
     return Sheet(

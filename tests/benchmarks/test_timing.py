@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nafnet.benchmarks.regression import Change, changes_sheet, compare_results, has_regressed
+from nafnet.benchmarks.regression import Change, changes_sheet, check_comparable, compare_results, has_regressed
 from nafnet.benchmarks.timing import MAX_WARMUP, Timing, alternate
 
 from nafnet.errors import UsageError
@@ -100,9 +100,10 @@ def test_a_row_that_is_refused_now_has_regressed(result: dict[str, Any]) -> None
     refused: Any = copy.deepcopy(result)
     row = refused["models"][0]["cases"][0]["rows"][3]
     del row["speed"]
+    row["refused"] = "not equal to PyTorch on 'noise'"
     changes = compare_results(result, refused, Path("old.json"))  # type: ignore[arg-type]
     assert regressed(changes) == {row["name"]}
-    assert "no longer matches PyTorch" in changes_sheet(changes).to_markdown()
+    assert "not equal to PyTorch on" in changes_sheet(changes).to_markdown()
 
 
 def test_results_without_common_rows_are_refused(result: dict[str, Any]) -> None:
@@ -113,3 +114,40 @@ def test_results_without_common_rows_are_refused(result: dict[str, Any]) -> None
     del other["models"][0]["cases"]
     with pytest.raises(UsageError, match="not a whole result"):
         compare_results(other, result, Path("old.json"))  # type: ignore[arg-type]
+
+
+def test_what_slows_every_backend_is_not_the_machines_own_change(result: dict[str, Any]) -> None:
+    slower: Any = copy.deepcopy(result)
+    for row in slower["models"][0]["cases"][0]["rows"]:
+        if row["name"] != "torch eager":
+            row["speed"]["seconds"] = [1.5 * value for value in row["speed"]["seconds"]]
+    names = {row["name"] for row in slower["models"][0]["cases"][0]["rows"]} - {"torch eager"}
+    assert regressed(compare_results(result, slower, Path("old.json"))) == names  # type: ignore[arg-type]
+
+
+def test_a_row_that_is_gone_has_regressed_where_it_was_asked_for(result: dict[str, Any]) -> None:
+    gone: Any = copy.deepcopy(result)
+    rows = gone["models"][0]["cases"][0]["rows"]
+    gone["models"][0]["cases"][0]["rows"] = [row for row in rows if row["name"] != "openvino ours"]
+    changes = compare_results(result, gone, Path("old.json"))  # type: ignore[arg-type]
+    assert regressed(changes) == {"openvino ours"}
+    assert "not there any more" in changes_sheet(changes).to_markdown()
+    assert not regressed(compare_results(result, gone, Path("old.json"), lambda _: False))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), 0.0, -1.0, float("inf")])
+def test_a_baseline_of_impossible_times_is_refused(result: dict[str, Any], wrong: float) -> None:
+    spoilt: Any = copy.deepcopy(result)
+    spoilt["models"][0]["cases"][0]["rows"][1]["speed"]["seconds"][0] = wrong
+    with pytest.raises(UsageError, match="not a whole result"):
+        compare_results(spoilt, result, Path("old.json"))  # type: ignore[arg-type]
+
+
+def test_a_baseline_of_other_settings_or_of_another_machine_is_refused(result: dict[str, Any]) -> None:
+    old: Any = result
+    processor = old["machine"]["processor"]
+    check_comparable(old, old["settings"], processor, Path("old.json"))
+    with pytest.raises(UsageError, match=r"threads \d+, now 77"):
+        check_comparable(old, {**old["settings"], "threads": 77}, processor, Path("old.json"))
+    with pytest.raises(UsageError, match="now Another"):
+        check_comparable(old, old["settings"], "Another", Path("old.json"))
