@@ -7,6 +7,7 @@ import functools
 import importlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import torch
 from nafnet.benchmarks.candidate import Absent, Candidate
@@ -55,10 +56,25 @@ class Wanted:
 
 
 def rows(exports: Exports, wanted: Wanted) -> Iterator[Candidate | Absent]:
-    """Every row, the reference first.
+    """Every row, the reference first; what was asked for and cannot be is a row, too.
 
     On a machine with an NVIDIA GPU the forms of PyTorch run there, and backends of the CPU only where they are named.
     """
+    found = list(_rows(exports, wanted))
+    yield from found
+    yield from _unmet(found, wanted)
+
+
+def asked_for(wanted: Wanted, name: str, backend: str, precision: Precision) -> bool:
+    """Whether a row of another run, that is not in this one, was asked for in this one; its precision is its own."""
+    if ".onnx" in name or ".plan" in name:  # an export that was given then has to be given again
+        return False
+    if backend in REGISTRY and backend != "torch":
+        return wanted.takes(backend, precision, native=precision in _native(backend, REGISTRY[backend]))
+    return wanted.takes(backend, precision) or name == REFERENCE
+
+
+def _rows(exports: Exports, wanted: Wanted) -> Iterator[Candidate | Absent]:
     place = "cpu" if no_cuda() or not torch.cuda.is_available() else "cuda:0"
     yield from _torch_rows(exports.checkpoint, wanted, place)
     for name, entry, missing in states():
@@ -130,16 +146,47 @@ def _variants(name: str, entry: Entry, exports: Exports) -> Iterator[tuple[str, 
             yield f"ours {precision}", precision, functools.partial(exports.ours, precision)
 
 
-def _artefact_rows(wanted: Wanted) -> Iterator[Candidate]:
+def _artefact_rows(wanted: Wanted) -> Iterator[Candidate | Absent]:
     """Each file that was given, on every backend here that runs such a one."""
-    for model in wanted.artefacts:
-        spec, reads = model.spec, "plan" if model.path.suffix == ".plan" else "onnx"
+    for model, label in zip(wanted.artefacts, _labels([model.path for model in wanted.artefacts]), strict=True):
+        spec, reads, runs = model.spec, "plan" if model.path.suffix == ".plan" else "onnx", False
         for name, entry, missing in states():
             other = spec.engine is not None and spec.engine.flavour != name
             if entry.reads != reads or other or missing or (wanted.backends and name not in wanted.backends):
                 continue
             precision: Precision = "bf16" if name == "openvino-bf16" and spec.precision == "fp32" else spec.precision
             yield Candidate(
-                name=f"{name} {model.path.name}", backend=name, target=entry.target, precision=precision, model=model,
+                name=f"{name} {label}", backend=name, target=entry.target, precision=precision, model=model,
                 device=entry.default_device, prepared=True,
             )  # fmt: skip
+            runs = True
+        if not runs:
+            yield Absent(name=label, backend=reads, reason="no backend that was asked for and is here runs it")
+
+
+def _labels(paths: Sequence[Path]) -> Iterator[str]:
+    """For each file the shortest end of its path that no other file has; a file that is given again is numbered."""
+    whole = [path.absolute().parts for path in paths]
+    for index, parts in enumerate(whole):
+        others = set(whole) - {parts}
+        length = 1
+        while length < len(parts) and any(other[-length:] == parts[-length:] for other in others):
+            length += 1
+        again = whole[:index].count(parts)
+        yield str(Path(*parts[-length:])) + (f" ({again + 1})" if again else "")
+
+
+def _unmet(found: Sequence[Candidate | Absent], wanted: Wanted) -> Iterator[Absent]:
+    """Each precision that was asked for, of each backend that was named, and has no row."""
+    compared = {(row.backend, row.precision) for row in found if isinstance(row, Candidate)}
+    excused = {row.backend for row in found if isinstance(row, Absent)}
+    for precision in wanted.precisions:
+        reason = f"the bench makes no such export for it: give an {precision} export with --model"
+        if not wanted.backends and precision not in {known for _, known in compared}:
+            yield Absent(name=precision, backend="", reason=reason)
+        for name in wanted.backends:
+            if (name, precision) in compared or name in excused:
+                continue
+            runs_files = name in REGISTRY and REGISTRY[name].reads != "checkpoint"
+            told = reason if runs_files else f"it is not compared in {precision}"
+            yield Absent(name=f"{name} {precision}", backend=name, reason=told)

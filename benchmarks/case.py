@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -11,15 +12,16 @@ import numpy as np
 import torch
 from nafnet.benchmarks.candidate import Candidate
 from nafnet.benchmarks.machine import readings
+from nafnet.benchmarks.photographs import in_unit_range, photographs
 from nafnet.benchmarks.results_file import Agreement, CaseResult, RowResult, Speed, Transfers
 from nafnet.benchmarks.roofline import Rates, Work, floor, rates_from, yardsticks
 from nafnet.benchmarks.timing import Timing, alternate
-from nafnet.export.cases import picture
+from nafnet.export.cases import centre, picture
 from nafnet.export.parity import compare, worst
 from nafnet.runtime.backends.base import Backend
 
-from nafnet.errors import NafnetError
-from nafnet.wire import Batch
+from nafnet.errors import MissingExtraError, NafnetError
+from nafnet.wire import Batch, from_wire, to_wire
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -49,15 +51,21 @@ class Shape:
 
 
 def inputs(shape: Shape) -> dict[str, Batch]:
-    """What parity is checked on: a picture with noise, noise alone, and the dark, flat one that breaks exports."""
+    """What parity is checked on, float32[N,C,H,W] in [0, 1] as the image contract has it: a picture with noise, noise
+    alone, the dark, flat one that breaks exports, and a photograph where the libraries that bring one are installed."""
     generator = np.random.default_rng(0)
     noisy = picture(*shape.sizes) + generator.normal(0, 0.05, shape.sizes)
     flat = np.resize(np.array((33, 25, 23), np.float32) / 255, shape.channels)[:, None, None]
-    return {
-        "noisy picture": noisy.astype(np.float32),
+    tiles = {
+        "noisy picture": np.clip(noisy, 0, 1).astype(np.float32),
         "noise": generator.random(shape.sizes, np.float32),
         "dark and flat": np.broadcast_to(flat, shape.sizes).astype(np.float32),
     }
+    with contextlib.suppress(MissingExtraError):
+        name, pixels = next(photographs())
+        cut = centre(in_unit_range(pixels).transpose(2, 0, 1), *shape.sizes[1:])
+        tiles[name] = np.repeat(cut[None], shape.batch, 0)
+    return tiles
 
 
 def run_case(
@@ -106,13 +114,19 @@ def run_case(
 
 
 def check(opened: Sequence[Opened], shape: Shape, tiles: Mapping[str, Batch]) -> list[RowResult]:
-    """A row for each, with its parity; whoever fails the gate of its precision has `refused` set."""
+    """A row for each, with its parity; whoever fails the gate of its precision has `refused` set.
+
+    Both sides are given what the candidate's border lets through, as in the gate of nafnet-export: what 8 bits lose of
+    a tile is no backend's error.
+    """
     reference = opened[0].backend
     assert reference is not None, "without the reference nothing can be compared"
-    expected = {name: reference(tile) for name, tile in tiles.items()}
+    wires = {each.candidate.model.spec.io for each in opened if each.backend is not None}
+    given_to = {wire: {name: from_wire(to_wire(tile, wire), wire) for name, tile in tiles.items()} for wire in wires}
+    expected = {wire: {name: reference(tile) for name, tile in given_to[wire].items()} for wire in wires}
     rows = []
     for each in opened:
-        candidate = each.candidate
+        candidate, wire = each.candidate, each.candidate.model.spec.io
         row = RowResult(
             name=candidate.name, backend=candidate.backend, precision=candidate.precision, parity=None,
             refused=each.refused,
@@ -124,14 +138,15 @@ def check(opened: Sequence[Opened], shape: Shape, tiles: Mapping[str, Batch]) ->
             started = time.perf_counter()
             if candidate.prepared:
                 each.backend.prepare(shape.sizes)
-            given = {name: each.backend(tile) for name, tile in list(tiles.items())[:1]}
+            first, *others = given_to[wire].items()
+            given = {first[0]: each.backend(first[1])}
             row["prepare_seconds"] = time.perf_counter() - started
-            given |= {name: each.backend(tile) for name, tile in list(tiles.items())[1:]}
+            given |= {name: each.backend(tile) for name, tile in others}
         except NafnetError as error:
             row["refused"] = str(error)
             continue
         if each is not opened[0]:
-            judged = [compare(name, "", given[name], expected[name], candidate.precision) for name in tiles]
+            judged = [compare(name, "", given[name], expected[wire][name], candidate.precision, wire) for name in tiles]
             bad = worst(judged)
             row["parity"] = Agreement(
                 psnr=min(each.psnr for each in judged),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,12 @@ def _numbers(_: click.Context, parameter: click.Parameter, value: str) -> tuple[
             f"{value!r}: expected whole numbers from 1 with commas between, as 1,4", param=parameter
         )
     return tuple(dict.fromkeys(int(part) for part in value.split(",")))
+
+
+def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # which lies in every range, by click
+        raise click.BadParameter("nan: expected seconds", param=parameter)
+    return value
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,7 +56,7 @@ def _numbers(_: click.Context, parameter: click.Parameter, value: str) -> tuple[
 @click.option("--images", type=_FOLDER, help="Photographs to restore.  [default: samples with noise]")
 @click.option("--truth", type=_FOLDER, help="The clean version of each, by name.")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0), default=20.0, show_default=True,
+    "--seconds", type=click.FloatRange(0, 86_400), callback=_a_number, default=20.0, show_default=True,
     help="For the counted rounds of each tile and batch.",
 )  # fmt: skip
 @click.option(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shlex
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import cast
 
 from nafnet.benchmarks.bench import Listener, Settings, bench
 from nafnet.benchmarks.candidates import BACKENDS, Wanted
-from nafnet.benchmarks.machine import describe_machine
+from nafnet.benchmarks.machine import cores, describe_machine
 from nafnet.benchmarks.page import Story, write_page
 from nafnet.benchmarks.pictures import load_pictures
 from nafnet.benchmarks.regression import changes_sheet, check_comparable, compare_results
@@ -25,7 +24,7 @@ from rich.console import Console
 
 from nafnet.checkpoint import Checkpoint, load_checkpoint
 from nafnet.errors import UsageError
-from nafnet.files import write_whole
+from nafnet.files import check_writable, write_whole
 from nafnet.onnxfile import inspect_onnx
 from nafnet.planfile import inspect_plan
 from nafnet.pretrained import bundled_model
@@ -64,12 +63,16 @@ def run(options: BenchOptions) -> int:
     for name in options.backends:
         if name not in BACKENDS:
             raise UsageError(f"--backend {name}: no such backend; expected {', '.join(BACKENDS)}")
-    _refuse_missing_folders(options)
+    _refuse_unwritable(options)
     baseline = read_result(options.baseline) if options.baseline else None
     checkpoints, artefacts = open_models(options.models)
     for checkpoint in checkpoints:
         _refuse_tiles(checkpoint, options.tiles)
-    threads = options.threads or os.cpu_count() or 1
+        if checkpoint.spec.channels not in (1, 3):
+            raise UsageError(
+                f"--model {checkpoint.source}: takes {checkpoint.spec.channels} channels; photographs have 1 or 3"
+            )
+    threads = options.threads or cores()
     console = Console(width=None if sys.stdout.isatty() else 160)
     settings_told = {"threads": threads, "seconds": options.seconds, "norm": options.norm}
     machine = describe_machine()
@@ -159,12 +162,12 @@ def _bench(checkpoint: Checkpoint, settings: Settings, options: BenchOptions, co
     return Story(model=model, restored=restored)
 
 
-def _refuse_missing_folders(options: BenchOptions) -> None:
-    """An hour's measurement should not end in a folder that is not there."""
+def _refuse_unwritable(options: BenchOptions) -> None:
+    """An hour's measurement should not end at a file that cannot be written."""
     for option in ("json_file", "markdown_file", "html_file"):
         path: Path | None = getattr(options, option)
-        if path is not None and not path.resolve().parent.is_dir():
-            raise UsageError(f"--{option.removesuffix('_file')} {path}: there is no folder {path.parent}")
+        if path is not None:
+            check_writable(f"--{option.removesuffix('_file')}", path)
 
 
 def _refuse_tiles(checkpoint: Checkpoint, tiles: Sequence[int]) -> None:

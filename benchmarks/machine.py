@@ -43,6 +43,11 @@ def describe_machine() -> dict[str, object]:
     }
 
 
+def cores() -> int:
+    """That this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def readings() -> dict[str, float]:
     """Clocks in MHz, temperatures in degrees Celsius, power in watts, load: what can be read here, by name."""
     found: dict[str, float] = {}

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from nafnet.errors import MissingExtraError, UsageError
 
+SMALLEST = 11
+"""Side of a picture: that of SSIM's window."""
 SIDE = 384
 """Of the sample photographs' middles."""
 LARGEST = 768
@@ -57,6 +59,12 @@ def load_pictures(images: Path | None, truth: Path | None, task: str, channels: 
             raise UsageError("--truth: the clean versions of the pictures in --images, which was not given")
         return _samples(task, channels)
     found = read_photographs(images)
+    for name, planes in found.items():
+        if min(planes.shape[1:]) < SMALLEST:
+            raise UsageError(
+                f"--images {images}: {name} has {planes.shape[2]}x{planes.shape[1]} pixels; expected at least "
+                f"{SMALLEST} a side, which SSIM needs"
+            )
     clean = read_truth(truth, found) if truth is not None else [None] * len(found)
     pictures = [
         Picture(

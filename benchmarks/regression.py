@@ -4,12 +4,13 @@ The rule. A machine may be faster or slower as a whole than it was, so each row'
 machine's own change: the median, over the yardsticks and PyTorch eager, of new minimum over old; not over the rows that
 are judged, or what slows all of them would be the machine's. Then a row has regressed if its minimum is more than
 `TOLERANCE` above the old one, and above both halves of the old rounds: where these disagree, the old measurement was
-noisy, and its better half alone proves nothing. A row that was timed then and is refused now, or that is not there any
-more though it was asked for, has regressed, too.
+noisy, and its better half alone proves nothing. A row that was timed then and has no time now has regressed, too,
+unless it is gone because nobody asked for it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import statistics
@@ -54,7 +55,7 @@ class Change:
 
 
 def check_comparable(old: Result, settings: Mapping[str, Any], processor: str, old_path: Path) -> None:
-    """Refuse a baseline that was measured otherwise, or elsewhere; before anything is measured.
+    """Refuse a baseline that is malformed, or was measured otherwise or elsewhere; before anything is measured.
 
     Args:
         settings: of the new run.
@@ -63,7 +64,11 @@ def check_comparable(old: Result, settings: Mapping[str, Any], processor: str, o
     Raises:
         UsageError: says what differs.
     """
-    before = {**old.get("settings", {}), "processor": old.get("machine", {}).get("processor")}
+    with _whole(old_path):
+        for model in old["models"]:
+            for case in model["cases"]:
+                _speeds(case)
+        before = {**old["settings"], "processor": old["machine"]["processor"]}
     now = {**{name: settings[name] for name in SETTINGS}, "processor": processor}
     differ = [f"{name} {before.get(name)}, now {value}" for name, value in now.items() if before.get(name) != value]
     if differ:
@@ -81,15 +86,21 @@ def compare_results(
     Raises:
         UsageError: they have nothing, or too little, in common, or the old one is malformed.
     """
-    try:
+    with _whole(old_path):
         changes = list(_changes(old, new, wanted))
-    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
-        raise UsageError(
-            f"--baseline {old_path}: not a whole result of nafnet-bench ({error!r}): measure anew"
-        ) from error
     if not changes:
         raise UsageError(f"--baseline {old_path}: has no model, tile, batch and backends in common with this run")
     return changes
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """What goes wrong inside is a file's fault that is JSON and not what `write_result` writes."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise UsageError(f"--baseline {path}: not a whole result of nafnet-bench ({what}): measure anew") from error
 
 
 def has_regressed(before: Sequence[float], after: Sequence[float], machine: float) -> bool:
@@ -135,7 +146,7 @@ def case_changes(
         if name not in then or (name not in rows and not wanted(was)):
             continue
         before, taken = then[name]["seconds"], now[name]["seconds"] if name in now else None
-        reason = "" if taken else (rows[name]["refused"] or "no speed") if name in rows else "not there any more"
+        reason = "" if taken else _reason(rows.get(name))
         yield Change(
             model=model, case=f"{new['batch']} x {new['tile']} x {new['tile']}", name=name, before=min(before),
             after=min(taken) if taken else None, machine=machine, reason=reason,
@@ -143,12 +154,21 @@ def case_changes(
         )  # fmt: skip
 
 
+def _reason(row: RowResult | None) -> str:
+    """Why a row has no time now."""
+    if row is None:
+        return "not there any more"
+    if row["refused"] is None:
+        return "was not timed"
+    return "no longer matches PyTorch" if row["parity"] else row["refused"]  # compared, and then refused
+
+
 def _speeds(case: CaseResult) -> dict[str, Speed]:
     rows: list[RowResult] = case["rows"]
     speeds = {**case["yardsticks"], **{row["name"]: row["speed"] for row in rows if "speed" in row}}
     for name, speed in speeds.items():
-        if not all(math.isfinite(value) and value > 0 for value in speed["seconds"]):
-            raise ValueError(f"'{name}' took {speed['seconds'][:3]} seconds")
+        if not speed["seconds"] or not all(math.isfinite(value) and value > 0 for value in speed["seconds"]):
+            raise ValueError(f"'{name}' took impossible times")
     return speeds
 
 

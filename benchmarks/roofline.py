@@ -15,6 +15,7 @@ import torch
 from nafnet.benchmarks.torch_forms import tf32
 from onnx import shape_inference
 
+from nafnet.errors import BackendError
 from nafnet.spec import Precision
 
 # Large enough to be no matter of starting and of caches, and no larger.
@@ -22,6 +23,8 @@ MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 COPIED_BYTES = {"cpu": 128 * 2**20, "cuda": 2**30}
 _FLOAT = 4
 Sizes = dict[str, tuple[int, ...]]
+LAYERS = ("Conv", "MatMul", "Gemm")
+"""Operators whose multiplications are counted."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,11 @@ class Rates:
 
 
 def count(path: Path, shape: tuple[int, int, int, int]) -> Work:
-    """The work of an exported graph for a batch float32[N,C,H,W]."""
+    """The work of an exported graph for a batch float32[N,C,H,W].
+
+    Raises:
+        BackendError: a layer's sizes do not follow from the batch's; counted as nothing, it would flatter every row.
+    """
     model = onnx.load(path)
     dimensions = model.graph.input[0].type.tensor_type.shape.dim
     for dimension, size in zip(dimensions, shape, strict=True):
@@ -76,14 +83,23 @@ def count(path: Path, shape: tuple[int, int, int, int]) -> Work:
     sizes = dict(_sizes(shape_inference.infer_shapes(model, data_prop=True)))
     layers, other_flops, other_bytes = [], 0, 0
     for node in model.graph.node:
+        if node.op_type in LAYERS:
+            _refuse_unknown(node, sizes, path)
         result = math.prod(sizes[node.output[0]]) if node.output[0] in sizes else 0
         moved = _FLOAT * (result + sum(math.prod(sizes[name]) for name in node.input if name in sizes))
-        if node.op_type in ("Conv", "MatMul", "Gemm"):
+        if node.op_type in LAYERS:
             layers.append(Layer(flops=2 * result * _depth(node, sizes), bytes=moved))
         elif node.op_type not in ("Constant", "Shape", "Gather", "Concat", "Reshape", "Unsqueeze", "Squeeze"):
             other_flops += result
             other_bytes += moved
     return Work(layers=tuple(layers), other_flops=other_flops, other_bytes=other_bytes)
+
+
+def _refuse_unknown(node: onnx.NodeProto, sizes: Sizes, path: Path) -> None:
+    for name in (*node.input, *node.output):
+        if name and not all(sizes.get(name, (0,))):  # "" is an optional input that is not there
+            known = list(sizes[name]) if name in sizes else "nothing"
+            raise BackendError(f"{path.name}: {node.op_type} '{node.name}': of the size of '{name}', {known} is known")
 
 
 def _depth(node: onnx.NodeProto, sizes: Sizes) -> int:
@@ -95,9 +111,11 @@ def _depth(node: onnx.NodeProto, sizes: Sizes) -> int:
 
 
 def _sizes(model: onnx.ModelProto) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """(name, dimensions) of each tensor that is known of, 0 where a dimension is not."""
     graph = model.graph
     for value in (*graph.input, *graph.value_info, *graph.output):
-        yield value.name, tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
+        if value.type.tensor_type.HasField("shape"):  # without, not even the number of dimensions is known
+            yield value.name, tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
     for tensor in graph.initializer:
         yield tensor.name, tuple(tensor.dims)
 
@@ -114,8 +132,14 @@ def floor(work: Work, rates: Rates, precision: Precision) -> float:
 
 
 def yardsticks(device: str, precisions: list[Precision]) -> dict[str, Callable[[], None]]:
-    """What `rates` are measured with, by name; each call waits for its end."""
+    """What `rates` are measured with, by name; each call waits for its end.
+
+    None in fp16 on a CPU: PyTorch takes hundreds of times as long there as in fp32, and the runtimes compute half in
+    fp32, so that its rate would say nothing of theirs.
+    """
     kinds: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    if device == "cpu":
+        del kinds["fp16"]
     functions = {
         f"matrix product {name}": _matrix_product(device, dtype) for name, dtype in kinds.items() if name in precisions
     }

@@ -91,7 +91,7 @@ def _score(picture: Picture, image: Image, expected: Image) -> ImageScore:
         max_abs=float(error.max()), p999=float(np.quantile(error, 0.999)),
     )  # fmt: skip
     if picture.clean is not None:
-        score["truth_psnr"], score["truth_ssim"] = plain_scores(image, _turned(picture.clean))
+        score["truth_psnr"], score["truth_ssim"] = _to_truth(image, _turned(picture.clean))
     return score
 
 
@@ -118,6 +118,12 @@ def _psnr(images: Sequence[Image], expected: Sequence[Image]) -> float:
     return min(psnr(joined[0], joined[1], peak=1.0), MAX_REPORTED_PSNR)
 
 
+def _to_truth(image: Image, clean: Image) -> tuple[float, float]:
+    """PSNR, of which a picture restored to the bit has none, and SSIM."""
+    found, similarity = plain_scores(image, clean)
+    return min(found, MAX_REPORTED_PSNR), similarity
+
+
 def _largest(images: Sequence[Image], expected: Sequence[Image]) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(images, expected, strict=True))
 
@@ -126,7 +132,7 @@ def _truth_psnr(images: Sequence[Image], clean: Sequence[Image | None]) -> float
     pairs = [(image, target) for image, target in zip(images, clean, strict=True) if target is not None]
     if len(pairs) < len(images):
         return None
-    return float(np.mean([plain_scores(image, target)[0] for image, target in pairs]))
+    return float(np.mean([_to_truth(image, target)[0] for image, target in pairs]))
 
 
 def differences(restored: Restored) -> Mapping[str, list[Image]]:

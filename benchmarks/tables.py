@@ -42,10 +42,15 @@ class Sheet:
 
     def to_markdown(self) -> str:
         """A pipe table under a heading."""
-        escaped = [[cell.replace("|", "\\|") for cell in row] for row in (self.columns, *self.rows)]
+        escaped = [[_in_markdown(cell) for cell in row] for row in (self.columns, *self.rows)]
         rule = ["---", *["---:"] * (len(self.columns) - 1)]
         lines = [f"| {' | '.join(row)} |" for row in (escaped[0], rule, *escaped[1:])]
         return "\n".join([f"### {self.title}", "", *lines, ""])
+
+
+def _in_markdown(cell: str) -> str:
+    """A library's message may have any characters, and lines."""
+    return " ".join(cell.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def parity_sheet(rows: Sequence[RowResult]) -> Sheet:
@@ -73,10 +78,14 @@ def speed_sheet(case: CaseResult) -> Sheet:
         moved = copies["to_device"] + copies["from_device"]
         timed = [row["speed"]["minimum"] for row in case["rows"] if "speed" in row]
         rows = [(*row, f"{1e3 * (minimum - moved):.2f}") for row, minimum in zip(rows, timed, strict=True)]
+    for row in case["rows"]:
+        if "speed" not in row:
+            rows.append((row["name"], f"refused: {row['refused']}", *[""] * (len(columns) - 2)))
+    rounds = max((len(row["speed"]["seconds"]) for row in case["rows"] if "speed" in row), default=0)
     rates = ", ".join(f"{rate / 1e9:.0f} GFLOP/s {name}" for name, rate in case["flops_per_second"].items())
     title = (
-        f"{case['batch']} x {case['tile']} x {case['tile']}: {case['flops'] / 1e9:.3g} GFLOP; in the same rounds: "
-        f"matrix product {rates}, copy {case['bytes_per_second'] / 1e9:.1f} GB/s"
+        f"{case['batch']} x {case['tile']} x {case['tile']}: {case['flops'] / 1e9:.3g} GFLOP; {rounds} rounds, in "
+        f"which a matrix product has {rates}, copy {case['bytes_per_second'] / 1e9:.1f} GB/s"
     )
     return Sheet(title=title, columns=columns, rows=tuple(rows))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,13 +45,14 @@ def watch(command: Sequence[str | Path], *, interval: float = 0.25) -> Watched:
     """Run to the end; a sample each `interval` seconds."""
     started = time.perf_counter()
     samples = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        while process.poll() is None:
-            samples.append(_look(process.pid, time.perf_counter() - started))
-            time.sleep(interval)
-        seconds = time.perf_counter() - started
-        assert process.stdout is not None
-        output = process.stdout.read()
+    with tempfile.TemporaryFile() as written:  # a pipe that nobody empties would stop the command when it is full
+        with subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT) as process:
+            while process.poll() is None:
+                samples.append(_look(process.pid, time.perf_counter() - started))
+                time.sleep(interval)
+            seconds = time.perf_counter() - started
+        written.seek(0)
+        output = written.read().decode(errors="replace")
     peaks = [sample for sample in samples if sample.files]
     return Watched(
         code=process.returncode, output=output, seconds=seconds, samples=peaks,

@@ -6,9 +6,12 @@ import contextlib
 import hashlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from nafnet.errors import UsageError
 
 try:
     import fcntl
@@ -35,6 +38,15 @@ def whole_file(path: Path, tag: str = "") -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(option: str, path: Path) -> None:
+    """Raise UsageError unless a file can be made beside `path`, which `option` names: before the work, not after it."""
+    try:
+        with tempfile.TemporaryFile(dir=path.absolute().parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"{option} {path}: cannot be written ({error.strerror or error}); choose another") from error
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -22,6 +22,7 @@ from nafnet.runtime.restorer import Restorer
 from nafnet.runtime.settings import Limits, Output
 
 from nafnet.errors import UsageError
+from nafnet.files import check_writable
 from nafnet.imageformats import Format
 
 STDOUT = Path("-")
@@ -215,10 +216,5 @@ def _interrupt(*_: object) -> NoReturn:
 def _check_writable(option: str, path: Path, output: Path) -> None:
     """Whether it can be written is to be known before the work, not after it."""
     folder = path.absolute().parent
-    if folder == output.absolute() and not folder.exists():
-        return  # it will be made
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UsageError(f"{option} {path}: cannot be written ({error.strerror or error}); choose another") from error
+    if folder != output.absolute() or folder.exists():  # else it will be made
+        check_writable(option, path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,19 @@ from nafnet.benchmarks.candidates import Wanted, rows
 from nafnet.benchmarks.case import Opened, Shape, check, inputs, run_case
 from nafnet.benchmarks.cold_start import cold_start
 from nafnet.benchmarks.exports import Exports
+from nafnet.benchmarks.pictures import load_pictures
 from nafnet.benchmarks.roofline import Rates, count, floor
 from nafnet.benchmarks.scores import accuracy, restore_all
+from nafnet.benchmarks.tables import speed_sheet
+from nafnet.benchmarks.watched import watch
 from nafnet.export.graph import to_onnx
+from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.utils.flop_counter import FlopCounterMode
 
 from nafnet.architecture import NAFNet
 from nafnet.checkpoint import load_checkpoint
-from nafnet.errors import BackendError
+from nafnet.errors import BackendError, UsageError
 from nafnet.spec import Architecture
 
 from .conftest import nafnet_bench
@@ -168,7 +174,8 @@ def test_accuracy_is_what_scikit_image_says(candidates: list[Candidate]) -> None
         (["--backend", "caffe"], "no such backend; expected torch-eager, torch, torch-compile, tensorrt"),
         (["--truth", "."], "--images, which was not given"),
         (["--images", "nowhere"], "not a folder"),
-        (["--json", "no/where.json"], "there is no folder"),
+        (["--json", "no/where.json"], "cannot be written"),
+        (["--seconds", "nan"], "expected seconds"),
         (["--baseline", "none.json"], "cannot be read"),
         (["--model", "other.onnx"], "no such file"),
     ],
@@ -197,3 +204,27 @@ def test_a_slower_backend_exits_with_3_and_an_export_is_a_row(
     assert done.returncode == 3, done.stderr
     assert "slower" in done.stdout
     assert "onnxruntime mine.onnx" in done.stdout
+
+
+def test_a_row_that_is_refused_stays_in_its_table(result: dict[str, Any]) -> None:
+    case = copy.deepcopy(result["models"][0]["cases"][0])
+    del case["rows"][2]["speed"]
+    case["rows"][2]["refused"] = "not equal\nto | PyTorch <b>"
+    shown = speed_sheet(case).to_markdown()
+    assert f"| {case['rows'][2]['name']} | refused: not equal to \\| PyTorch &lt;b> |" in shown
+    assert f"{len(case['rows'][0]['speed']['seconds'])} rounds" in shown
+    assert {line.count(" | ") for line in shown.splitlines() if line.startswith("| ")} == {
+        len(speed_sheet(case).columns) - 1
+    }
+
+
+def test_pictures_too_small_for_ssim_are_refused_before_the_work(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 40)).save(tmp_path / "small.png")
+    with pytest.raises(UsageError, match="small has 8x40 pixels; expected at least 11 a side"):
+        load_pictures(tmp_path, None, "denoise", 3)
+
+
+def test_a_command_that_says_much_is_watched_to_its_end() -> None:
+    """More than a pipe holds."""
+    seen = watch([sys.executable, "-c", "print('x' * 200_000)"], interval=0.05)
+    assert (seen.code, len(seen.output)) == (0, 200_001)
