@@ -69,13 +69,20 @@ def asked_for(wanted: Wanted, name: str, backend: str, precision: Precision) -> 
     """Whether a row of another run, that is not in this one, was asked for in this one; its precision is its own."""
     if ".onnx" in name or ".plan" in name:  # an export that was given then has to be given again
         return False
-    if backend in REGISTRY and backend != "torch":
-        return wanted.takes(backend, precision, native=precision in _native(backend, REGISTRY[backend]))
-    return wanted.takes(backend, precision) or name == REFERENCE
+    if backend not in REGISTRY or backend == "torch":  # PyTorch's forms
+        return wanted.takes(backend, precision) or name == REFERENCE
+    entry = REGISTRY[backend]
+    unnamed = not wanted.backends and entry.device == "cpu" and _place() != "cpu"
+    return not unnamed and wanted.takes(backend, precision, native=precision in _native(backend, entry))
+
+
+def _place() -> str:
+    """Where PyTorch runs here."""
+    return "cpu" if no_cuda() or not torch.cuda.is_available() else "cuda:0"
 
 
 def _rows(exports: Exports, wanted: Wanted) -> Iterator[Candidate | Absent]:
-    place = "cpu" if no_cuda() or not torch.cuda.is_available() else "cuda:0"
+    place = _place()
     yield from _torch_rows(exports.checkpoint, wanted, place)
     for name, entry, missing in states():
         if wanted.backends and name not in wanted.backends:
@@ -181,12 +188,18 @@ def _unmet(found: Sequence[Candidate | Absent], wanted: Wanted) -> Iterator[Abse
     compared = {(row.backend, row.precision) for row in found if isinstance(row, Candidate)}
     excused = {row.backend for row in found if isinstance(row, Absent)}
     for precision in wanted.precisions:
-        reason = f"the bench makes no such export for it: give an {precision} export with --model"
         if not wanted.backends and precision not in {known for _, known in compared}:
-            yield Absent(name=precision, backend="", reason=reason)
+            yield Absent(name=precision, backend="", reason=_why_not(None, precision))
         for name in wanted.backends:
-            if (name, precision) in compared or name in excused:
-                continue
-            runs_files = name in REGISTRY and REGISTRY[name].reads != "checkpoint"
-            told = reason if runs_files else f"it is not compared in {precision}"
-            yield Absent(name=f"{name} {precision}", backend=name, reason=told)
+            if (name, precision) not in compared and name not in excused:
+                yield Absent(
+                    name=f"{name} {precision}",
+                    backend=name,
+                    reason=_why_not(REGISTRY.get(name, REGISTRY["torch"]), precision),
+                )
+
+
+def _why_not(entry: Entry | None, precision: Precision) -> str:
+    if precision == "int8" and (entry is None or entry.reads != "checkpoint"):
+        return "the bench makes no int8 export, for that takes pictures: give an int8 export with --model"
+    return f"is not compared in {precision}"

@@ -53,7 +53,9 @@ def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> flo
 @click.option(
     "--batch", "batches", metavar="N,N,...", callback=_numbers, default="1", show_default=True, help="Tiles at once."
 )
-@click.option("--images", type=_FOLDER, help="Photographs to restore.  [default: samples with noise]")
+@click.option(
+    "--images", type=_FOLDER, help="Photographs to restore: the first 8 in it by name.  [default: samples with noise]"
+)
 @click.option("--truth", type=_FOLDER, help="The clean version of each, by name.")
 @click.option(
     "--seconds", type=click.FloatRange(0, 86_400), callback=_a_number, default=20.0, show_default=True,
@@ -66,7 +68,7 @@ def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> flo
     show_default=True,
     help="Of our fp32 export.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores]")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores it may use]")
 @click.option("--no-cold", is_flag=True, help="Leave out cold starts, a process for each backend.")
 @click.option("--json", "json_file", type=_FILE, help="Write the result here.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write its tables here.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from nafnet.benchmarks.bench import Listener, Settings, bench
-from nafnet.benchmarks.candidates import BACKENDS, Wanted
+from nafnet.benchmarks.candidates import BACKENDS, Wanted, asked_for
 from nafnet.benchmarks.machine import cores, describe_machine
 from nafnet.benchmarks.page import Story, write_page
 from nafnet.benchmarks.pictures import load_pictures
@@ -103,8 +103,7 @@ def run(options: BenchOptions) -> int:
     asked = Wanted(backends=options.backends, precisions=options.precisions)
 
     def wanted_now(row: RowResult) -> bool:
-        own_file = row["name"].endswith((".onnx", ".plan"))
-        return not own_file and asked.takes(row["backend"], cast(Precision, row["precision"]))
+        return asked_for(asked, row["name"], row["backend"], cast(Precision, row["precision"]))
 
     changes = compare_results(baseline, result, options.baseline, wanted_now)
     console.print(changes_sheet(changes).to_rich())

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import click
 import numpy as np
-from nafnet.benchmarks.bench import opened_all
+from nafnet.benchmarks.bench import opened_all, own_cache
 from nafnet.benchmarks.candidate import Candidate
 from nafnet.benchmarks.candidates import Wanted, rows
 from nafnet.benchmarks.case import Shape, run_case
 from nafnet.benchmarks.exports import Exports
-from nafnet.benchmarks.regression import case_changes
+from nafnet.benchmarks.regression import Change, case_changes
 from nafnet.benchmarks.results_file import CaseResult
 from nafnet.benchmarks.roofline import Work, count
 from nafnet.runtime.backends.base import Backend
@@ -35,7 +35,6 @@ from nafnet.commandline import exits
 from nafnet.errors import UsageError
 from nafnet.pretrained import bundled_model
 from nafnet.wire import Batch
-
 
 SLOW = ("openvino ours", "onnxruntime ours", "torch channels-last")
 
@@ -87,13 +86,18 @@ def main(runs: int, seconds: float, tile: int, share: float, slow: tuple[str, ..
             slower, same = (list(case_changes("", baseline, case)) for case in (measure((name, share)), measure()))
             found = {change.name for change in slower if change.regressed}
             wrong = [found - {name}, {change.name for change in same if change.regressed}]
-            ratios = [f"{change.ratio:.3f}" for each in (slower, same) for change in each if change.name == name]
+            ratios = [_ratio(changes, name) for changes in (slower, same)]
             caught, blamed = caught + (name in found), blamed + any(wrong)
             said = [", ".join(sorted(each)) or "-" for each in wrong]
             table.add_row(str(number), name, "yes" if name in found else "MISSED", ratios[0], *said, ratios[1])
     Console(width=140).print(table)
     print(f"found {caught} of {runs}; somebody blamed wrongly in {blamed} of {runs}")
     return 0 if caught == runs and not blamed else 1
+
+
+def _ratio(changes: Sequence[Change], name: str) -> str:
+    found = [change.ratio for change in changes if change.name == name and change.ratio is not None]
+    return f"{found[0]:.3f}" if found else "-"
 
 
 def _measure(
@@ -111,6 +115,7 @@ def _measure(
         slower: the row that takes so much longer, and by which share.
     """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(own_cache(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
         opened = list(opened_all(chosen, threads, stack))
         for each in opened:
             if slower is not None and each.candidate.name == slower[0] and each.backend is not None:

@@ -74,7 +74,9 @@ def load_pictures(images: Path | None, truth: Path | None, task: str, channels: 
         )
         for (name, planes), target in zip(found.items(), clean, strict=True)
     ]
-    return Pictures(description=f"The middles, up to {LARGEST} pixels a side, of {images.name}", pictures=pictures)
+    files = sum(path.is_file() for path in images.iterdir())
+    which = f"{len(found)} of {files} files in {images.resolve().name}"
+    return Pictures(description=f"The middles, up to {LARGEST} pixels a side, of {which}", pictures=pictures)
 
 
 def _middle(planes: Planes, channels: int) -> Planes:

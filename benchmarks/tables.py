@@ -45,11 +45,11 @@ class Sheet:
         escaped = [[_in_markdown(cell) for cell in row] for row in (self.columns, *self.rows)]
         rule = ["---", *["---:"] * (len(self.columns) - 1)]
         lines = [f"| {' | '.join(row)} |" for row in (escaped[0], rule, *escaped[1:])]
-        return "\n".join([f"### {self.title}", "", *lines, ""])
+        return "\n".join([f"### {_in_markdown(self.title)}", "", *lines, ""])
 
 
 def _in_markdown(cell: str) -> str:
-    """A library's message may have any characters, and lines."""
+    """A library's message and a file's name may have any characters, and lines."""
     return " ".join(cell.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
@@ -120,15 +120,16 @@ def starts_sheet(starts: Sequence[StartResult]) -> Sheet:
 
 
 def paths_sheet(paths: PathsResult) -> Sheet:
-    """A photograph from file to file."""
+    """A photograph from file to file; the bench continues its pictures, see `whole_path`."""
     rows = [
         (row["name"], f"{row['speed']['minimum']:.3f}", f"{row['speed']['median']:.3f}", row["speed"]["verdict"],
          f"{row['megapixels_per_second']:.3f}")
         for row in paths["rows"]
     ]  # fmt: skip
+    width, height = paths["width"], paths["height"]
     title = (
-        f"{paths['photograph']}, JPEG of {paths['width']}x{paths['height']}, file to file, tiles of {paths['tile']}, "
-        f"overlap {paths['overlap']}"
+        f"From file to file: {paths['photograph']}, continued by reflection to a JPEG of {width} x {height}, "
+        f"{width * height / 1e6:.1f} megapixels; tiles of {paths['tile']}, overlap {paths['overlap']}"
     )
     return Sheet(title=title, columns=("file to file", "min, s", "median, s", "", "MP/s"), rows=tuple(rows))
 
@@ -191,14 +192,12 @@ def to_markdown(result: Result) -> str:
     machine = result["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     lines = [
-        f"# nafnet-bench, {result['date']}", "", f"`{result['command']}`", "",
+        f"# nafnet-bench, {result['date']}", "", f"`{' '.join(result['command'].split())}`", "",
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; "
         f"GPU {machine['gpu'] or 'none'}; {machine['system']}, Python {machine['python']}, {versions}", "",
     ]  # fmt: skip
     for model in result["models"]:
-        lines += [
-            f"## {model['name']}: {model['architecture']}, {model['parameters'] / 1e6:.2f} million parameters",
-            "",
-        ]
+        size = f"{model['parameters'] / 1e6:.2f} million parameters"
+        lines += [f"## {_in_markdown(model['name'])}: {model['architecture']}, {size}", ""]
         lines += [sheet.to_markdown() for sheet in sheets(model)]
     return "\n".join(lines)

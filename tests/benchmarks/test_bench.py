@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -18,11 +19,13 @@ from nafnet.benchmarks.candidates import Wanted, rows
 from nafnet.benchmarks.case import Opened, Shape, check, inputs, run_case
 from nafnet.benchmarks.cold_start import cold_start
 from nafnet.benchmarks.exports import Exports
-from nafnet.benchmarks.pictures import load_pictures
+from nafnet.benchmarks.machine import cores
+from nafnet.benchmarks.pictures import LARGEST, Picture, Pictures, load_pictures
 from nafnet.benchmarks.roofline import Rates, count, floor
 from nafnet.benchmarks.scores import accuracy, restore_all
-from nafnet.benchmarks.tables import speed_sheet
+from nafnet.benchmarks.tables import Sheet, paths_sheet, speed_sheet
 from nafnet.benchmarks.watched import watch
+from nafnet.benchmarks.whole_path import PIXELS, continued, whole_paths
 from nafnet.export.graph import to_onnx
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -141,8 +144,6 @@ def test_the_work_is_what_pytorch_counts(tmp_path: Path) -> None:
 
 
 def test_accuracy_is_what_scikit_image_says(candidates: list[Candidate]) -> None:
-    from nafnet.benchmarks.pictures import Picture, Pictures
-
     generator = np.random.default_rng(0)
     clean = generator.random((3, 48, 64), np.float32)
     noisy = np.clip(clean + generator.normal(0, 0.1, clean.shape), 0, 1).astype(np.float32)
@@ -176,6 +177,7 @@ def test_accuracy_is_what_scikit_image_says(candidates: list[Candidate]) -> None
         (["--images", "nowhere"], "not a folder"),
         (["--json", "no/where.json"], "cannot be written"),
         (["--seconds", "nan"], "expected seconds"),
+        (["--seconds", "inf"], "not in the range"),
         (["--baseline", "none.json"], "cannot be read"),
         (["--model", "other.onnx"], "no such file"),
     ],
@@ -222,6 +224,67 @@ def test_pictures_too_small_for_ssim_are_refused_before_the_work(tmp_path: Path)
     Image.new("RGB", (8, 40)).save(tmp_path / "small.png")
     with pytest.raises(UsageError, match="small has 8x40 pixels; expected at least 11 a side"):
         load_pictures(tmp_path, None, "denoise", 3)
+
+
+def test_a_model_that_restores_no_photographs_is_refused_before_the_work(tmp_path: Path) -> None:
+    network = NAFNet(Architecture(channels=4, width=4, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,)))
+    torch.save({"params": network.state_dict()}, tmp_path / "four.pth")
+    done = nafnet_bench(tmp_path, "--model", "four.pth", "--tile", "64")
+    assert done.returncode == 2
+    assert "takes 4 channels; photographs have 1 or 3" in done.stderr
+    assert not done.stdout
+
+
+def test_the_words_say_how_many_of_the_files_were_used(tmp_path: Path) -> None:
+    for index in range(10):
+        Image.new("RGB", (20, 12), (index, 0, 0)).save(tmp_path / f"{index}.png")
+    found = load_pictures(tmp_path, None, "denoise", 3)
+    assert found.description == f"The middles, up to {LARGEST} pixels a side, of 8 of 10 files in {tmp_path.name}"
+    assert len(found.pictures) == 8
+
+
+def test_a_picture_restored_to_the_bit_has_a_finite_psnr(candidates: list[Candidate]) -> None:
+    """Infinity is no JSON: it would end the bench when all is measured."""
+    backend = candidates[0].open(1)
+    given = np.random.default_rng(0).random((3, 32, 32), np.float32)
+    pictures = Pictures(description="", pictures=[Picture(name="a", degraded=given, clean=None)])
+    restored = restore_all([("reference", backend)], pictures, 32, 8).images["reference"]
+    clean = np.clip(restored[0], 0, 1).transpose(2, 0, 1)
+    pictures = Pictures(description="", pictures=[Picture(name="a", degraded=given, clean=clean)])
+    found = accuracy(
+        restore_all([("reference", backend)], pictures, 32, 8), backend, tile=32, overlap=8, grids=[(32, 8)]
+    )
+    json.dumps(found, allow_nan=False)
+    assert found["rows"][0]["truth_psnr"] > 100
+
+
+def test_a_cell_of_any_characters_leaves_the_table_whole() -> None:
+    sheet = Sheet(title="of a\n<b>", columns=("a", "b"), rows=(("x\r\n\ny", "1 | <2>"),))
+    assert sheet.to_markdown() == "### of a &lt;b>\n\n| a | b |\n| --- | ---: |\n| x y | 1 \\| &lt;2> |\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
+def test_threads_are_as_many_as_the_cores_it_may_use() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def test_a_photograph_from_file_to_file_has_dozens_of_tiles(candidates: list[Candidate]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8)
+    large = continued(pixels, PIXELS)
+    assert large.shape[0] * large.shape[1] == pytest.approx(PIXELS, rel=0.01)
+    assert large.shape[1] / large.shape[0] == pytest.approx(1.5, rel=0.01)
+    assert np.array_equal(large[:160, :240], np.pad(pixels, ((0, 80), (0, 120), (0, 0)), mode="symmetric"))
+    assert continued(pixels, 10).shape == pixels.shape
+    given = Picture(name="a", degraded=(pixels / np.float32(255)).transpose(2, 0, 1), clean=None)
+    backend = candidates[-1].open(1)
+    found = whole_paths([("one", backend)], given, tile=32, overlap=8, batch=4, seconds=0)
+    assert found["width"] * found["height"] >= 40 * (32 - 8) ** 2
+    assert f"continued by reflection to a JPEG of {found['width']} x {found['height']}" in paths_sheet(found).title
 
 
 def test_a_command_that_says_much_is_watched_to_its_end() -> None:

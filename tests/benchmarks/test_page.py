@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -11,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from nafnet.runtime.gallery import write_gallery
+from nafnet.benchmarks.page import SHOWN
+from nafnet.benchmarks.photographs import as_8bit
+from nafnet.benchmarks.pictures import load_pictures
+from nafnet.runtime.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, write_gallery
 from nafnet.runtime.report import FileReport
+from nafnet.train.evaluation import middle
 from PIL import Image
 
-from nafnet.page import heat, render
+from nafnet.page import heat, picture_uri, render
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -162,13 +168,60 @@ def test_names_are_shown_as_they_are(browser: Browser, gallery: Path) -> None:
     text = page.locator("body").inner_text()
     assert "a <b> & 'c'.png" in text
     assert "cut.jpg: <damaged> JPEG" in text
-    assert "1500 x 800, of it 960 x 640" in text.replace("\N{MULTIPLICATION SIGN}", "x")
+    assert f"1500 x 800, of it {LARGEST_WIDTH} x {LARGEST_HEIGHT}" in text.replace("\N{MULTIPLICATION SIGN}", "x")
 
 
 def test_what_is_put_into_a_page_is_escaped() -> None:
     html = render("nafnet.runtime", "gallery.html", shown=[], left_out=0, opening="<i>", summary="<b>", failed=[])
     assert "<b>" not in html
     assert "&lt;b&gt;" in html
+
+
+def test_a_picture_in_a_page_is_the_picture_to_the_bit() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    for pixels in (noise, noise[:, :, 0], heat(noise[:, :, 0] / 255, 1.0)):
+        encoded = picture_uri(pixels).removeprefix("data:image/webp;base64,")
+        decoded = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"))
+        assert np.array_equal(decoded, pixels if pixels.ndim == 3 else np.dstack([pixels] * 3))
+
+
+def test_a_page_of_the_samples_is_small_enough_to_open() -> None:
+    size = 0
+    for picture in load_pictures(None, None, "denoise", 3).pictures:
+        assert picture.clean is not None
+        for planes in (picture.degraded, picture.clean):
+            size += len(picture_uri(as_8bit(middle(planes.transpose(1, 2, 0), SHOWN))))
+    # What is restored takes no more than what is given, and its heat map hardly more.
+    assert 2 * size < 6e6
+
+
+def luminance(colour: str) -> float:
+    """Of "rgb(r, g, b)", relative, by WCAG 2."""
+    channels = np.array([int(each) for each in re.findall(r"\d+", colour)[:3]]) / 255
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+@needs_chromium
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_numbers_and_whiskers_can_be_read_in_both_themes(browser: Browser, benched: Path, theme: Any) -> None:
+    page = opened(browser, benched / "result.html", DESKTOP)
+    page.emulate_media(color_scheme=theme)
+
+    def seen(selector: str, key: str) -> float:
+        return luminance(page.locator(selector).first.evaluate(f"each => getComputedStyle(each).{key}"))
+
+    def contrast(one: float, other: float) -> float:
+        return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+    numeral, paper = seen(".point text", "fill"), seen("body", "backgroundColor")
+    for family in ("torch", "onnxruntime", "openvino", "tensorrt", "other"):
+        page.locator(".point").first.evaluate(f"each => each.setAttribute('class', 'point {family}')")
+        colour = seen(".point circle", "fill")
+        assert contrast(numeral, colour) > 4.5, family
+        assert contrast(paper, colour) > 3, family
+    assert contrast(seen(".whisker", "backgroundColor"), paper) > 3
+    page.context.close()
 
 
 def test_heat_goes_from_dark_to_light() -> None:

@@ -7,8 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nafnet.benchmarks.regression import Change, changes_sheet, check_comparable, compare_results, has_regressed
+from nafnet.benchmarks.candidate import Candidate
+from nafnet.benchmarks.candidates import Wanted, rows
+from nafnet.benchmarks.case import Shape
+from nafnet.benchmarks.exports import Exports
+from nafnet.benchmarks.honesty import _measure
+from nafnet.benchmarks.regression import (
+    Change,
+    case_changes,
+    changes_sheet,
+    check_comparable,
+    compare_results,
+    has_regressed,
+)
+from nafnet.benchmarks.roofline import Work
+from nafnet.runtime.backends.base import Backend
 
+from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import UsageError
 
 
@@ -143,3 +158,23 @@ def test_a_baseline_of_other_settings_or_of_another_machine_is_refused(result: A
         check_comparable(result, {"threads": 77, "norm": "mean"}, "One", OLD)
     with pytest.raises(UsageError, match="processor One, now Another"):
         check_comparable(result, settings, "Another", OLD)
+
+
+def test_honesty_opens_the_backends_for_each_measurement(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = list(rows(Exports(load_checkpoint(small), tmp_path, "conv", 1), Wanted(backends=("torch",))))
+    candidates = [row for row in chosen if isinstance(row, Candidate)]
+    opened: list[str] = []
+    original = Candidate.open
+
+    def spied(self: Candidate, threads: int) -> Backend:
+        opened.append(self.name)
+        return original(self, threads)
+
+    monkeypatch.setattr(Candidate, "open", spied)
+    shape, work = Shape(batch=1, channels=3, tile=64), Work(layers=(), other_flops=0, other_bytes=0)
+    name = "torch channels-last"
+    cases = [_measure(candidates, shape, work, slow, threads=1, seconds=0) for slow in (None, (name, 9.0))]
+    assert opened == 2 * ["torch eager", name]
+    assert name in regressed(list(case_changes("", *cases)))
