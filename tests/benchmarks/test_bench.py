@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +17,18 @@ from nafnet.benchmarks.candidates import Wanted, rows
 from nafnet.benchmarks.case import Opened, Shape, check, inputs, run_case
 from nafnet.benchmarks.cold_start import cold_start
 from nafnet.benchmarks.exports import Exports
-from nafnet.benchmarks.machine import cores
-from nafnet.benchmarks.pictures import LARGEST, Picture, Pictures, load_pictures
+from nafnet.benchmarks.pictures import Picture, Pictures
 from nafnet.benchmarks.roofline import Rates, count, floor
 from nafnet.benchmarks.scores import accuracy, restore_all
-from nafnet.benchmarks.tables import Sheet, paths_sheet, speed_sheet
-from nafnet.benchmarks.watched import watch
+from nafnet.benchmarks.tables import paths_sheet, speed_sheet
 from nafnet.benchmarks.whole_path import PIXELS, continued, whole_paths
 from nafnet.export.graph import to_onnx
-from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.utils.flop_counter import FlopCounterMode
 
 from nafnet.architecture import NAFNet
 from nafnet.checkpoint import load_checkpoint
-from nafnet.errors import BackendError, UsageError
+from nafnet.errors import BackendError
 from nafnet.spec import Architecture
 
 from .conftest import nafnet_bench
@@ -220,29 +215,6 @@ def test_a_row_that_is_refused_stays_in_its_table(result: dict[str, Any]) -> Non
     }
 
 
-def test_pictures_too_small_for_ssim_are_refused_before_the_work(tmp_path: Path) -> None:
-    Image.new("RGB", (8, 40)).save(tmp_path / "small.png")
-    with pytest.raises(UsageError, match="small has 8x40 pixels; expected at least 11 a side"):
-        load_pictures(tmp_path, None, "denoise", 3)
-
-
-def test_a_model_that_restores_no_photographs_is_refused_before_the_work(tmp_path: Path) -> None:
-    network = NAFNet(Architecture(channels=4, width=4, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,)))
-    torch.save({"params": network.state_dict()}, tmp_path / "four.pth")
-    done = nafnet_bench(tmp_path, "--model", "four.pth", "--tile", "64")
-    assert done.returncode == 2
-    assert "takes 4 channels; photographs have 1 or 3" in done.stderr
-    assert not done.stdout
-
-
-def test_the_words_say_how_many_of_the_files_were_used(tmp_path: Path) -> None:
-    for index in range(10):
-        Image.new("RGB", (20, 12), (index, 0, 0)).save(tmp_path / f"{index}.png")
-    found = load_pictures(tmp_path, None, "denoise", 3)
-    assert found.description == f"The middles, up to {LARGEST} pixels a side, of 8 of 10 files in {tmp_path.name}"
-    assert len(found.pictures) == 8
-
-
 def test_a_picture_restored_to_the_bit_has_a_finite_psnr(candidates: list[Candidate]) -> None:
     """Infinity is no JSON: it would end the bench when all is measured."""
     backend = candidates[0].open(1)
@@ -258,21 +230,6 @@ def test_a_picture_restored_to_the_bit_has_a_finite_psnr(candidates: list[Candid
     assert found["rows"][0]["truth_psnr"] > 100
 
 
-def test_a_cell_of_any_characters_leaves_the_table_whole() -> None:
-    sheet = Sheet(title="of a\n<b>", columns=("a", "b"), rows=(("x\r\n\ny", "1 | <2>"),))
-    assert sheet.to_markdown() == "### of a &lt;b>\n\n| a | b |\n| --- | ---: |\n| x y | 1 \\| &lt;2> |\n"
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
-def test_threads_are_as_many_as_the_cores_it_may_use() -> None:
-    before = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(before)})
-        assert cores() == 1
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 def test_a_photograph_from_file_to_file_has_dozens_of_tiles(candidates: list[Candidate]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8)
     large = continued(pixels, PIXELS)
@@ -285,9 +242,3 @@ def test_a_photograph_from_file_to_file_has_dozens_of_tiles(candidates: list[Can
     found = whole_paths([("one", backend)], given, tile=32, overlap=8, batch=4, seconds=0)
     assert found["width"] * found["height"] >= 40 * (32 - 8) ** 2
     assert f"continued by reflection to a JPEG of {found['width']} x {found['height']}" in paths_sheet(found).title
-
-
-def test_a_command_that_says_much_is_watched_to_its_end() -> None:
-    """More than a pipe holds."""
-    seen = watch([sys.executable, "-c", "print('x' * 200_000)"], interval=0.05)
-    assert (seen.code, len(seen.output)) == (0, 200_001)
