@@ -145,7 +145,7 @@ def _bench(checkpoint: Checkpoint, settings: Settings, options: BenchOptions, co
     console.print(f"{checkpoint.source.name}: {spec.architecture}, {settings.threads} threads", highlight=False)
     printed = False
 
-    def show_parity(rows: list) -> None:  # type: ignore[type-arg]
+    def show_parity(rows: list[RowResult]) -> None:
         nonlocal printed
         if not printed:
             console.print(parity_sheet(rows).to_rich())

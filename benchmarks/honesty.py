@@ -119,7 +119,7 @@ def _measure(
         opened = list(opened_all(chosen, threads, stack))
         for each in opened:
             if slower is not None and each.candidate.name == slower[0] and each.backend is not None:
-                each.backend._run = Slower(each.backend, slower[1])  # type: ignore[method-assign]
+                each.backend._run = Slower(each.backend, slower[1])  # type: ignore[method-assign]  # of this one alone
         return run_case(opened, shape, work, seconds=seconds, device=opened[0].candidate.device)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 from nafnet.errors import UsageError
 from nafnet.files import write_whole
@@ -213,5 +213,4 @@ def read_result(path: Path) -> Result:
         raise UsageError(f"{path}: not a result of nafnet-bench; expected what --json wrote")
     if content.get("version") != VERSION:
         raise UsageError(f"{path}: version {content.get('version')!r}; this nafnet-bench reads {VERSION}: measure anew")
-    result: Result = content  # type: ignore[assignment]
-    return result
+    return cast(Result, content)
