@@ -63,8 +63,8 @@ def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> flo
 )  # fmt: skip
 @click.option(
     "--norm",
-    type=click.Choice(["conv", "fused", "manual"]),
-    default="conv",
+    type=click.Choice(["rms", "conv", "fused", "manual"]),
+    default="rms",
     show_default=True,
     help="Of our fp32 export.",
 )

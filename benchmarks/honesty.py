@@ -73,7 +73,7 @@ def main(runs: int, seconds: float, tile: int, share: float, slow: tuple[str, ..
     table = Table("run", f"{share:.0%} slower", "found", "ratio", "blamed beside it", "unchanged: blamed", "ratio")
     caught = blamed = 0
     with tempfile.TemporaryDirectory() as folder:
-        exports = Exports(checkpoint, Path(folder), "conv", 1)
+        exports = Exports(checkpoint, Path(folder), "rms", 1)
         chosen = [row for row in rows(exports, Wanted()) if isinstance(row, Candidate) and "compile" not in row.name]
         if unknown := set(slow) - {row.name for row in chosen}:
             raise UsageError(f"--slow {min(unknown)}: no such row here; expected {', '.join(x.name for x in chosen)}")

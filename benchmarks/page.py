@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nafnet.benchmarks.candidates import REFERENCE
+from nafnet.benchmarks.candidates import NAIVE, NAIVE_FIXED, REFERENCE
 from nafnet.benchmarks.photographs import as_8bit
 from nafnet.benchmarks.results_file import CaseResult, ModelResult, Result
 from nafnet.benchmarks.scores import Image, Restored
@@ -74,7 +74,7 @@ def _bars(case: CaseResult) -> dict[str, Any]:
         "case": case,
         "rows": [
             {
-                "row": row, "family": family(row["backend"]), "naive": row["name"].endswith("naive"),
+                "row": row, "family": family(row["backend"]), "naive": row["name"].endswith((NAIVE, NAIVE_FIXED)),
                 **{name: min(100 * row["speed"][name] / longest, 100.0) for name in ("minimum", "median", "p95")},
             }
             for row in rows

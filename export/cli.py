@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nafnet.spec import Precision
 
-NORMS = ("conv", "fused", "fused-fp32", "manual")
+NORMS = ("rms", "conv", "fused", "fused-fp32", "manual")
 FORMAT_NAMES = ("onnx", "tensorrt", "tensorrt-rtx", "triton")
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)

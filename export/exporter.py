@@ -20,7 +20,7 @@ from nafnet.tiling import check_tile
 
 # Tried in this order until one passes the gate: the fastest first, then what leaves less and less to the engine.
 FORMS: dict[Precision, tuple[Norm, ...]] = {
-    "fp32": ("conv", "fused", "manual"),
+    "fp32": ("rms", "fused", "manual"),
     "fp16": ("fused", "fused-fp32", "conv"),
     "bf16": ("fused", "fused-fp32", "conv"),
     "int8": ("fused",),
@@ -81,9 +81,9 @@ def _spec(checkpoint: Checkpoint, options: ExportOptions) -> ModelSpec:
         precision=options.precision, io=options.io, local_pooling=local, verified=False, parity=None,
         exported_by=f"nafnet-toolchain {version('nafnet-toolchain')}, torch {torch.__version__}",
     )  # fmt: skip
-    if options.precision == "int8" and options.norm == "conv":
+    if options.precision == "int8" and options.norm in ("conv", "rms"):
         raise UsageError(
-            "--int8 --norm conv: the norm's own convolutions would be in int8, too; choose fused or manual"
+            f"--int8 --norm {options.norm}: the norm's own convolutions would be in int8, too; choose fused or manual"
         )
     if options.tile is None:
         if spec.tile % spec.multiple or not 0 <= spec.overlap < spec.tile:

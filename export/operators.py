@@ -24,8 +24,11 @@ class Normalise(nn.Module):
     """LayerNorm over the channels without weight and bias: [N,c,H,W] -> [N,c,H,W], of the input's type.
 
     Forms:
-        conv: mean and variance as 1x1 convolutions with constant weights, in fp32; the fastest on a CPU. In narrow
-            levels the mean is subtracted by the convolution itself, whose weight is then the identity minus 1/c.
+        rms: of an input whose channel 0 is its mean, and no others have any part in it, see `rotation`: what is left
+            of the variance is one 1x1 convolution of the squares, in fp32; the fastest on a CPU. Channel 0 comes out
+            scaled as well; whoever reads the result has to leave it out.
+        conv: mean and variance as 1x1 convolutions with constant weights, in fp32. In narrow levels the mean is
+            subtracted by the convolution itself, whose weight is then the identity minus 1/c.
         fused: one LayerNormalization between two transposes. In half it is typed half, and the operator's own
             stash type keeps the statistics in fp32: the fastest on a GPU, and safe where the engine obeys.
         fused-fp32: the same, typed fp32, with a cast before and after; nothing is left to the engine.
@@ -38,8 +41,11 @@ class Normalise(nn.Module):
     def __init__(self, channels: int, eps: float, form: Norm) -> None:
         super().__init__()
         self.channels, self.eps, self.form = channels, eps, form
-        if form == "conv":
+        if form in ("conv", "rms"):
             self.register_buffer("averaging", torch.full((1, channels, 1, 1), 1 / channels))
+        if form == "rms":
+            self.averaging[:, 0] = 0
+        if form == "conv":
             self.register_buffer("centring", (torch.eye(channels) - 1 / channels)[:, :, None, None])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,6 +56,8 @@ class Normalise(nn.Module):
     def _in_fp32(self, x: Tensor) -> Tensor:
         if self.form == "fused-fp32":
             return F.layer_norm(x.permute(0, 2, 3, 1), (self.channels,), eps=self.eps).permute(0, 3, 1, 2)
+        if self.form == "rms":
+            return x / (F.conv2d(x * x, self.averaging) + self.eps).sqrt()
         if self.form == "conv":
             narrow = self.channels <= CENTRING_BY_CONVOLUTION
             centred = F.conv2d(x, self.centring) if narrow else x - F.conv2d(x, self.averaging)

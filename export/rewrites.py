@@ -5,7 +5,9 @@ Each rewrite is exact in real arithmetic, so what differs from the trained modul
 - LayerNorm's weight and bias are folded into the 1x1 convolution that follows it;
 - beta and gamma are folded into the 1x1 convolution before them;
 - SimpleGate is the product of two convolutions, in the place of one of twice the width and a split;
-- LayerNorm and SCA's pool take the form that the engine at hand runs best, see `operators`.
+- LayerNorm and SCA's pool take the form that the engine at hand runs best, see `operators`; in one of them the whole
+  residual stream changes its basis, see `rotation`;
+- the last convolution gives 2x2 pixels at once, see `rotation.two_by_two`.
 
 A network in half is a module whose convolutions are in half, not a finished graph rewritten: weights are folded in
 double precision and rounded once, and the image is added to the residual in fp32, so that a pixel the network leaves
@@ -20,6 +22,7 @@ import copy
 
 import torch
 from nafnet.export.operators import BoxMean, GlobalMean, Normalise
+from nafnet.export.rotation import turn_read, turn_written, two_by_two
 from torch import Tensor, nn
 
 from nafnet.architecture import LayerNorm2d, LocalPool, NAFBlock, NAFNet
@@ -27,20 +30,25 @@ from nafnet.spec import Norm
 
 
 class InferenceBlock(nn.Module):
-    """A NAFBlock after the rewrites; same input, same output."""
+    """A NAFBlock after the rewrites, its convolutions in float64; same input, same output, but that with the norm `rms`
+    both are turned, see `rotation`."""
 
-    def __init__(self, block: NAFBlock, norm: Norm, dtype: torch.dtype, side: int | None) -> None:
+    def __init__(self, block: NAFBlock, norm: Norm, side: int | None) -> None:
         super().__init__()
         self.norm1 = Normalise(block.conv1.in_channels, block.norm1.eps, norm)
         self.norm2 = Normalise(block.conv4.in_channels, block.norm2.eps, norm)
         self.expand1, self.expand2 = _halves(_absorb_norm(block.conv1, block.norm1))
         self.depthwise1, self.depthwise2 = _halves(block.conv2)
         self.pool = _pool(block.sca[0], side)
-        self.attention = copy.deepcopy(block.sca[1])
+        self.attention = copy.deepcopy(block.sca[1]).double()
         self.project = _absorb_scale(block.conv3, block.beta)
         self.gate1, self.gate2 = _halves(_absorb_norm(block.conv4, block.norm2))
         self.feed_forward = _absorb_scale(block.conv5, block.gamma)
-        _convert(self, dtype)
+        if norm == "rms":
+            for reader in (self.expand1, self.expand2, self.gate1, self.gate2):
+                turn_read(reader, without_mean=True)
+            for writer in (self.project, self.feed_forward):
+                turn_written(writer)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(x)
@@ -70,17 +78,20 @@ class InferenceNAFNet(nn.Module):
         self.dtype = dtype
         depth = len(model.encoders)
         sides = [None if side is None else side // 2**level for level in range(depth + 1)]
-        self.intro, self.ending = copy.deepcopy(model.intro), copy.deepcopy(model.ending)
-        self.downs, self.ups = copy.deepcopy(model.downs), copy.deepcopy(model.ups)
-        _convert(self, dtype)
+        self.intro, ending = copy.deepcopy(model.intro).double(), copy.deepcopy(model.ending).double()
+        self.downs, self.ups = copy.deepcopy(model.downs).double(), copy.deepcopy(model.ups).double()
+        if norm == "rms":
+            _turn_between_levels(self.intro, self.downs, self.ups, ending)
+        self.ending = two_by_two(ending) if depth else ending  # H and W are multiples of 2**depth
 
         def level(blocks: nn.Module, index: int) -> nn.Sequential:
             found = (block for block in blocks.children() if isinstance(block, NAFBlock))
-            return nn.Sequential(*(InferenceBlock(block, norm, dtype, sides[index]) for block in found))
+            return nn.Sequential(*(InferenceBlock(block, norm, sides[index]) for block in found))
 
         self.encoders = nn.ModuleList(level(blocks, index) for index, blocks in enumerate(model.encoders))
         self.middle_blks = level(model.middle_blks, depth)
         self.decoders = nn.ModuleList(level(blocks, depth - 1 - i) for i, blocks in enumerate(model.decoders))
+        _convert(self, dtype)
         self.requires_grad_(False)
         self.eval()
 
@@ -91,6 +102,21 @@ class InferenceNAFNet(nn.Module):
         return residual.float() + image
 
 
+def _turn_between_levels(intro: nn.Conv2d, downs: nn.ModuleList, ups: nn.ModuleList, ending: nn.Conv2d) -> None:
+    """The readers and writers of the residual stream that are no blocks', in place."""
+    turn_written(intro)
+    for down in downs:
+        assert isinstance(down, nn.Conv2d)
+        turn_read(down)
+        turn_written(down)
+    for up in ups:
+        assert isinstance(up, nn.Sequential)
+        assert isinstance(up[0], nn.Conv2d)
+        turn_read(up[0])
+        turn_written(up[0], copies=4)
+    turn_read(ending)
+
+
 def _pool(pool: nn.Module, side: int | None) -> nn.Module:
     if isinstance(pool, LocalPool) and (side is None or side > pool.box):
         return BoxMean(pool.box)
@@ -98,7 +124,7 @@ def _pool(pool: nn.Module, side: int | None) -> nn.Module:
 
 
 def _convert(module: nn.Module, dtype: torch.dtype) -> None:
-    """The convolutions alone: the constants of a norm stay in fp32, as its statistics do."""
+    """The convolutions alone, rounded this once: the constants of a norm stay in fp32, as its statistics do."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             part.to(dtype)

@@ -17,7 +17,7 @@ from nafnet.errors import SpecError
 FORMAT_VERSION = 1
 METADATA_KEY = "nafnet.spec"
 
-Norm = Literal["manual", "conv", "fused", "fused-fp32"]
+Norm = Literal["manual", "rms", "conv", "fused", "fused-fp32"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 WireType = Literal["float32", "float16", "uint8"]
 

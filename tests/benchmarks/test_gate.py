@@ -26,11 +26,11 @@ SHAPE = Shape(batch=1, channels=3, tile=64)
 
 @pytest.fixture
 def exports(small: Path, tmp_path: Path) -> Exports:
-    return Exports(load_checkpoint(small), tmp_path, "conv", 1)
+    return Exports(load_checkpoint(small), tmp_path, "rms", 1)
 
 
 def exported(exports: Exports, path: Path, wire: WireType = "float32") -> Model:
-    made = export(exports.checkpoint, ExportOptions(io=wire, norm="conv", verify=False))
+    made = export(exports.checkpoint, ExportOptions(io=wire, norm="rms", verify=False))
     onnx.save(made.model, path)
     return Model(path=path, spec=made.spec)
 

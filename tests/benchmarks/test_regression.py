@@ -163,7 +163,7 @@ def test_a_baseline_of_other_settings_or_of_another_machine_is_refused(result: A
 def test_honesty_opens_the_backends_for_each_measurement(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = list(rows(Exports(load_checkpoint(small), tmp_path, "conv", 1), Wanted(backends=("torch",))))
+    chosen = list(rows(Exports(load_checkpoint(small), tmp_path, "rms", 1), Wanted(backends=("torch",))))
     candidates = [row for row in chosen if isinstance(row, Candidate)]
     opened: list[str] = []
     original = Candidate.open

@@ -31,11 +31,11 @@ from nafnet.spec import Architecture, Norm, Precision, WireType
 SMALL = Architecture(width=8, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1))
 # Wide enough at the bottom for both ways of subtracting the mean.
 WIDE = Architecture(width=40, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(0,))
-NORMS: tuple[Norm, ...] = ("conv", "fused", "fused-fp32", "manual")
+NORMS: tuple[Norm, ...] = ("rms", "conv", "fused", "fused-fp32", "manual")
 MakeNetwork = Callable[[Architecture], NAFNet]
 
 
-@pytest.fixture(scope="module", params=["conv", "fused"])
+@pytest.fixture(scope="module", params=["rms", "conv", "fused"])
 def exported(request: pytest.FixtureRequest, checkpoint_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("export") / f"{request.param}.onnx"
     export_onnx(load_checkpoint(checkpoint_path), path, norm=request.param)
@@ -56,7 +56,7 @@ def test_rewrites_change_nothing(norm: Norm, architecture: Architecture, make_ne
 def test_rewrites_leave_the_module_alone(make_network: MakeNetwork) -> None:
     model = make_network(SMALL)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    InferenceNAFNet(model, "conv")
+    InferenceNAFNet(model, "rms")
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
@@ -174,7 +174,7 @@ def test_refused_export_leaves_nothing(checkpoint_path: Path, tmp_path: Path, mo
     with pytest.raises(RefusalError) as refusal:
         export_onnx(load_checkpoint(checkpoint_path), tmp_path / "wrong.onnx")
     assert list(tmp_path.iterdir()) == []
-    assert [attempt.split(":")[0] for attempt in refusal.value.attempts] == ["norm conv", "norm fused", "norm manual"]
+    assert [attempt.split(":")[0] for attempt in refusal.value.attempts] == ["norm rms", "norm fused", "norm manual"]
 
 
 def command(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
