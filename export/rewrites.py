@@ -22,7 +22,7 @@ import copy
 
 import torch
 from nafnet.export.operators import BoxMean, GlobalMean, Normalise
-from nafnet.export.rotation import turn_read, turn_written, two_by_two
+from nafnet.export.rotation import turn_read, turn_written, two_by_two, unchanged
 from torch import Tensor, nn
 
 from nafnet.architecture import LayerNorm2d, LocalPool, NAFBlock, NAFNet
@@ -82,7 +82,7 @@ class InferenceNAFNet(nn.Module):
         self.downs, self.ups = copy.deepcopy(model.downs).double(), copy.deepcopy(model.ups).double()
         if norm == "rms":
             _turn_between_levels(self.intro, self.downs, self.ups, ending)
-        self.ending = two_by_two(ending) if depth else ending  # H and W are multiples of 2**depth
+        self.ending = two_by_two(ending)
 
         def level(blocks: nn.Module, index: int) -> nn.Sequential:
             found = (block for block in blocks.children() if isinstance(block, NAFBlock))
@@ -114,6 +114,7 @@ def _turn_between_levels(intro: nn.Conv2d, downs: nn.ModuleList, ups: nn.ModuleL
         assert isinstance(up[0], nn.Conv2d)
         turn_read(up[0])
         turn_written(up[0], copies=4)
+        up.append(unchanged(up[0].out_channels // 4))
     turn_read(ending)
 
 

@@ -3,7 +3,7 @@
 Every reader and writer of the stream is linear, but for LayerNorm: so a level's channels may be turned by any
 orthogonal matrix if all that writes them is turned and all that reads them turned back, once, in the weights. Turned so
 that channel 0 is the mean (times the root of c), a normalised pixel is the other channels over their root mean square:
-two passes over the image, the mean and its subtraction, are gone, and a large mean can no longer cancel.
+two passes over the image, the mean and its subtraction, are gone.
 
 Source of the idea: Ashkboos et al., "SliceGPT: Compress Large Language Models by Deleting Rows and Columns",
 arXiv 2401.15024, section 3, which turns a transformer's LayerNorm into RMSNorm so. Here the mean is not projected out
@@ -72,6 +72,18 @@ def two_by_two(conv: nn.Conv2d) -> nn.Sequential:
     made.weight = _frozen(weight.flatten(0, 2))
     made.bias = _frozen(conv.bias.detach().repeat_interleave(4))
     return nn.Sequential(made, nn.PixelShuffle(2))
+
+
+def unchanged(channels: int) -> nn.Conv2d:
+    """A convolution that gives what it takes, to the bit, for engines to fuse the addition after it into.
+
+    A skip's addition that stands alone is fused with the square of the next norm where sizes are fixed and not where
+    they are free, and in bfloat16 those differ: a picture would depend on how many were restored before it.
+    """
+    with torch.device("meta"):
+        made = nn.Conv2d(channels, channels, 1, groups=channels, bias=False)
+    made.weight = _frozen(torch.ones(channels, 1, 1, 1, dtype=torch.float64))
+    return made
 
 
 def _frozen(tensor: Tensor) -> nn.Parameter:

@@ -1,0 +1,74 @@
+"""The change of basis by its definition, and the layers that come with it against what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from nafnet.export.rewrites import InferenceNAFNet
+from nafnet.export.rotation import reflection, two_by_two, unchanged
+from torch import nn
+
+from nafnet.architecture import NAFNet
+from nafnet.spec import Architecture, Norm
+
+MakeNetwork = Callable[[Architecture], NAFNet]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 16, 512])
+def test_channel_0_is_the_mean_and_nothing_is_lost(channels: int) -> None:
+    matrix = reflection(channels).numpy()
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(channels), atol=1e-13)
+    np.testing.assert_allclose(matrix, matrix.T, atol=1e-15)
+    x = np.random.default_rng(0).normal(3, 1, channels)
+    turned = matrix @ x
+    assert turned[0] == pytest.approx(np.sqrt(channels) * x.mean())
+    assert (turned[1:] ** 2).sum() / channels == pytest.approx(x.var(), abs=1e-12)
+
+
+def test_four_pixels_at_once_are_the_convolution() -> None:
+    torch.manual_seed(0)
+    conv, image = nn.Conv2d(8, 3, 3, padding=1).double(), torch.rand(2, 8, 6, 10, dtype=torch.float64)
+    torch.testing.assert_close(two_by_two(conv)(image), conv(image), atol=1e-13, rtol=0)
+
+
+def test_unchanged_is_to_the_bit() -> None:
+    image = torch.randn(1, 5, 4, 6, dtype=torch.float64)
+    assert torch.equal(unchanged(5)(image), image)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture(width=1, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1)),
+        Architecture(channels=4, width=5, encoder_blocks=(0, 2), middle_blocks=0, decoder_blocks=(2, 0)),
+    ],
+    ids=["one channel", "odd widths"],
+)
+def test_any_architecture_can_be_turned(architecture: Architecture, make_network: MakeNetwork) -> None:
+    model = make_network(architecture)
+    image = torch.rand(1, architecture.channels, 2 * architecture.multiple, 2 * architecture.multiple)
+    with torch.inference_mode():
+        expected, given = model(image), InferenceNAFNet(model, "rms")(image)
+    torch.testing.assert_close(given, expected, atol=5e-6, rtol=0)
+
+
+def test_a_large_mean_costs_no_more_than_before(make_network: MakeNetwork) -> None:
+    """A stream whose channels are all near 3,000, which is large beside what the norm is to see."""
+    architecture = Architecture(width=16, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,))
+    model = make_network(architecture)
+    with torch.no_grad():
+        assert model.intro.bias is not None
+        model.intro.bias += 3000
+        model.ending.weight -= model.ending.weight.mean(1, keepdim=True)  # the result does not show the mean itself
+    image = torch.rand(1, 3, 32, 32)
+
+    def error(norm: Norm) -> float:
+        with torch.inference_mode():
+            exact = model.double()(image.double())
+            model.float()
+            return float((InferenceNAFNet(model, norm)(image) - exact).abs().max())
+
+    assert error("rms") < 2 * error("manual")
