@@ -19,8 +19,9 @@ from nafnet.runtime.restorer import Restorer
 
 from nafnet.imagefile import ImageFile, write_image
 
-PIXELS = 2_000_000
-"""Of the photograph, about; of a few tiles' size, what is paid once for a file would weigh more than it does."""
+PIXELS = 1_000_000
+"""Of the photograph, about; of a few tiles' size, what is paid once for a file would weigh more than it does, and with
+more a wide network's table takes an hour on two cores."""
 TILES = 48
 """Are enough: where tiles are small, the photograph has fewer pixels."""
 
