@@ -8,14 +8,22 @@ prove nothing.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nafnet.commandline import exits
 
+if TYPE_CHECKING:
+    from nafnet.architecture import NAFNet
+
 RECIPES = ("upstream/sidd-width32", "upstream/gopro-width32")
 OPEN = 0.3
 """Standard deviation of beta and gamma. The stream stays in the range that trained networks have."""
+CHANGE = 0.25
+"""The most that the network changes a value of a picture of noise by. Left as it is drawn, it would change pictures
+beyond what a restoration can be, and the runtime would run each tile once more in fp32, as it does with results that
+cannot be true."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,10 +47,22 @@ def main(folder: Path, recipes: tuple[str, ...], seed: int) -> int:
         for key, parameter in model.named_parameters():
             if key.endswith(("beta", "gamma")):
                 torch.nn.init.normal_(parameter, 0, OPEN)
+        _temper(model)
         path = folder / f"random-{name.rpartition('/')[2]}.safetensors"
         write_weights(path, model, recipe)
         click.echo(path)
     return 0
+
+
+def _temper(model: NAFNet) -> None:
+    """Scale the last convolution: what the network adds to its input is that one's result."""
+    import torch
+
+    with torch.no_grad():
+        noise = torch.rand(1, model.architecture.channels, 256, 256)
+        added = (model(noise) - noise).abs().max()
+        for parameter in model.ending.parameters():
+            parameter *= CHANGE / added
 
 
 if __name__ == "__main__":

@@ -107,6 +107,9 @@ class PathResult(TypedDict):
     name: str
     speed: Speed
     megapixels_per_second: float
+    run_again: NotRequired[int]
+    """Tiles whose result could not be true, where there are such: the runtime ran them twice, and that is no time to
+    go by."""
 
 
 class PathsResult(TypedDict):

@@ -122,7 +122,8 @@ def starts_sheet(starts: Sequence[StartResult]) -> Sheet:
 def paths_sheet(paths: PathsResult) -> Sheet:
     """A photograph from file to file; the bench continues its pictures, see `whole_path`."""
     rows = [
-        (row["name"], f"{row['speed']['minimum']:.3f}", f"{row['speed']['median']:.3f}", row["speed"]["verdict"],
+        (row["name"], f"{row['speed']['minimum']:.3f}", f"{row['speed']['median']:.3f}",
+         row["speed"]["verdict"] + (f"; {row['run_again']} tiles run twice" if "run_again" in row else ""),
          f"{row['megapixels_per_second']:.3f}")
         for row in paths["rows"]
     ]  # fmt: skip

@@ -43,14 +43,14 @@ def whole_paths(
             )
             for index, (_, backend) in enumerate(backends)
         ]  # fmt: skip
-        for function in functions:  # once warms up: it is dozens of tiles
-            function()
+        reports = [function() for function in functions]  # once warms up: it is dozens of tiles
         timings = alternate(functions, seconds=seconds, min_rounds=3, warm=False)
     megapixels = height * width / 1e6
-    rows = [
-        PathResult(name=name, speed=speed(timing), megapixels_per_second=megapixels / timing.minimum)
-        for (name, _), timing in zip(backends, timings, strict=True)
-    ]
+    rows = []
+    for (name, _), report, timing in zip(backends, reports, timings, strict=True):
+        rows.append(PathResult(name=name, speed=speed(timing), megapixels_per_second=megapixels / timing.minimum))
+        if report.flagged:
+            rows[-1]["run_again"] = report.flagged
     return PathsResult(
         photograph=picture.name, width=width, height=height, tile=tile, overlap=overlap, batch=batch, rows=rows
     )

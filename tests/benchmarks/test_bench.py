@@ -243,3 +243,16 @@ def test_a_photograph_from_file_to_file_has_dozens_of_tiles(candidates: list[Can
     found = whole_paths([("one", backend)], given, tile=32, overlap=8, batch=4, seconds=0)
     assert found["width"] * found["height"] >= 40 * (32 - 8) ** 2
     assert f"continued by reflection to a JPEG of {found['width']} x {found['height']}" in paths_sheet(found).title
+
+
+def test_tiles_that_were_run_twice_are_told_beside_the_time(
+    candidates: list[Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Picture(name="a", degraded=np.full((3, 48, 48), 0.5, np.float32), clean=None)
+    backend = candidates[-1].open(1)
+    sound = whole_paths([("one", backend)], given, tile=32, overlap=8, batch=4, seconds=0)
+    assert "run_again" not in sound["rows"][0]
+    monkeypatch.setattr(backend, "_run", lambda batch: batch + 7)
+    found = whole_paths([("one", backend)], given, tile=32, overlap=8, batch=4, seconds=0)
+    assert found["rows"][0]["run_again"] >= 40
+    assert f"; {found['rows'][0]['run_again']} tiles run twice" in paths_sheet(found).rows[0][3]
