@@ -62,7 +62,7 @@ def _temper(model: NAFNet) -> None:
         noise = torch.rand(1, model.architecture.channels, 256, 256)
         added = (model(noise) - noise).abs().max()
         for parameter in model.ending.parameters():
-            parameter *= CHANGE / added
+            parameter.mul_(CHANGE / added)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import subprocess
@@ -20,6 +21,7 @@ from nafnet.train.signals import StopRequest
 from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
+from safetensors.torch import load_file
 
 TINY = """
 task = "denoise"
@@ -40,6 +42,18 @@ images = 4
 """
 Train = Callable[..., tuple[Outcome, Path, list[str]]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """Of a CSV file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def same(first: Path, second: Path) -> bool:
+    """Whether two files hold the same tensors."""
+    one, two = load_file(first), load_file(second)
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
 @pytest.fixture

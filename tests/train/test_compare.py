@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from nafnet.train.compare import COLUMNS, comparison_row
-from nafnet.train.loop import Outcome
 
 from nafnet.errors import DataError
 
-Train = Callable[..., tuple[Outcome, Path, list[str]]]
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from .conftest import Command, Train
 
 
 def test_the_table_is_of_the_runs(train: Train, nafnet_train: Command, tmp_path: Path) -> None:

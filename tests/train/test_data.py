@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from PIL import Image
 
 from nafnet.errors import DataError, RecipeError
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from .conftest import Command
+
 MADE = runpy.run_path(str(Path(__file__).with_name("make_data.py")))
 LAYOUTS, scenes, arrays, blocks, flat, save = (
     MADE[name] for name in ("LAYOUTS", "scenes", "arrays", "blocks", "flat", "save")

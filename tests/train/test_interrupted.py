@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import random
 import shutil
@@ -17,7 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from .conftest import Command, rows, same
+
 ALL_ON = ("loop.ema=0.9", "loop.accumulate=2", "loop.dropout=0.2", "sampling.flips=true")
 
 
@@ -38,14 +38,8 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) 
         time.sleep(0.005)
 
 
-def same(first: Path, second: Path) -> bool:
-    one, two = load_file(first), load_file(second)
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
-
-
 def losses(run: Path) -> list[float]:
-    with (run / "steps.csv").open(encoding="utf-8", newline="") as file:
-        return [float(row["loss"]) for row in csv.DictReader(file)]
+    return [float(row["loss"]) for row in rows(run / "steps.csv")]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,8 @@ from nafnet.train.schedule import ScheduleConfig, learning_rate
 
 from nafnet.errors import RecipeError
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from .conftest import Command
+
 STUDY = ("baseline", "enhanced-1", "enhanced-2", "enhanced-3", "enhanced-4", "crop-512", "sliding-256")
 REMEDIES = ("enhanced-4-schedule", "enhanced-4-lower-rate", "enhanced-4-l2")
 

@@ -22,7 +22,8 @@ from rich.progress import Progress
 
 from nafnet.checkpoint import load_checkpoint
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
+from .conftest import Command
+
 MADE = runpy.run_path(str(Path(__file__).with_name("make_data.py")))
 SIDE = 48
 # Every length in a recipe by a sixteenth, so that it fits the small images.
