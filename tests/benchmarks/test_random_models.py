@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from click.testing import CliRunner
 from nafnet.benchmarks.random_models import CHANGE, main
 
 from nafnet.checkpoint import load_checkpoint
@@ -13,7 +14,8 @@ from nafnet.checkpoint import load_checkpoint
 def test_random_weights_change_a_picture_as_a_restoration_does(tmp_path: Path) -> None:
     paths = []
     for folder in ("one", "two"):
-        main([str(tmp_path / folder), "--recipe", "upstream/sidd-width32", "--seed", "3"], standalone_mode=False)
+        words = [str(tmp_path / folder), "--recipe", "upstream/sidd-width32", "--seed", "3"]
+        assert CliRunner().invoke(main, words).exit_code == 0
         paths.append(tmp_path / folder / "random-sidd-width32.safetensors")
     assert paths[0].read_bytes() == paths[1].read_bytes()
     model = load_checkpoint(paths[0]).build()
