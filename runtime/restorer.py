@@ -15,18 +15,17 @@ from nafnet.runtime.backends import choose_for, make_backend
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.discovery import Job
 from nafnet.runtime.fallback import Fallback
-from nafnet.runtime.image_run import ImageRun
-from nafnet.runtime.inference import SmallerTileError, Task, TileRunner
+from nafnet.runtime.inference import SmallerTileError, TileRunner
 from nafnet.runtime.memory import fits_whole
 from nafnet.runtime.model_source import open_model
 from nafnet.runtime.report import FileReport
+from nafnet.runtime.restoration import Restoration
 from nafnet.runtime.settings import Output
-from nafnet.runtime.stream import Band, Closed, Event, Item, Opened
+from nafnet.runtime.stream import Event
 from numpy.typing import NDArray
 
 from nafnet.closing import Closing
 from nafnet.errors import BackendError, DeviceMemoryError, ImageError, ModelError, UsageError
-from nafnet.imageformats import Header
 from nafnet.tiling import TilePlan, check_tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
@@ -198,61 +197,14 @@ class Restorer(Closing):
         Only images that are restored whole are closed. One that is opened once more, after the tile was made smaller
         for want of memory, has to be fed once more: its item says `again`.
         """
-        images: list[ImageRun] = []  # begun and not complete
-        tasks = self._tasks(events, output, images)
-        while True:
-            try:
-                yield from self._assembled(tasks, images)
-                return
-            except SmallerTileError as error:
-                self._shrink_tile(error, images)
+        return Restoration(self, self._runner, output).run(events)
 
-    def _assembled(self, tasks: Iterator[Task], images: list[ImageRun]) -> Iterator[Event]:
-        for task, planes in self._runner.run(tasks):
-            image, begun = task.image, task.image.begun
-            made = None
-            with image.item.guarded():
-                made = image.add(planes)
-            if made is None or image.dropped:
-                continue
-            if not begun:
-                yield Opened(image.item, image.target)
-            yield Band(image.item, *made)
-            if image.complete:
-                images.remove(image)
-                yield Closed(image.item)
+    def shrink_tile(self, error: SmallerTileError) -> None:
+        """Halve the tile, for want of memory.
 
-    def _tasks(self, events: Iterator[Event], output: Output, images: list[ImageRun]) -> Iterator[Task]:
-        image: ImageRun | None = None
-        for event in events:
-            if isinstance(event, Opened):
-                image = None
-                images[:] = [begun for begun in images if not begun.dropped]  # their rows are held no longer
-                with event.item.guarded():
-                    image = self._begin(event.item, event.header, output)
-                    images.append(image)
-            elif isinstance(event, Band) and image is not None and not image.dropped:
-                yield from self._tasks_of(image, event)
-
-    def _tasks_of(self, image: ImageRun, band: Band) -> Iterator[Task]:
-        """The tiles that a band completes; an error while they are cut is the image's own."""
-        tasks = image.tasks(band.rows)
-        while not image.dropped:
-            task = None
-            with image.item.guarded():
-                task = next(tasks, None)
-            if task is None:
-                return
-            yield task
-
-    def _begin(self, item: Item, header: Header, output: Output) -> ImageRun:
-        target = header.converted(item.job.format or output.format, output.bits)
-        item.report.width, item.report.height, item.report.notes = header.width, header.height, list(target.notes)
-        item.report.tiles = item.report.flagged = 0
-        return ImageRun(item, header, target, self.plan(header.height, header.width), self.spec)
-
-    def _shrink_tile(self, error: SmallerTileError, images: list[ImageRun]) -> None:
-        """Halve the tile; all images under way are to be begun anew."""
+        Raises:
+            BackendError: it is the smallest already.
+        """
         multiple = self.spec.multiple
         smaller = max(self.tile // 2 // multiple, 1) * multiple
         if self.whole:
@@ -261,9 +213,6 @@ class Restorer(Closing):
             raise BackendError(f"{error}; not even the smallest tile fits") from error
         self.tile, self.overlap = smaller, min(self.overlap, smaller // 4)
         self.say(f"{self.backend.description}: out of memory; going on with tiles of {smaller}")
-        for image in images:
-            image.abandoned = image.item.again = True
-        images.clear()
 
     def _probe(self) -> None:
         """Run the smallest tile once: a model that is no image-to-image one fails here, not on every file."""
