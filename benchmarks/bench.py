@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from nafnet.benchmarks.candidate import Absent, Candidate
-from nafnet.benchmarks.candidates import Wanted, rows
+from nafnet.benchmarks.candidates import NAIVE_FIXED, Wanted, rows
 from nafnet.benchmarks.case import Opened, Shape, run_case
 from nafnet.benchmarks.cold_start import cold_start
 from nafnet.benchmarks.exports import Exports
@@ -75,7 +75,9 @@ def bench(
         named: list[tuple[str, Backend]] = [(candidate.name, backend) for candidate, backend in usable]
         tile, overlap = settings.tiles[0], min(spec.overlap, settings.tiles[0] // 4)
         listener.status("pictures")
-        restored = restore_all(named, pictures, tile, overlap)
+        # In tiles of several sizes, and in its first tile, what is loaded for one size is what it is without.
+        free = [(name, backend) for name, backend in named if not name.endswith(NAIVE_FIXED)]
+        restored = restore_all(free, pictures, tile, overlap)
         grids = [
             (side, shared) for side in settings.tiles for shared in dict.fromkeys((0, min(spec.overlap, side // 4)))
         ]
@@ -85,17 +87,23 @@ def bench(
             if candidate.prepared:
                 backend.prepare((settings.batches[0], spec.channels, tile, tile))
         paths = whole_paths(
-            named, pictures.pictures[0], tile=tile, overlap=overlap, batch=settings.batches[0], seconds=settings.seconds
-        )
+            named, pictures.pictures[0], tile=tile, overlap=overlap, batch=settings.batches[0],
+            seconds=settings.seconds, tile_seconds=cases[0]["rows"][0]["speed"]["minimum"] / settings.batches[0],
+        )  # fmt: skip
         stack.close()  # what is started anew has the machine, and a GPU's memory, for itself
         starts = []
         if settings.cold:
-            starts = list(_starts([candidate for candidate, _ in usable], settings, spec.channels, listener))
+            names = {name for name, _ in free}
+            started = [candidate for candidate, _ in usable if candidate.name in names]
+            starts = list(_starts(started, settings, spec.channels, listener))
     result = ModelResult(
         name=checkpoint.source.name, architecture=str(spec.architecture), task=spec.task,
         parameters=sum(parameter.numel() for parameter in checkpoint.build().parameters()),
         weights_sha256=spec.weights_sha256 or "", cases=cases, starts=starts, paths=paths, accuracy=scores,
-        absent=[{"name": row.name, "reason": row.reason} for row in found if isinstance(row, Absent)],
+        absent=[
+            *({"name": row.name, "reason": row.reason} for row in found if isinstance(row, Absent)),
+            *({"name": f"{name}, on pictures", "reason": reason} for name, reason in restored.failed.items()),
+        ],
     )  # fmt: skip
     return result, restored
 

@@ -79,6 +79,7 @@ def run(options: BenchOptions) -> int:
     if baseline is not None and options.baseline is not None:
         check_comparable(baseline, settings_told, str(machine["processor"]), options.baseline)
     stories: list[Story] = []
+    date = time.strftime("%Y-%m-%d", time.gmtime())
     for checkpoint in checkpoints:
         own = [model for model in artefacts if model.spec.weights_sha256 == checkpoint.spec.weights_sha256]
         wanted = Wanted(backends=options.backends, precisions=options.precisions, artefacts=own)
@@ -87,17 +88,11 @@ def run(options: BenchOptions) -> int:
             threads=threads, cold=not options.no_cold,
         )  # fmt: skip
         stories.append(_bench(checkpoint, settings, options, console))
-    result = Result(
-        version=VERSION, date=time.strftime("%Y-%m-%d", time.gmtime()), command=_command(), machine=machine,
-        settings=settings_told,
-        models=[story.model for story in stories],
-    )  # fmt: skip
-    if options.json_file:
-        write_result(options.json_file, result)
-    if options.markdown_file:
-        write_whole(options.markdown_file, to_markdown(result).encode())
-    if options.html_file:
-        write_page(options.html_file, result, stories)
+        result = Result(
+            version=VERSION, date=date, command=_command(), machine=machine, settings=settings_told,
+            models=[story.model for story in stories],
+        )  # fmt: skip
+        _write(options, result, stories)  # after each model: the next one may fail, and this one took its time
     if baseline is None or options.baseline is None:
         return 0
     asked = Wanted(backends=options.backends, precisions=options.precisions)
@@ -108,6 +103,15 @@ def run(options: BenchOptions) -> int:
     changes = compare_results(baseline, result, options.baseline, wanted_now)
     console.print(changes_sheet(changes).to_rich())
     return REGRESSED if any(change.regressed for change in changes) else 0
+
+
+def _write(options: BenchOptions, result: Result, stories: Sequence[Story]) -> None:
+    if options.json_file:
+        write_result(options.json_file, result)
+    if options.markdown_file:
+        write_whole(options.markdown_file, to_markdown(result).encode())
+    if options.html_file:
+        write_page(options.html_file, result, stories)
 
 
 def open_models(paths: Sequence[Path]) -> tuple[list[Checkpoint], list[Model]]:

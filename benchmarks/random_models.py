@@ -7,6 +7,7 @@ prove nothing.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,9 @@ RECIPES = ("upstream/sidd-width32", "upstream/gopro-width32")
 OPEN = 0.3
 """Standard deviation of beta and gamma. The stream stays in the range that trained networks have."""
 CHANGE = 0.25
-"""The most that the network changes a value of a picture of noise by. Left as it is drawn, it would change pictures
-beyond what a restoration can be, and the runtime would run each tile once more in fp32, as it does with results that
-cannot be true."""
+"""The network changes a value of a picture of noise by no more than this, and by more than half of it at the most. Left
+as it is drawn, it would change pictures beyond what a restoration can be, and the runtime would run each tile once more
+in fp32, as it does with results that cannot be true."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,14 +56,17 @@ def main(folder: Path, recipes: tuple[str, ...], seed: int) -> int:
 
 
 def _temper(model: NAFNet) -> None:
-    """Scale the last convolution: what the network adds to its input is that one's result."""
+    """Scale the last convolution: what the network adds to its input is that one's result.
+
+    By a power of two, for the last bits of what is measured here are the machine's own, and weights should not be.
+    """
     import torch
 
     with torch.no_grad():
         noise = torch.rand(1, model.architecture.channels, 256, 256)
-        added = (model(noise) - noise).abs().max()
+        factor = 2.0 ** math.floor(math.log2(CHANGE / (model(noise) - noise).abs().max().item()))
         for parameter in model.ending.parameters():
-            parameter.mul_(CHANGE / added)
+            parameter.mul_(factor)
 
 
 if __name__ == "__main__":

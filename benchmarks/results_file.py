@@ -105,8 +105,10 @@ class PathResult(TypedDict):
     """A photograph from file to file."""
 
     name: str
-    speed: Speed
-    megapixels_per_second: float
+    failed: NotRequired[str]
+    """Why it has no time."""
+    speed: NotRequired[Speed]
+    megapixels_per_second: NotRequired[float]
     run_again: NotRequired[int]
     """Tiles whose result could not be true, where there are such: the runtime ran them twice, and that is no time to
     go by."""

@@ -10,10 +10,11 @@ from nafnet.benchmarks.pictures import Picture, Pictures
 from nafnet.benchmarks.results_file import AccuracyResult, AccuracyRow, ImageScore, TilingRow
 from nafnet.export.parity import MAX_REPORTED_PSNR
 from nafnet.runtime.backends.base import Backend
-from nafnet.runtime.restorer import Restorer
 from numpy.typing import NDArray
 
+from nafnet.errors import BackendError
 from nafnet.metrics import plain_scores, psnr, ssim_rgb_gaussian
+from nafnet.tiling import blend_tiles, cut_tiles, plan_tiles
 
 PROTOCOL = "plain: PSNR and SSIM (Gaussian window, by channel) of values clipped to [0, 1]; to PyTorch unclipped"
 Image = NDArray[np.float32]
@@ -26,14 +27,25 @@ class Restored:
 
     pictures: Pictures
     images: dict[str, list[Image]]
+    failed: dict[str, str]
+    """Backends that have no images, and why."""
 
 
 def restore_all(backends: Iterable[tuple[str, Backend]], pictures: Pictures, tile: int, overlap: int) -> Restored:
-    """Every picture with every backend, in the same tiles."""
-    return Restored(
-        pictures=pictures,
-        images={name: _restore(backend, pictures.pictures, tile, overlap) for name, backend in backends},
-    )
+    """Every picture with every backend, in the same tiles; what a backend gives is taken as it is.
+
+    Raises:
+        BackendError: the first one, the reference, failed.
+    """
+    restored = Restored(pictures=pictures, images={}, failed={})
+    for name, backend in backends:
+        try:
+            restored.images[name] = _restore(backend, pictures.pictures, tile, overlap)
+        except BackendError as error:
+            if not restored.images:
+                raise
+            restored.failed[name] = str(error)
+    return restored
 
 
 def accuracy(
@@ -44,7 +56,8 @@ def accuracy(
     Args:
         restored: the reference's first.
         tile, overlap: that it was restored in.
-        grids: (tile, overlap) whose own error is measured, with the reference alone.
+        grids: (tile, overlap) whose own error is measured, with the reference alone; those that no picture needs a
+            second tile of are left out.
     """
     pictures = restored.pictures.pictures
     names = iter(restored.images.items())
@@ -56,7 +69,10 @@ def accuracy(
             row["lost"] = rows[0]["truth_psnr"] - row["truth_psnr"]
     whole = [_whole(reference, picture) for picture in pictures]
     tiling = []
+    largest = max(max(picture.degraded.shape[1:]) for picture in pictures)
     for side, shared in grids:
+        if side >= largest:
+            continue
         tiled = _restore(reference, pictures, side, shared)
         entry = TilingRow(tile=side, overlap=shared, psnr=_psnr(tiled, whole), max_abs=_largest(tiled, whole))
         if truth := _truth_psnr(tiled, clean):
@@ -96,8 +112,16 @@ def _score(picture: Picture, image: Image, expected: Image) -> ImageScore:
 
 
 def _restore(backend: Backend, pictures: Sequence[Picture], tile: int, overlap: int) -> list[Image]:
-    restorer = Restorer(backend, tile=tile, overlap=overlap, batch=1)
-    return [restorer.restore(_turned(picture.degraded)) for picture in pictures]
+    """Not by a `Restorer`, which runs a tile once more elsewhere where the result cannot be true."""
+    images = []
+    for picture in pictures:
+        channels, height, width = picture.degraded.shape
+        plan = plan_tiles(height, width, tile=tile, overlap=overlap, multiple=backend.model.spec.multiple)
+        restored = (backend(np.ascontiguousarray(part[None]))[0] for part in cut_tiles(picture.degraded, plan))
+        images.append(_turned(blend_tiles(restored, plan, channels)))
+        if not np.isfinite(images[-1]).all():
+            raise BackendError(f"what it makes of '{picture.name}' is not finite")
+    return images
 
 
 def _whole(backend: Backend, picture: Picture) -> Image:

@@ -10,6 +10,7 @@ from nafnet.benchmarks.results_file import (
     AccuracyResult,
     CaseResult,
     ModelResult,
+    PathResult,
     PathsResult,
     Result,
     RowResult,
@@ -18,6 +19,10 @@ from nafnet.benchmarks.results_file import (
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+FEWEST_FOR_TAILS = 20
+"""Calls without which no 95th or 99th percentile is shown: it would be the slowest call."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,9 +97,9 @@ def speed_sheet(case: CaseResult) -> Sheet:
 
 def _speed_row(row: RowResult) -> tuple[str, ...]:
     speed = row["speed"]
-    times = (
-        f"{1e3 * value:.1f}" for value in (speed["minimum"], speed["median"], speed["p90"], speed["p95"], speed["p99"])
-    )
+    tails = [speed["p95"], speed["p99"]] if len(speed["seconds"]) >= FEWEST_FOR_TAILS else [None, None]
+    values = (speed["minimum"], speed["median"], speed["p90"], *tails)
+    times = ("" if value is None else f"{1e3 * value:.1f}" for value in values)
     shares = (f"{row[key]:.0%}" if key in row else "" for key in ("share_of_matrix_rate", "share_of_floor"))
     return (
         row["name"], *times, f"{speed['spread']:.0%}", speed["verdict"], f"{row['megapixels_per_second']:.3f}",
@@ -121,18 +126,23 @@ def starts_sheet(starts: Sequence[StartResult]) -> Sheet:
 
 def paths_sheet(paths: PathsResult) -> Sheet:
     """A photograph from file to file; the bench continues its pictures, see `whole_path`."""
-    rows = [
-        (row["name"], f"{row['speed']['minimum']:.3f}", f"{row['speed']['median']:.3f}",
-         row["speed"]["verdict"] + (f"; {row['run_again']} tiles run twice" if "run_again" in row else ""),
-         f"{row['megapixels_per_second']:.3f}")
-        for row in paths["rows"]
-    ]  # fmt: skip
+    rows = [_path_row(row) for row in paths["rows"]]
     width, height = paths["width"], paths["height"]
     title = (
         f"From file to file: {paths['photograph']}, continued by reflection to a JPEG of {width} x {height}, "
-        f"{width * height / 1e6:.1f} megapixels; tiles of {paths['tile']}, overlap {paths['overlap']}"
+        f"{width * height / 1e6:.1f} megapixels; tiles of {paths['tile']}, overlap {paths['overlap']}; "
+        f"{max((len(row['speed']['seconds']) for row in paths['rows'] if 'speed' in row), default=0)} rounds"
     )
     return Sheet(title=title, columns=("file to file", "min, s", "median, s", "", "MP/s"), rows=tuple(rows))
+
+
+def _path_row(row: PathResult) -> tuple[str, ...]:
+    if "speed" not in row:
+        return row["name"], f"failed: {row.get('failed', '')}", "", "", ""
+    speed = row["speed"]
+    verdict = speed["verdict"] + (f"; {row['run_again']} tiles run twice" if "run_again" in row else "")
+    times = (f"{value:.3f}" for value in (speed["minimum"], speed["median"]))
+    return row["name"], *times, verdict, f"{row['megapixels_per_second']:.3f}"
 
 
 def accuracy_sheet(result: AccuracyResult) -> Sheet:

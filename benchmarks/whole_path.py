@@ -17,49 +17,72 @@ from nafnet.benchmarks.timing import alternate
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.restorer import Restorer
 
+from nafnet.errors import NafnetError
 from nafnet.imagefile import ImageFile, write_image
 
-PIXELS = 1_000_000
-"""Of the photograph, about; of a few tiles' size, what is paid once for a file would weigh more than it does, and with
-more a wide network's table takes an hour on two cores."""
-TILES = 48
-"""Are enough: where tiles are small, the photograph has fewer pixels."""
+SECONDS = 6.0
+"""That the reference takes for the photograph, about: in less, what is paid once for a file would weigh more than it
+does, and in more the table of a wide network takes an hour on two cores."""
+TILES = 16, 192
+"""Fewest and most tiles of the photograph."""
+ROUNDS = 4
 
 
 def whole_paths(
-    backends: Sequence[tuple[str, Backend]], picture: Picture, *, tile: int, overlap: int, batch: int, seconds: float
+    backends: Sequence[tuple[str, Backend]],
+    picture: Picture,
+    *,
+    tile: int,
+    overlap: int,
+    batch: int,
+    seconds: float,
+    tile_seconds: float,
 ) -> PathsResult:
-    """Time `Restorer.restore_file` in turn, on a JPEG of the picture, continued."""
-    pixels = continued(as_8bit(picture.degraded.transpose(1, 2, 0)), min(PIXELS, TILES * (tile - overlap) ** 2))
+    """Time `Restorer.restore_file` in turn, on a JPEG of the picture, continued or cut.
+
+    Args:
+        tile_seconds: that the reference takes for one tile.
+    """
+    count = min(max(SECONDS / tile_seconds, TILES[0]), TILES[1])
+    pixels = continued(as_8bit(picture.degraded.transpose(1, 2, 0)), count, tile, overlap)
     height, width, _ = pixels.shape
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "photograph.jpg")
         image = ImageFile(pixels=pixels, alpha=None, format="jpeg", lossless=False, metadata={})
         write_image(source, image)
-        functions = [
-            functools.partial(
-                Restorer(backend, tile=tile, overlap=overlap, batch=batch).restore_file,
-                source, Path(folder, f"restored-{index}.jpg"),
-            )
-            for index, (_, backend) in enumerate(backends)
-        ]  # fmt: skip
-        reports = [function() for function in functions]  # once warms up: it is dozens of tiles
-        timings = alternate(functions, seconds=seconds, min_rounds=3, warm=False)
-    megapixels = height * width / 1e6
-    rows = []
-    for (name, _), report, timing in zip(backends, reports, timings, strict=True):
-        rows.append(PathResult(name=name, speed=speed(timing), megapixels_per_second=megapixels / timing.minimum))
-        if report.flagged:
-            rows[-1]["run_again"] = report.flagged
+        functions, rows = [], []
+        for index, (name, backend) in enumerate(backends):
+            restorer = Restorer(backend, tile=tile, overlap=overlap, batch=batch)
+            function = functools.partial(restorer.restore_file, source, Path(folder, f"restored-{index}.jpg"))
+            row = PathResult(name=name)
+            rows.append(row)
+            try:
+                report = function()  # once warms up: it is dozens of tiles
+            except NafnetError as error:
+                row["failed"] = str(error)
+                continue
+            if report.flagged:
+                row["run_again"] = report.flagged
+            functions.append(function)
+        timings = iter(alternate(functions, seconds=seconds, min_rounds=ROUNDS, warm=False))
+    for row in rows:
+        if "failed" not in row:
+            timing = next(timings)
+            row["speed"] = speed(timing)
+            row["megapixels_per_second"] = height * width / 1e6 / timing.minimum
     return PathsResult(
         photograph=picture.name, width=width, height=height, tile=tile, overlap=overlap, batch=batch, rows=rows
     )
 
 
-def continued(pixels: Photograph, count: int) -> Photograph:
-    """uint8[H,W,C] of at least about `count` pixels in the same proportion, continued by reflection to the right and
-    below: enlarged, the noise would be blotches that no camera makes."""
+def continued(pixels: Photograph, count: float, tile: int, overlap: int) -> Photograph:
+    """uint8[H,W,C] that whole tiles cover, about `count` of them in the same proportion: the picture's upper left,
+    continued by reflection to the right and below; enlarged, the noise would be blotches that no camera makes.
+
+    Tiles of a size that backends were not prepared for would be another measurement.
+    """
     height, width, _ = pixels.shape
-    factor = max(math.sqrt(count / (height * width)), 1.0)
-    missing = [(0, round(side * factor) - side) for side in (height, width)]
-    return np.pad(pixels, (*missing, (0, 0)), mode="symmetric")
+    step, down = tile - overlap, max(round(math.sqrt(count * height / width)), 1)
+    sides = [number * step + overlap for number in (down, max(round(count / down), 1))]
+    missing = [(0, max(side - known, 0)) for side, known in zip(sides, (height, width), strict=True)]
+    return np.pad(pixels, (*missing, (0, 0)), mode="symmetric")[: sides[0], : sides[1]]

@@ -81,6 +81,11 @@ def _spec(checkpoint: Checkpoint, options: ExportOptions) -> ModelSpec:
         precision=options.precision, io=options.io, local_pooling=local, verified=False, parity=None,
         exported_by=f"nafnet-toolchain {version('nafnet-toolchain')}, torch {torch.__version__}",
     )  # fmt: skip
+    if options.precision in ("fp16", "bf16") and options.norm == "rms":
+        raise UsageError(
+            f"--{options.precision} --norm rms: the mean passes this norm as a channel of its own, and can overflow in "
+            "half; choose fused, fused-fp32, conv or manual"
+        )
     if options.precision == "int8" and options.norm in ("conv", "rms"):
         raise UsageError(
             f"--int8 --norm {options.norm}: the norm's own convolutions would be in int8, too; choose fused or manual"

@@ -1,4 +1,4 @@
-"""The operators that an engine cares how one writes: LayerNorm and SCA's pool, in fp32 or for a network in half.
+"""The operators that an engine cares how one writes: LayerNorm, SCA's pool, the last convolution, a skip's addition.
 
 Half precision has two dangers here. The sum of squares in LayerNorm passes 65504 once a residual is some hundreds,
 and the mean over an image sums more values than eleven bits can count. So whatever the type of the activations,
@@ -24,9 +24,9 @@ class Normalise(nn.Module):
     """LayerNorm over the channels without weight and bias: [N,c,H,W] -> [N,c,H,W], of the input's type.
 
     Forms:
-        rms: of an input whose channel 0 is its mean, and no others have any part in it, see `rotation`: what is left
-            of the variance is one 1x1 convolution of the squares, in fp32; the fastest on a CPU. Channel 0 comes out
-            scaled as well; whoever reads the result has to leave it out.
+        rms: of an input in the basis of `rotation`, where channel 0 is the mean times the root of c and the other
+            channels are what differs from it: the variance is then one 1x1 convolution of their squares, in fp32; the
+            fastest on a CPU. Channel 0 comes out scaled as well; whoever reads the result has to leave it out.
         conv: mean and variance as 1x1 convolutions with constant weights, in fp32. In narrow levels the mean is
             subtracted by the convolution itself, whose weight is then the identity minus 1/c.
         fused: one LayerNormalization between two transposes. In half it is typed half, and the operator's own
@@ -105,3 +105,38 @@ class BoxMean(nn.Module):
 
     def extra_repr(self) -> str:
         return f"box={self.box}"
+
+
+def two_by_two(conv: nn.Conv2d) -> nn.Sequential:
+    """A 3x3 convolution as one 4x4 of stride 2 that gives 2x2 pixels at once, and PixelShuffle; H and W must be even.
+
+    Kernels fill whole vectors of at least 8 outputs: three, an image's channels, leave most of one empty.
+    """
+    assert conv.bias is not None
+    outputs, inputs = conv.weight.shape[:2]
+    weight = conv.weight.new_zeros(outputs, 2, 2, inputs, 4, 4)
+    for row in range(2):
+        for column in range(2):
+            weight[:, row, column, :, row : row + 3, column : column + 3] = conv.weight.detach()
+    with torch.device("meta"):
+        made = nn.Conv2d(inputs, 4 * outputs, 4, stride=2, padding=1)
+    made.weight = frozen(weight.flatten(0, 2))
+    made.bias = frozen(conv.bias.detach().repeat_interleave(4))
+    return nn.Sequential(made, nn.PixelShuffle(2))
+
+
+def unchanged(channels: int) -> nn.Conv2d:
+    """A convolution that gives what it takes, to the bit, for engines to fuse the addition after it into.
+
+    A skip's addition that stands alone is fused with the square of the next norm where sizes are fixed and not where
+    they are free, and in bfloat16 those differ: a picture would depend on how many were restored before it.
+    """
+    with torch.device("meta"):
+        made = nn.Conv2d(channels, channels, 1, groups=channels, bias=False)
+    made.weight = frozen(torch.ones(channels, 1, 1, 1, dtype=torch.float64))
+    return made
+
+
+def frozen(tensor: Tensor) -> nn.Parameter:
+    """A weight that is not trained."""
+    return nn.Parameter(tensor, requires_grad=False)

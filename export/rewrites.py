@@ -7,7 +7,7 @@ Each rewrite is exact in real arithmetic, so what differs from the trained modul
 - SimpleGate is the product of two convolutions, in the place of one of twice the width and a split;
 - LayerNorm and SCA's pool take the form that the engine at hand runs best, see `operators`; in one of them the whole
   residual stream changes its basis, see `rotation`;
-- the last convolution gives 2x2 pixels at once, see `rotation.two_by_two`.
+- in fp32 the last convolution gives 2x2 pixels at once, see `operators.two_by_two`.
 
 A network in half is a module whose convolutions are in half, not a finished graph rewritten: weights are folded in
 double precision and rounded once, and the image is added to the residual in fp32, so that a pixel the network leaves
@@ -21,8 +21,8 @@ from __future__ import annotations
 import copy
 
 import torch
-from nafnet.export.operators import BoxMean, GlobalMean, Normalise
-from nafnet.export.rotation import turn_read, turn_written, two_by_two, unchanged
+from nafnet.export.operators import BoxMean, GlobalMean, Normalise, frozen, two_by_two, unchanged
+from nafnet.export.rotation import turn_read, turn_written
 from torch import Tensor, nn
 
 from nafnet.architecture import LayerNorm2d, LocalPool, NAFBlock, NAFNet
@@ -30,10 +30,10 @@ from nafnet.spec import Norm
 
 
 class InferenceBlock(nn.Module):
-    """A NAFBlock after the rewrites, its convolutions in float64; same input, same output, but that with the norm `rms`
+    """A NAFBlock after the rewrites, its convolutions in `dtype`; same input, same output, but that with the norm `rms`
     both are turned, see `rotation`."""
 
-    def __init__(self, block: NAFBlock, norm: Norm, side: int | None) -> None:
+    def __init__(self, block: NAFBlock, norm: Norm, dtype: torch.dtype, side: int | None) -> None:
         super().__init__()
         self.norm1 = Normalise(block.conv1.in_channels, block.norm1.eps, norm)
         self.norm2 = Normalise(block.conv4.in_channels, block.norm2.eps, norm)
@@ -49,6 +49,7 @@ class InferenceBlock(nn.Module):
                 turn_read(reader, without_mean=True)
             for writer in (self.project, self.feed_forward):
                 turn_written(writer)
+        _convert(self, dtype)  # at once: the whole network in double precision would be twice its size
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(x)
@@ -82,11 +83,12 @@ class InferenceNAFNet(nn.Module):
         self.downs, self.ups = copy.deepcopy(model.downs).double(), copy.deepcopy(model.ups).double()
         if norm == "rms":
             _turn_between_levels(self.intro, self.downs, self.ups, ending)
-        self.ending = two_by_two(ending)
+        # Of a network in half, which is for GPUs, nobody has measured yet which is faster.
+        self.ending = two_by_two(ending) if dtype == torch.float32 else ending
 
         def level(blocks: nn.Module, index: int) -> nn.Sequential:
             found = (block for block in blocks.children() if isinstance(block, NAFBlock))
-            return nn.Sequential(*(InferenceBlock(block, norm, sides[index]) for block in found))
+            return nn.Sequential(*(InferenceBlock(block, norm, dtype, sides[index]) for block in found))
 
         self.encoders = nn.ModuleList(level(blocks, index) for index, blocks in enumerate(model.encoders))
         self.middle_blks = level(model.middle_blks, depth)
@@ -136,8 +138,7 @@ def _convolution(weight: Tensor, bias: Tensor, like: nn.Conv2d, groups: int) -> 
     outputs, inputs = weight.shape[0], weight.shape[1] * groups
     with torch.device("meta"):
         made = nn.Conv2d(inputs, outputs, weight.shape[2:], padding=like.padding, groups=groups)  # type: ignore[arg-type]  # a size has no fixed length
-    made.weight = nn.Parameter(weight, requires_grad=False)
-    made.bias = nn.Parameter(bias, requires_grad=False)
+    made.weight, made.bias = frozen(weight), frozen(bias)
     return made
 
 

@@ -232,10 +232,18 @@ def _border(path: Path, graph: onnx.GraphProto) -> _Border:
 
 
 def _multiple(graph: onnx.GraphProto) -> int:
-    """What H and W must be multiples of: 2 for each convolution that halves the image."""
-    halvings = 0
+    """What H and W must be multiples of: 2 for each halving on the way to the smallest images in the graph.
+
+    A convolution of stride 2 halves, and DepthToSpace by 2 doubles again. What else enlarges an image is not known
+    here, and the multiple is then larger than it need be.
+    """
+    levels: dict[str, int] = {}
     for node in graph.node:
+        level = max((levels.get(name, 0) for name in node.input), default=0)
         if node.op_type == "Conv":
             strides = next((list(a.ints) for a in node.attribute if a.name == "strides"), [1])
-            halvings += max(strides, default=1) == 2
-    return int(2 ** min(halvings, 8))
+            level += max(strides, default=1) == 2
+        elif node.op_type == "DepthToSpace":
+            level -= next((a.i for a in node.attribute if a.name == "blocksize"), 0) == 2
+        levels.update(dict.fromkeys(node.output, level))
+    return int(2 ** min(max(levels.values(), default=0), 8))

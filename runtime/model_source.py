@@ -1,7 +1,8 @@
 """From what the user named as a model to what a backend can load.
 
 An ONNX file is inspected and used as it is. A checkpoint goes to the torch backend as it is; for any other it is
-exported once and kept in the cache, under a name made of its bytes' hash, so an edited file is exported anew.
+exported once and kept in the cache, under a name made of its bytes' hash and of `REVISION`, so an edited file is
+exported anew, and so is every file once exports are written otherwise.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from nafnet.onnxfile import inspect_onnx
 from nafnet.planfile import inspect_plan
 from nafnet.pretrained import bundled_model
 
+REVISION = 2
+"""Of the graphs that nafnet-export writes by default: one more whenever they change within a version."""
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
@@ -58,7 +61,7 @@ def _plan(path: Path, backend: str) -> Model:
 
 def _exported(path: Path) -> Model:
     """The cached export of a checkpoint, made now if it is not there."""
-    cached = cache_folder("onnx") / f"{file_sha256(path)}-{version('nafnet-toolchain')}.onnx"
+    cached = cache_folder("onnx") / f"{file_sha256(path)}-{version('nafnet-toolchain')}-{REVISION}.onnx"
     if cached.exists():
         try:
             return Model(path=cached, spec=inspect_onnx(cached))

@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nafnet.benchmarks.candidate import Candidate
+from nafnet.benchmarks.candidates import Wanted, rows
+from nafnet.benchmarks.exports import Exports
 from PIL import Image
 
 from nafnet.architecture import NAFNet
+from nafnet.checkpoint import load_checkpoint
 from nafnet.spec import Architecture
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -58,3 +62,11 @@ def benched(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     (folder / "out.txt").write_text(done.stdout, encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def candidates(small: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Candidate]:
+    """PyTorch, and ONNX Runtime on both exports."""
+    exports = Exports(load_checkpoint(small), tmp_path_factory.mktemp("exports"), "rms", 1)
+    found = rows(exports, Wanted(backends=("onnxruntime",)))
+    return [row for row in found if isinstance(row, Candidate)]

@@ -13,21 +13,17 @@ import onnx
 import pytest
 import torch
 from nafnet.benchmarks.candidate import Candidate
-from nafnet.benchmarks.candidates import Wanted, rows
 from nafnet.benchmarks.case import Opened, Shape, check, inputs, run_case
 from nafnet.benchmarks.cold_start import cold_start
-from nafnet.benchmarks.exports import Exports
 from nafnet.benchmarks.pictures import Picture, Pictures
 from nafnet.benchmarks.roofline import Rates, count, floor
 from nafnet.benchmarks.scores import accuracy, restore_all
-from nafnet.benchmarks.tables import paths_sheet, speed_sheet
-from nafnet.benchmarks.whole_path import PIXELS, continued, whole_paths
+from nafnet.benchmarks.tables import speed_sheet
 from nafnet.export.graph import to_onnx
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.utils.flop_counter import FlopCounterMode
 
 from nafnet.architecture import NAFNet
-from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import BackendError
 from nafnet.spec import Architecture
 
@@ -72,14 +68,6 @@ def test_what_is_printed_and_the_markdown_are_of_the_json(benched: Path, result:
             wanted = [row["name"], *times, f"{row['megapixels_per_second']:.3f}", f"{row['times_reference']:.2f}"]
             for text in (printed, markdown):
                 assert any(all(word in line for word in wanted) for line in text.splitlines()), wanted
-
-
-@pytest.fixture(scope="module")
-def candidates(small: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Candidate]:
-    """PyTorch, and ONNX Runtime on both exports."""
-    exports = Exports(load_checkpoint(small), tmp_path_factory.mktemp("exports"), "rms", 1)
-    found = rows(exports, Wanted(backends=("onnxruntime",)))
-    return [row for row in found if isinstance(row, Candidate)]
 
 
 def test_a_backend_with_one_wrong_pixel_is_refused_a_speed(candidates: list[Candidate]) -> None:
@@ -231,28 +219,18 @@ def test_a_picture_restored_to_the_bit_has_a_finite_psnr(candidates: list[Candid
     assert found["rows"][0]["truth_psnr"] > 100
 
 
-def test_a_photograph_from_file_to_file_has_dozens_of_tiles(candidates: list[Candidate]) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8)
-    large = continued(pixels, PIXELS)
-    assert large.shape[0] * large.shape[1] == pytest.approx(PIXELS, rel=0.01)
-    assert large.shape[1] / large.shape[0] == pytest.approx(1.5, rel=0.01)
-    assert np.array_equal(large[:160, :240], np.pad(pixels, ((0, 80), (0, 120), (0, 0)), mode="symmetric"))
-    assert continued(pixels, 10).shape == pixels.shape
-    given = Picture(name="a", degraded=(pixels / np.float32(255)).transpose(2, 0, 1), clean=None)
-    backend = candidates[-1].open(1)
-    found = whole_paths([("one", backend)], given, tile=32, overlap=8, batch=4, seconds=0)
-    assert found["width"] * found["height"] >= 40 * (32 - 8) ** 2
-    assert f"continued by reflection to a JPEG of {found['width']} x {found['height']}" in paths_sheet(found).title
-
-
-def test_tiles_that_were_run_twice_are_told_beside_the_time(
+def test_a_result_that_is_not_finite_is_the_backends_own(
     candidates: list[Candidate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = Picture(name="a", degraded=np.full((3, 48, 48), 0.5, np.float32), clean=None)
-    backend = candidates[-1].open(1)
-    sound = whole_paths([("one", backend)], given, tile=32, overlap=8, batch=4, seconds=0)
-    assert "run_again" not in sound["rows"][0]
-    monkeypatch.setattr(backend, "_run", lambda batch: batch + 7)
-    found = whole_paths([("one", backend)], given, tile=32, overlap=8, batch=4, seconds=0)
-    assert found["rows"][0]["run_again"] >= 40
-    assert f"; {found['rows'][0]['run_again']} tiles run twice" in paths_sheet(found).rows[0][3]
+    """A restoration would run the tile once more elsewhere, and its accuracy would be that of elsewhere."""
+    pictures = Pictures(
+        description="", pictures=[Picture(name="a", degraded=np.zeros((3, 48, 48), np.float32), clean=None)]
+    )
+    backends = [(name, candidates[-1].open(1)) for name in ("reference", "far", "broken")]
+    monkeypatch.setattr(backends[1][1], "_run", lambda batch: batch + 7)
+    monkeypatch.setattr(backends[2][1], "_run", lambda batch: batch * np.nan)
+    restored = restore_all(backends, pictures, 32, 8)
+    assert float(restored.images["far"][0].min()) == pytest.approx(7)
+    assert restored.failed == {"broken": "what it makes of 'a' is not finite"}
+    with pytest.raises(BackendError, match="not finite"):
+        restore_all(backends[2:], pictures, 32, 8)

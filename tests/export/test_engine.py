@@ -35,6 +35,7 @@ def unproven(checkpoint: Checkpoint, **options: object) -> Exported:
     ("precision", "norm", "local", "kind"),
     [
         ("fp32", "conv", False, "Float"),
+        ("fp32", "rms", False, "Float"),
         ("fp32", "fused", True, "Float"),
         ("fp16", "fused", False, "Half"),
         ("fp16", "fused-fp32", True, "Half"),

@@ -151,6 +151,8 @@ def test_unverified_says_so_ever_after(checkpoint_path: Path, tmp_path: Path) ->
         (["--batch", "4:2:8"], "ascending"),
         (["--batch", "many"], "1:4:8"),
         (["--tile", "30"], "multiple of"),
+        (["--fp16", "--norm", "rms"], "can overflow in half; choose fused"),
+        (["--int8", "--norm", "rms"], "would be in int8"),
         (["--truth", "."], "--images"),
         (["--images", "."], "no picture"),
         (["--images", "nowhere"], "not a folder"),

@@ -40,7 +40,7 @@ def test_every_image_of_a_batch_is_compared(checkpoint: Checkpoint, monkeypatch:
 
     monkeypatch.setattr(InferenceNAFNet, "forward", first_alone)
     with pytest.raises(RefusalError):
-        export(checkpoint, ExportOptions(tile=64, norm="conv"))
+        export(checkpoint, ExportOptions(tile=64))
 
 
 def test_local_pooling_is_compared_where_it_does_something(
@@ -50,7 +50,7 @@ def test_local_pooling_is_compared_where_it_does_something(
     spec = ModelSpec(architecture=small_architecture, multiple=4, train_patch=64, tile=64)
     save_checkpoint(tmp_path / "net.safetensors", dict(make_network(small_architecture).state_dict()), spec)
     loaded = load_checkpoint(tmp_path / "net.safetensors")
-    options = ExportOptions(local_pooling=True, norm="conv")
+    options = ExportOptions(local_pooling=True)
     assert export(loaded, options).spec.verified
     monkeypatch.setattr(rewrites, "BoxMean", lambda box: rewrites.GlobalMean())  # noqa: ARG005
     with pytest.raises(RefusalError):
@@ -116,7 +116,7 @@ def test_nothing_that_is_not_finite_passes(checkpoint: Checkpoint) -> None:
 
 
 def test_tiling_is_measured_apart(checkpoint: Checkpoint) -> None:
-    found = export(checkpoint, ExportOptions(norm="conv")).verification
+    found = export(checkpoint, ExportOptions()).verification
     assert found is not None
     assert found.tiling is not None
     assert 10 < found.tiling.tiling_psnr < 90, "SCA sees another mean in each tile"

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
+from nafnet.export.graph import to_onnx
+from nafnet.export.operators import two_by_two, unchanged
 from nafnet.export.rewrites import InferenceNAFNet
-from nafnet.export.rotation import reflection, two_by_two, unchanged
+from nafnet.export.rotation import reflection
 from torch import nn
 
 from nafnet.architecture import NAFNet
@@ -35,8 +38,10 @@ def test_four_pixels_at_once_are_the_convolution() -> None:
 
 
 def test_unchanged_is_to_the_bit() -> None:
-    image = torch.randn(1, 5, 4, 6, dtype=torch.float64)
-    assert torch.equal(unchanged(5)(image), image)
+    """In every type that a network may have, and with what a sum of several terms would lose."""
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        image = (torch.randn(1, 5, 4, 6) * torch.tensor([1e-5, 1, 1e2, 1e4, 6e4])[:, None, None]).to(dtype)
+        assert torch.equal(unchanged(5).to(dtype)(image), image)
 
 
 @pytest.mark.parametrize(
@@ -44,15 +49,21 @@ def test_unchanged_is_to_the_bit() -> None:
     [
         Architecture(width=1, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1)),
         Architecture(channels=4, width=5, encoder_blocks=(0, 2), middle_blocks=0, decoder_blocks=(2, 0)),
+        Architecture(width=6, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1), dw_expand=1, ffn_expand=3),
     ],
-    ids=["one channel", "odd widths"],
+    ids=["one channel", "odd widths", "other expansions"],
 )
 def test_any_architecture_can_be_turned(architecture: Architecture, make_network: MakeNetwork) -> None:
     model = make_network(architecture)
     image = torch.rand(1, architecture.channels, 2 * architecture.multiple, 2 * architecture.multiple)
+    turned = InferenceNAFNet(model, "rms")
     with torch.inference_mode():
-        expected, given = model(image), InferenceNAFNet(model, "rms")(image)
+        expected, given = model(image), turned(image)
     torch.testing.assert_close(given, expected, atol=5e-6, rtol=0)
+    graph = to_onnx(turned, architecture.channels, architecture.multiple).SerializeToString()
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    (ran,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+    np.testing.assert_allclose(ran, expected.numpy(), atol=5e-6, rtol=0)
 
 
 def test_a_large_mean_costs_no_more_than_before(make_network: MakeNetwork) -> None:
@@ -71,4 +82,4 @@ def test_a_large_mean_costs_no_more_than_before(make_network: MakeNetwork) -> No
             model.float()
             return float((InferenceNAFNet(model, norm)(image) - exact).abs().max())
 
-    assert error("rms") < 2 * error("manual")
+    assert error("rms") < 2 * min(error("manual"), error("conv"))

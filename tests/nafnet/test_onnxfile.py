@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nafnet.errors import ModelError, SpecError
 from nafnet.onnxfile import embed_spec, inspect_onnx
+from nafnet.pretrained import bundled_model
 from nafnet.spec import METADATA_KEY, ModelSpec
 
 MakeOnnx = Callable[..., Path]
@@ -30,6 +31,15 @@ def test_foreign_file_gives_channels_and_multiple(make_onnx: MakeOnnx) -> None:
     )
     spec = inspect_onnx(path)
     assert (spec.channels, spec.multiple, spec.parity, spec.architecture) == (3, 2, None, None)
+
+
+def test_the_bundled_graph_without_its_spec_is_known_by_its_convolutions(tmp_path: Path) -> None:
+    """Its last convolution has stride 2 as well, and what it gives is put together again at once."""
+    model = onnx.load(bundled_model(".onnx"))
+    expected = inspect_onnx(bundled_model(".onnx")).multiple
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "stripped.onnx")
+    assert inspect_onnx(tmp_path / "stripped.onnx").multiple == expected == 16
 
 
 def test_foreign_file_of_a_fixed_square_runs_in_tiles_of_it(make_onnx: MakeOnnx) -> None:
