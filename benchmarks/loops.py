@@ -17,6 +17,7 @@ import click
 import numpy as np
 from nafnet.benchmarks.photographs import as_8bit, photographs, with_gaussian_noise
 from nafnet.benchmarks.watched import Watched, watch
+from nafnet.runtime.model_source import open_model
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
@@ -106,6 +107,8 @@ def main(model: str | None, count: int, megapixels: tuple[float, float], rounds:
         tiled: bool = request["tiled"]
         restore_folder(Path(request["source"]), Path(request["target"]), request["model"], tiled=tiled)
         return 0
+    if model:
+        open_model(model, "onnxruntime")  # exported once, and kept, before any clock runs
     with tempfile.TemporaryDirectory() as place:
         source = Path(place, "photographs")
         source.mkdir()

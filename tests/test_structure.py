@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FOLDERS = {"nafnet": "nafnet", "train": "nafnet.train", "export": "nafnet.export"}
 FOLDERS |= {"runtime": "nafnet.runtime", "benchmarks": "nafnet.benchmarks"}
+PAGES = ("README.md", "CONTRIBUTING.md", "nafnet/pretrained/MODEL_CARD.md", "benchmarks/results/README.md")
 COMMANDS = ("nafnet-train", "nafnet-export", "nafnet-run", "nafnet-bench")
 
 
@@ -109,7 +110,7 @@ def test_wheel_restores_a_folder_from_elsewhere(tmp_path: Path) -> None:
         assert restored.size == (70, 50)
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "nafnet/pretrained/MODEL_CARD.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = re.findall(r"\]\((?!https?://)([^)#]+)", text)

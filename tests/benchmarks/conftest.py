@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,14 @@ def nafnet_bench(folder: Path, *arguments: str | Path) -> subprocess.CompletedPr
     """Run it to its end in a folder."""
     program = Path(sys.executable).with_name("nafnet-bench")
     return subprocess.run([program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def shown_times(row: dict[str, Any]) -> list[str]:
+    """Of a row of the JSON, as tables have them: without the last percentiles of too few calls."""
+    speed = row["speed"]
+    names = ("minimum", "median", "p90", "p95", "p99")
+    few = len(speed["seconds"]) < 20
+    return ["" if few and name in names[3:] else f"{1e3 * speed[name]:.1f}" for name in names]
 
 
 def photographs(folder: Path) -> None:

@@ -41,6 +41,7 @@ def test_whole_tiles_cover_the_photograph(shape: tuple[int, ...], count: int, ti
 
 def test_the_form_that_was_prepared_runs(candidates: list[Candidate], monkeypatch: pytest.MonkeyPatch) -> None:
     backend = candidates[-1].open(1)
+    backend.prepares_itself = False
     backend.prepare((1, 3, 32, 32))
     assert backend._prepared is not None
     prepared, calls = backend._prepared[1], Counter[str]()
@@ -53,7 +54,7 @@ def test_the_form_that_was_prepared_runs(candidates: list[Candidate], monkeypatc
     monkeypatch.setattr(backend, "_any_shape", lambda _: pytest.fail("a tile of another size"))
     found = measured(backend)
     assert found["width"] * found["height"] >= 0.8 * TILES[0] * (32 - 8) ** 2
-    assert calls["prepared"] >= TILES[0] * len(found["rows"][0]["speed"]["seconds"])
+    assert calls["prepared"] >= 0.8 * TILES[0] * len(found["rows"][0]["speed"]["seconds"])
     assert f"continued by reflection to a JPEG of {found['width']} x {found['height']}" in paths_sheet(found).title
 
 
@@ -64,7 +65,7 @@ def test_tiles_that_were_run_twice_are_told_beside_the_time(
     monkeypatch.setattr(broken, "_run", lambda batch: batch + 7)
     found = measured(sound, broken)
     assert "run_again" not in found["rows"][0]
-    assert found["rows"][1]["run_again"] >= TILES[0]
+    assert found["rows"][1]["run_again"] >= 0.8 * TILES[0]
     assert f"; {found['rows'][1]['run_again']} tiles run twice" in paths_sheet(found).rows[1][3]
 
 
