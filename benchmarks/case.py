@@ -77,6 +77,7 @@ def run_case(
     device: str,
     on_parity: Callable[[list[RowResult]], None] = lambda _: None,
     on_round: Callable[[float], None] = lambda _: None,
+    go_on: Callable[[Mapping[str, Sequence[float]]], bool] = lambda _: False,
 ) -> CaseResult:
     """Measure one case.
 
@@ -87,6 +88,8 @@ def run_case(
         device: where the yardsticks are measured.
         on_parity: told the rows before they are timed.
         on_round: told the share of the time that is over.
+        go_on: asked, once it is over, whether more rounds are wanted, see `timing.alternate`; given the seconds so far
+            by the names of rows and yardsticks.
     """
     tiles = inputs(shape)
     rows = check(opened, shape, tiles)
@@ -96,7 +99,11 @@ def run_case(
     survivors = [(row, each.backend) for row, each in zip(rows, opened, strict=True) if row["refused"] is None]
     sticks = yardsticks(device, sorted({each.candidate.precision for each in opened if each.refused is None}))
     functions: list[Callable[[], object]] = [functools.partial(backend, tile) for _, backend in survivors if backend]
-    timings = alternate([*functions, *sticks.values()], seconds=seconds, on_round=on_round)
+    names = [*(row["name"] for row, _ in survivors), *sticks]
+    timings = alternate(
+        [*functions, *sticks.values()], seconds=seconds, on_round=on_round,
+        go_on=lambda taken: go_on(dict(zip(names, taken, strict=True))),
+    )  # fmt: skip
     stick_timings = dict(zip(sticks, timings[len(survivors) :], strict=True))
     rates = rates_from({name: timing.minimum for name, timing in stick_timings.items()}, device)
     for (row, _), timing in zip(survivors, timings, strict=False):

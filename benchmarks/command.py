@@ -15,7 +15,7 @@ from nafnet.benchmarks.candidates import BACKENDS, Wanted, asked_for
 from nafnet.benchmarks.machine import cores, describe_machine
 from nafnet.benchmarks.page import Story, write_page
 from nafnet.benchmarks.pictures import load_pictures
-from nafnet.benchmarks.regression import changes_sheet, check_comparable, compare_results
+from nafnet.benchmarks.regression import cases_of, changes_sheet, check_comparable, compare_results
 from nafnet.benchmarks.results_file import VERSION, Result, RowResult, read_result, write_result
 from nafnet.benchmarks.tables import parity_sheet, sheets, speed_sheet, to_markdown
 from nafnet.runtime.backends.base import Model
@@ -85,7 +85,7 @@ def run(options: BenchOptions) -> int:
         wanted = Wanted(backends=options.backends, precisions=options.precisions, artefacts=own)
         settings = Settings(
             wanted=wanted, norm=options.norm, tiles=options.tiles, batches=options.batches, seconds=options.seconds,
-            threads=threads, cold=not options.no_cold,
+            threads=threads, cold=not options.no_cold, earlier=cases_of(baseline) if baseline else {},
         )  # fmt: skip
         stories.append(_bench(checkpoint, settings, options, console))
         result = Result(

@@ -1,9 +1,9 @@
 """Whether the bench's verdicts can be trusted on this machine: ``python -m nafnet.benchmarks.honesty``.
 
-Real backends are measured once as a baseline, and then again and again, with one of them made slower by a fifth and
-with none. The first has to be found each time, the second never to be blamed on anybody. As in real life, where a
-baseline is of another process, each measurement opens its backends anew: where memory lies, and which kernels a library
-settles on, changes with it.
+Real backends are measured once as a baseline, for longer, and then again and again, with one of them made slower by a
+fifth and with none, as `nafnet-bench --baseline` does. The first has to be found each time, the second never to be
+blamed on anybody. As in real life, where a baseline is of another process, each measurement opens its backends anew:
+where memory lies, and which kernels a library settles on, changes with it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import functools
 import itertools
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -23,7 +23,7 @@ from nafnet.benchmarks.candidate import Candidate
 from nafnet.benchmarks.candidates import Wanted, rows
 from nafnet.benchmarks.case import Shape, run_case
 from nafnet.benchmarks.exports import Exports
-from nafnet.benchmarks.regression import Change, case_changes
+from nafnet.benchmarks.regression import Change, Rounds, case_changes, suspects
 from nafnet.benchmarks.results_file import CaseResult
 from nafnet.benchmarks.roofline import Work, count
 from nafnet.runtime.backends.base import Backend
@@ -61,13 +61,16 @@ class Slower:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--runs", default=10, show_default=True, type=click.IntRange(min=1))
-@click.option("--seconds", default=20.0, show_default=True, help="Of each.")
+@click.option("--seconds", default=10.0, show_default=True, help="Of each; more where a row seems slower.")
+@click.option("--baseline-seconds", default=120.0, show_default=True, help="Of the baseline.")
 @click.option("--tile", default=256, show_default=True)
 @click.option("--share", default=0.2, show_default=True, help="By how much one is made slower.")
 @click.option("--slow", multiple=True, default=SLOW, show_default=True, help="Which, one a run, in turn.")
 @click.option("--threads", default=2, show_default=True)
 @exits
-def main(runs: int, seconds: float, tile: int, share: float, slow: tuple[str, ...], threads: int) -> int:
+def main(
+    runs: int, seconds: float, baseline_seconds: float, tile: int, share: float, slow: tuple[str, ...], threads: int
+) -> int:
     """Print what was found in each run."""
     checkpoint = load_checkpoint(bundled_model(".safetensors"))
     table = Table("run", f"{share:.0%} slower", "found", "ratio", "blamed beside it", "unchanged: blamed", "ratio")
@@ -78,12 +81,13 @@ def main(runs: int, seconds: float, tile: int, share: float, slow: tuple[str, ..
         if unknown := set(slow) - {row.name for row in chosen}:
             raise UsageError(f"--slow {min(unknown)}: no such row here; expected {', '.join(x.name for x in chosen)}")
         shape = Shape(batch=1, channels=checkpoint.spec.channels, tile=tile)
+        work = count(exports.naive().path, shape.sizes)
+        baseline = _measure(chosen, shape, work, threads=threads, seconds=baseline_seconds)
         measure = functools.partial(
-            _measure, chosen, shape, count(exports.naive().path, shape.sizes), threads=threads, seconds=seconds
+            _measure, chosen, shape, work, threads=threads, seconds=seconds, go_on=suspects(baseline)
         )
-        baseline = measure()
         for number, name in zip(range(1, runs + 1), itertools.cycle(slow), strict=False):
-            slower, same = (list(case_changes("", baseline, case)) for case in (measure((name, share)), measure()))
+            slower, same = (list(case_changes("", baseline, measure(each))) for each in ((name, share), None))
             found = {change.name for change in slower if change.regressed}
             wrong = [found - {name}, {change.name for change in same if change.regressed}]
             ratios = [_ratio(changes, name) for changes in (slower, same)]
@@ -108,11 +112,13 @@ def _measure(
     *,
     threads: int,
     seconds: float,
+    go_on: Callable[[Rounds], bool] = lambda _: False,
 ) -> CaseResult:
     """One measurement of backends that are opened for it.
 
     Args:
         slower: the row that takes so much longer, and by which share.
+        go_on: see `run_case`.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(own_cache(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
@@ -120,7 +126,7 @@ def _measure(
         for each in opened:
             if slower is not None and each.candidate.name == slower[0] and each.backend is not None:
                 each.backend._run = Slower(each.backend, slower[1])  # type: ignore[method-assign]  # of this one alone
-        return run_case(opened, shape, work, seconds=seconds, device=opened[0].candidate.device)
+        return run_case(opened, shape, work, seconds=seconds, device=opened[0].candidate.device, go_on=go_on)
 
 
 if __name__ == "__main__":

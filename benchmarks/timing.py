@@ -18,6 +18,8 @@ WARM = 0.05
 """Warm: the last call is no more than this faster than the fastest before it."""
 MAX_WARMUP = 12
 MIN_ROUNDS, MAX_ROUNDS = 6, 1000
+EXTENSION = 8
+"""Times the seconds asked for, that rounds may go on for where somebody wants more of them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,7 @@ def alternate(
     max_rounds: int = MAX_ROUNDS,
     warm: bool = True,
     on_round: Callable[[float], None] = lambda _: None,
+    go_on: Callable[[Sequence[Sequence[float]]], bool] = lambda _: False,
 ) -> list[Timing]:
     """Warm each function up, then call each once a round, in turn, so that all of them see the same drift.
 
@@ -79,13 +82,20 @@ def alternate(
         seconds: that the counted rounds may take; `min_rounds` are made all the same.
         warm: whether to warm up at all.
         on_round: told the share of the time that is over, after each round.
+        go_on: asked after each round that ends past the time, with the seconds of each function so far, whether more
+            are wanted; up to `EXTENSION` times the time.
     """
     for function in functions if warm else ():
         warm_up(function)
     taken: list[list[float]] = [[] for _ in functions]
     draw = random.Random(0)
     started, rounds = time.perf_counter(), 0
-    while rounds < min_rounds or (rounds < max_rounds and time.perf_counter() - started < seconds):
+
+    def wanted() -> bool:
+        over = time.perf_counter() - started
+        return over < seconds or (over < EXTENSION * seconds and go_on(taken))
+
+    while rounds < min_rounds or (rounds < max_rounds and wanted()):
         for index in draw.sample(range(len(functions)), len(functions)):
             taken[index].append(timed(functions[index]))
         rounds += 1

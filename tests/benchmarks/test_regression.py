@@ -19,6 +19,7 @@ from nafnet.benchmarks.regression import (
     check_comparable,
     compare_results,
     has_regressed,
+    suspects,
 )
 from nafnet.benchmarks.roofline import Work
 from nafnet.runtime.backends.base import Backend
@@ -84,6 +85,27 @@ def test_only_the_slower_row_has_regressed(result: Any) -> None:
     assert regressed(compare_results(result, slower, OLD)) == {"openvino ours"}
     assert regressed(compare_results(result, result, OLD)) == set()
     assert regressed(compare_results(slower, result, OLD)) == set()
+
+
+def test_a_row_is_suspected_until_it_is_as_fast_as_it_was(result: Any) -> None:
+    suspicious = suspects(case_of(result))
+
+    def seconds(case: dict[str, Any]) -> dict[str, list[float]]:
+        rows = {row["name"]: row["speed"]["seconds"] for row in case["rows"]}
+        return {**rows, **{name: stick["seconds"] for name, stick in case["yardsticks"].items()}}
+
+    slower = seconds(case_of(changed(result, 1.5, "openvino ours")))
+    assert suspicious(slower)
+    assert not suspicious({**slower, "openvino ours": [*slower["openvino ours"], 0.105]})
+    assert not suspicious(seconds(case_of(result)))
+    assert not suspicious({"openvino ours": [9.0]}), "of the machine nothing is known"
+    # The yardsticks alone are slower: by them the machine is, and then the rows are faster.
+    assert not suspicious(seconds(case_of(changed(result, 1.5, "copy", "matrix product fp32"))))
+
+
+def test_a_baseline_that_saw_a_slow_machine_is_told_of(result: Any) -> None:
+    assert "slow machine" not in changes_sheet(compare_results(result, result, OLD)).title
+    assert "slow machine" in changes_sheet(compare_results(changed(result, 1.3, *NAMES[1:]), result, OLD)).title
 
 
 def test_what_slows_every_backend_is_not_the_machines_own_change(result: Any) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
-from nafnet.benchmarks.timing import MAX_WARMUP, Timing, alternate
+from nafnet.benchmarks.timing import EXTENSION, MAX_WARMUP, Timing, alternate
 
 
 def test_each_function_is_called_once_a_round_and_none_always_follows_the_same() -> None:
@@ -28,6 +29,22 @@ def test_warm_up_goes_on_while_a_function_gets_faster(monkeypatch: pytest.Monkey
     alternate([lambda: calls.append(1)], seconds=0, min_rounds=1)
     assert len(calls) == 5 + 1
     assert len(calls) <= MAX_WARMUP
+
+
+def test_rounds_go_on_where_they_are_wanted_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(ticks)))
+
+    def rounds(wanted: int) -> int:
+        (timing,) = alternate(
+            [lambda: None], seconds=100, min_rounds=1, warm=False, go_on=lambda taken: len(taken[0]) < wanted
+        )
+        return len(timing.seconds)
+
+    in_time = rounds(0)
+    assert rounds(in_time - 1) == in_time
+    assert rounds(3 * in_time) == 3 * in_time
+    assert rounds(1000 * in_time) == pytest.approx(EXTENSION * in_time, rel=0.05)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 100])
