@@ -75,30 +75,27 @@ def bench(
             for each, row in zip(opened, cases[0]["rows"], strict=True)
             if row["refused"] is None and each.backend is not None
         ]
-        named: list[tuple[str, Backend]] = [(candidate.name, backend) for candidate, backend in usable]
+        # In tiles of several sizes, and in its first tile, what is loaded for one size is what it is without.
+        free = [(candidate, backend) for candidate, backend in usable if not candidate.name.endswith(NAIVE_FIXED)]
         tile, overlap = settings.tiles[0], min(spec.overlap, settings.tiles[0] // 4)
         listener.status("pictures")
-        # In tiles of several sizes, and in its first tile, what is loaded for one size is what it is without.
-        free = [(name, backend) for name, backend in named if not name.endswith(NAIVE_FIXED)]
-        restored = restore_all(free, pictures, tile, overlap)
+        restored = restore_all(_named(free), pictures, tile, overlap)
         grids = [
             (side, shared) for side in settings.tiles for shared in dict.fromkeys((0, min(spec.overlap, side // 4)))
         ]
-        scores = accuracy(restored, named[0][1], tile=tile, overlap=overlap, grids=grids)
+        scores = accuracy(restored, usable[0][1], tile=tile, overlap=overlap, grids=grids)
         listener.status("photographs from file to file")
         for candidate, backend in usable:
             if candidate.prepared:
                 backend.prepare((settings.batches[0], spec.channels, tile, tile))
         paths = whole_paths(
-            named, pictures.pictures[0], tile=tile, overlap=overlap, batch=settings.batches[0],
+            _named(usable), pictures.pictures[0], tile=tile, overlap=overlap, batch=settings.batches[0],
             seconds=settings.seconds, tile_seconds=cases[0]["rows"][0]["speed"]["minimum"] / settings.batches[0],
         )  # fmt: skip
         stack.close()  # what is started anew has the machine, and a GPU's memory, for itself
         starts = []
         if settings.cold:
-            names = {name for name, _ in free}
-            started = [candidate for candidate, _ in usable if candidate.name in names]
-            starts = list(_starts(started, settings, spec.channels, listener))
+            starts = list(_starts([candidate for candidate, _ in free], settings, spec.channels, listener))
     result = ModelResult(
         name=checkpoint.source.name, architecture=str(spec.architecture), task=spec.task,
         parameters=sum(parameter.numel() for parameter in checkpoint.build().parameters()),
@@ -109,6 +106,10 @@ def bench(
         ],
     )  # fmt: skip
     return result, restored
+
+
+def _named(backends: Sequence[tuple[Candidate, Backend]]) -> list[tuple[str, Backend]]:
+    return [(candidate.name, backend) for candidate, backend in backends]
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from nafnet.benchmarks.machine import readings
 from nafnet.benchmarks.photographs import in_unit_range, photographs
 from nafnet.benchmarks.results_file import Agreement, CaseResult, RowResult, Speed, Transfers
 from nafnet.benchmarks.roofline import Rates, Work, floor, rates_from, yardsticks
-from nafnet.benchmarks.timing import Timing, alternate
+from nafnet.benchmarks.timing import Rounds, Timing, alternate
 from nafnet.export.cases import centre, picture
 from nafnet.export.parity import compare, worst
 from nafnet.runtime.backends.base import Backend
@@ -77,7 +77,7 @@ def run_case(
     device: str,
     on_parity: Callable[[list[RowResult]], None] = lambda _: None,
     on_round: Callable[[float], None] = lambda _: None,
-    go_on: Callable[[Mapping[str, Sequence[float]]], bool] = lambda _: False,
+    go_on: Callable[[Rounds], bool] = lambda _: False,
 ) -> CaseResult:
     """Measure one case.
 

@@ -23,9 +23,10 @@ from nafnet.benchmarks.candidate import Candidate
 from nafnet.benchmarks.candidates import Wanted, rows
 from nafnet.benchmarks.case import Shape, run_case
 from nafnet.benchmarks.exports import Exports
-from nafnet.benchmarks.regression import Change, Rounds, case_changes, suspects
+from nafnet.benchmarks.regression import Change, case_changes, suspects
 from nafnet.benchmarks.results_file import CaseResult
 from nafnet.benchmarks.roofline import Work, count
+from nafnet.benchmarks.timing import Rounds
 from nafnet.runtime.backends.base import Backend
 from rich.console import Console
 from rich.table import Table
@@ -125,7 +126,7 @@ def _measure(
         opened = list(opened_all(chosen, threads, stack))
         for each in opened:
             if slower is not None and each.candidate.name == slower[0] and each.backend is not None:
-                each.backend._run = Slower(each.backend, slower[1])  # type: ignore[method-assign]  # of this one alone
+                each.backend._run = Slower(each.backend, slower[1])  # type: ignore[method-assign]  # of this object, not its class
         return run_case(opened, shape, work, seconds=seconds, device=opened[0].candidate.device, go_on=go_on)
 
 

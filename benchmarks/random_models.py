@@ -22,7 +22,7 @@ RECIPES = ("upstream/sidd-width32", "upstream/gopro-width32")
 OPEN = 0.3
 """Standard deviation of beta and gamma. The stream stays in the range that trained networks have."""
 CHANGE = 0.25
-"""The network changes a value of a picture of noise by no more than this, and by more than half of it at the most. Left
+"""What the network changes the values of a picture of noise by at the most, or somewhat less, down to half of it. Left
 as it is drawn, it would change pictures beyond what a restoration can be, and the runtime would run each tile once more
 in fp32, as it does with results that cannot be true."""
 

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from nafnet.benchmarks.candidates import REFERENCE
-from nafnet.benchmarks.results_file import CaseResult, Result, RowResult, Speed
+from nafnet.benchmarks.results_file import CaseResult, Result, RowResult
 from nafnet.benchmarks.tables import Sheet
-from nafnet.benchmarks.timing import Timing
+from nafnet.benchmarks.timing import Rounds, Timing
 
 from nafnet.errors import UsageError
 
@@ -35,8 +35,6 @@ FASTER = 0.85
 """Below this, as the median of all rows, the baseline cannot have seen the machine at its best."""
 Key = tuple[str, int, int]
 """The weights' hash, tile and batch of a case."""
-Rounds = Mapping[str, Sequence[float]]
-"""Seconds of each round, by row or yardstick."""
 FEWEST = 2
 """Yardsticks in common, the reference among them, below which the machine's own change is not known."""
 SETTINGS = ("threads", "norm")
@@ -78,7 +76,7 @@ def check_comparable(old: Result, settings: Mapping[str, Any], processor: str, o
     with _whole(old_path):
         for model in old["models"]:
             for case in model["cases"]:
-                _speeds(case)
+                _rounds(case)
         before = {**old["settings"], "processor": old["machine"]["processor"]}
     now = {**{name: settings[name] for name in SETTINGS}, "processor": processor}
     differ = [f"{name} {before.get(name)}, now {value}" for name, value in now.items() if before.get(name) != value]
@@ -144,7 +142,7 @@ def cases_of(result: Result) -> dict[Key, CaseResult]:
 
 def suspects(old: CaseResult) -> Callable[[Rounds], bool]:
     """Whether, by the rounds so far, some row seems slower than in an old case: a question to ask after each round."""
-    then = {name: speed["seconds"] for name, speed in _speeds(old).items()}
+    then = _rounds(old)
     rows = {row["name"] for row in old["rows"]} & then.keys()
 
     def suspicious(now: Rounds) -> bool:
@@ -171,7 +169,7 @@ def case_changes(
         model: its name, for the changes.
         wanted: whether a row that is not in the new one was asked for.
     """
-    then, now = ({name: speed["seconds"] for name, speed in _speeds(case).items()} for case in (old, new))
+    then, now = _rounds(old), _rounds(new)
     machine = machine_change(new["yardsticks"], then, now)
     if machine is None:
         return
@@ -198,13 +196,14 @@ def _reason(row: RowResult | None) -> str:
     return "no longer matches PyTorch" if row["parity"] else row["refused"]  # compared, and then refused
 
 
-def _speeds(case: CaseResult) -> dict[str, Speed]:
+def _rounds(case: CaseResult) -> Rounds:
     rows: list[RowResult] = case["rows"]
     speeds = {**case["yardsticks"], **{row["name"]: row["speed"] for row in rows if "speed" in row}}
-    for name, speed in speeds.items():
-        if not speed["seconds"] or not all(math.isfinite(value) and value > 0 for value in speed["seconds"]):
+    rounds = {name: speed["seconds"] for name, speed in speeds.items()}
+    for name, seconds in rounds.items():
+        if not seconds or not all(math.isfinite(value) and value > 0 for value in seconds):
             raise ValueError(f"'{name}' took impossible times")
-    return speeds
+    return rounds
 
 
 def changes_sheet(changes: Sequence[Change]) -> Sheet:

@@ -86,13 +86,17 @@ def speed_sheet(case: CaseResult) -> Sheet:
     for row in case["rows"]:
         if "speed" not in row:
             rows.append((row["name"], f"refused: {row['refused']}", *[""] * (len(columns) - 2)))
-    rounds = max((len(row["speed"]["seconds"]) for row in case["rows"] if "speed" in row), default=0)
     rates = ", ".join(f"{rate / 1e9:.0f} GFLOP/s {name}" for name, rate in case["flops_per_second"].items())
     title = (
-        f"{case['batch']} x {case['tile']} x {case['tile']}: {case['flops'] / 1e9:.3g} GFLOP; {rounds} rounds, in "
-        f"which a matrix product has {rates}, copy {case['bytes_per_second'] / 1e9:.1f} GB/s"
+        f"{case['batch']} x {case['tile']} x {case['tile']}: {case['flops'] / 1e9:.3g} GFLOP; "
+        f"{_rounds(case['rows'])} rounds, in which a matrix product has {rates}, "
+        f"copy {case['bytes_per_second'] / 1e9:.1f} GB/s"
     )
     return Sheet(title=title, columns=columns, rows=tuple(rows))
+
+
+def _rounds(rows: Sequence[RowResult] | Sequence[PathResult]) -> int:
+    return max((len(row["speed"]["seconds"]) for row in rows if "speed" in row), default=0)
 
 
 def _speed_row(row: RowResult) -> tuple[str, ...]:
@@ -131,7 +135,7 @@ def paths_sheet(paths: PathsResult) -> Sheet:
     title = (
         f"From file to file: {paths['photograph']}, continued by reflection to a JPEG of {width} x {height}, "
         f"{width * height / 1e6:.1f} megapixels; tiles of {paths['tile']}, overlap {paths['overlap']}; "
-        f"{max((len(row['speed']['seconds']) for row in paths['rows'] if 'speed' in row), default=0)} rounds"
+        f"{_rounds(paths['rows'])} rounds"
     )
     return Sheet(title=title, columns=("file to file", "min, s", "median, s", "", "MP/s"), rows=tuple(rows))
 

@@ -10,7 +10,7 @@ import dataclasses
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 STEADY = 0.05
 """The most by which the minima of the first and second half of the rounds may differ in a steady measurement."""
@@ -20,6 +20,8 @@ MAX_WARMUP = 12
 MIN_ROUNDS, MAX_ROUNDS = 6, 1000
 EXTENSION = 8
 """Times the seconds asked for, that rounds may go on for where somebody wants more of them."""
+Rounds = Mapping[str, Sequence[float]]
+"""Seconds of each round, by the name of what was called."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

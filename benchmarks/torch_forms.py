@@ -64,12 +64,12 @@ class TorchForm(Backend):
 
             module = InferenceNAFNet(network, "fused", dtype=self.dtype)
         if self.layout == torch.channels_last:
-            module = channels_last(module)  # type: ignore[arg-type]  # typed for NAFNet, and works on any
+            module = channels_last(module)
         if self.compiled:
             # A shape of its own each time, as for the other backends' prepared models; beyond so many PyTorch would
             # go back to eager without a word.
             torch._dynamo.config.recompile_limit = _MOST_SHAPES
-            module = torch.compile(module, dynamic=False)  # type: ignore[assignment]  # a module, typed as a function
+            module = torch.compile(module, dynamic=False)  # type: ignore[assignment]  # it gives a module, typed as a function
         return module
 
 

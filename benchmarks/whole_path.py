@@ -50,7 +50,7 @@ def whole_paths(
         source = Path(folder, "photograph.jpg")
         image = ImageFile(pixels=pixels, alpha=None, format="jpeg", lossless=False, metadata={})
         write_image(source, image)
-        functions, rows = [], []
+        rows, works = [], []
         for index, (name, backend) in enumerate(backends):
             restorer = Restorer(backend, tile=tile, overlap=overlap, batch=batch)
             function = functools.partial(restorer.restore_file, source, Path(folder, f"restored-{index}.jpg"))
@@ -63,13 +63,11 @@ def whole_paths(
                 continue
             if report.flagged:
                 row["run_again"] = report.flagged
-            functions.append(function)
-        timings = iter(alternate(functions, seconds=seconds, min_rounds=ROUNDS, warm=False))
-    for row in rows:
-        if "failed" not in row:
-            timing = next(timings)
-            row["speed"] = speed(timing)
-            row["megapixels_per_second"] = height * width / 1e6 / timing.minimum
+            works.append((row, function))
+        timings = alternate([function for _, function in works], seconds=seconds, min_rounds=ROUNDS, warm=False)
+    for (row, _), timing in zip(works, timings, strict=True):
+        row["speed"] = speed(timing)
+        row["megapixels_per_second"] = height * width / 1e6 / timing.minimum
     return PathsResult(
         photograph=picture.name, width=width, height=height, tile=tile, overlap=overlap, batch=batch, rows=rows
     )

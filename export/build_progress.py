@@ -21,7 +21,7 @@ def make_monitor(trt: Any, on_step: OnStep, stop: Stop) -> Any:
             trt.IProgressMonitor.__init__(self)
             self._sizes: dict[str, int] = {}
 
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:  # noqa: ARG002 - theirs
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:  # noqa: ARG002, TensorRT's signature
             self._sizes[phase_name] = num_steps
             on_step(phase_name, 0, num_steps)
 
@@ -50,7 +50,7 @@ def interruptible() -> Iterator[Stop]:
     previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
         yield stop
-    except Exception:  # whatever a build raises that was told to stop
+    except Exception:  # a build that was told to stop may raise anything: KeyboardInterrupt below takes its place
         if not stop.is_set():
             raise
     finally:

@@ -100,7 +100,7 @@ class InferenceNAFNet(nn.Module):
     residual = NAFNet.residual
 
     def forward(self, image: Tensor) -> Tensor:
-        residual: Tensor = self.residual(image.to(self.dtype))  # type: ignore[misc]  # borrowed for the layers it names
+        residual: Tensor = self.residual(image.to(self.dtype))  # type: ignore[misc]  # NAFNet's, for layers of the same names
         return residual.float() + image
 
 
@@ -137,7 +137,7 @@ def _convolution(weight: Tensor, bias: Tensor, like: nn.Conv2d, groups: int) -> 
     """A convolution with the given weight and bias, and the geometry of `like`."""
     outputs, inputs = weight.shape[0], weight.shape[1] * groups
     with torch.device("meta"):
-        made = nn.Conv2d(inputs, outputs, weight.shape[2:], padding=like.padding, groups=groups)  # type: ignore[arg-type]  # a size has no fixed length
+        made = nn.Conv2d(inputs, outputs, weight.shape[2:], padding=like.padding, groups=groups)  # type: ignore[arg-type]  # a torch.Size may have any length
     made.weight, made.bias = frozen(weight), frozen(bias)
     return made
 

@@ -9,11 +9,15 @@ Shapes: N batch, C channels, H height, W width; c is the width of a level, k the
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nafnet.spec import Architecture
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class LayerNorm2d(nn.Module):
@@ -168,6 +172,6 @@ class NAFNet(nn.Module):
         return residual
 
 
-def channels_last(model: NAFNet) -> NAFNet:
+def channels_last(model: Module) -> Module:
     """`model` with its weights laid out channels-last, where the CPU's and the GPU's fast kernels want them."""
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's types
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types lack this form

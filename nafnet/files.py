@@ -16,7 +16,7 @@ from nafnet.errors import UsageError
 try:
     import fcntl
 except ImportError:  # where there is none, two runs at once are the user's to avoid
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module, where there is one
 
 CACHE_VARIABLE = "NAFNET_CACHE"
 PARTIAL_SUFFIX = ".partial"

@@ -39,7 +39,7 @@ def header_to_json(header: Header) -> bytes:
     return json.dumps(fields).encode()
 
 
-def header_from_json(data: bytes) -> Header:
+def header_from_json(data: bytes | bytearray) -> Header:
     """What `header_to_json` wrote."""
     fields = json.loads(data)
     fields["metadata"] = {

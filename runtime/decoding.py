@@ -136,7 +136,7 @@ class Decoder(Closing):
         except OSError:
             self._crashed(path)
 
-    def _receive(self, path: Path, expected: bytes) -> bytes:
+    def _receive(self, path: Path, expected: bytes) -> bytearray:
         """The next frame's content."""
         kind, length = FRAME.unpack(self._read(path, FRAME.size))
         if length > max(_MOST_HEADER_BYTES, 2 * BAND_BYTES) and kind != ROWS:
@@ -149,7 +149,7 @@ class Decoder(Closing):
         assert kind == expected
         return data
 
-    def _read(self, path: Path, length: int) -> bytes:
+    def _read(self, path: Path, length: int) -> bytearray:
         assert self._socket is not None
         data = bytearray(length)
         view, done = memoryview(data), 0
@@ -167,7 +167,7 @@ class Decoder(Closing):
             if not count:
                 self._crashed(path)
             done += count
-        return data  # type: ignore[return-value]
+        return data
 
     def _crashed(self, path: Path) -> NoReturn:
         if self._stopped:

@@ -63,9 +63,7 @@ class Restoration:
         for event in events:
             if isinstance(event, Opened):
                 image = None
-                self._images[:] = [
-                    begun for begun in self._images if not begun.dropped
-                ]  # their rows are held no longer
+                self._images = [each for each in self._images if not each.dropped]  # their rows are held no longer
                 with event.item.guarded():
                     image = self._begin(event.item, event.header)
                     self._images.append(image)

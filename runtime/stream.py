@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from nafnet.runtime.discovery import Job
-from nafnet.runtime.report import FileReport
+from nafnet.runtime.report import FileReport, Status
 
 from nafnet.errors import NafnetError
 from nafnet.imageformats import Header
@@ -50,9 +50,9 @@ class Item:
         self.report.status, self.report.error = "failed", " ".join(named.split())
         self.on_done(self.report)
 
-    def finish(self, status: str) -> None:
+    def finish(self, status: Status) -> None:
         """The file is done."""
-        self.report.status = status  # type: ignore[assignment]
+        self.report.status = status
         self.on_done(self.report)
 
     @contextlib.contextmanager

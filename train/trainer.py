@@ -83,7 +83,7 @@ class Trainer:
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             shared = DistributedDataParallel(self.model, device_ids=devices, gradient_as_bucket_view=True)
         self._shared = shared
-        self._forward: nn.Module = torch.compile(shared) if compiled else shared  # type: ignore[assignment]
+        self._forward: nn.Module = torch.compile(shared) if compiled else shared  # type: ignore[assignment]  # a module, typed as a function
 
     @property
     def evaluated(self) -> nn.Module:

@@ -79,7 +79,7 @@ class LaneBackend(Backend):
             for lane, _ in flying:  # after an error: what was started must not be written over
                 try:
                     lane.finish()
-                except Exception:
+                except Exception:  # the first error is the one that is told
                     continue
 
     def _collect(self, flying: deque[tuple[Lane, Batch]], free: deque[Lane]) -> Batch:

@@ -24,7 +24,7 @@ def _without_telemetry() -> Any:
 
     A module that is None in `sys.modules` cannot be imported, and OpenVINO then does without it.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # typed for modules alone
     return importlib.import_module("openvino")
 
 

@@ -37,7 +37,7 @@ class TorchCudaBackend(LaneBackend):
 
         self._place = torch.device(self.device if ":" in self.device else "cuda:0")
         network = load_checkpoint(self.model.path).build()
-        module = channels_last(InferenceNAFNet(network, "fused", dtype=torch.float16))  # type: ignore[arg-type]
+        module = channels_last(InferenceNAFNet(network, "fused", dtype=torch.float16))
         module = module.to(self._place)
         lanes: list[Lane] = [TorchLane(module, self._place) for _ in range(count)]
         self._refuse_wrong_half(network, lanes[0])
