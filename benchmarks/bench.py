@@ -7,16 +7,17 @@ import dataclasses
 import functools
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from nafnet.benchmarks.baseline import Baseline, Key
 from nafnet.benchmarks.candidate import Absent, Candidate
 from nafnet.benchmarks.candidates import NAIVE_FIXED, Wanted, rows
 from nafnet.benchmarks.case import Opened, Shape, run_case
 from nafnet.benchmarks.cold_start import cold_start
 from nafnet.benchmarks.exports import Exports
 from nafnet.benchmarks.pictures import Pictures
-from nafnet.benchmarks.regression import Key, suspects
+from nafnet.benchmarks.regression import suspects
 from nafnet.benchmarks.results_file import CaseResult, ModelResult, RowResult, StartResult
 from nafnet.benchmarks.roofline import count
 from nafnet.benchmarks.scores import Restored, accuracy, restore_all
@@ -41,8 +42,8 @@ class Settings:
     seconds: float
     """For the counted rounds of each tile and batch."""
     threads: int
-    earlier: Mapping[Key, CaseResult] = dataclasses.field(default_factory=dict)
-    """Cases of a baseline: rounds go on where a row seems slower than there."""
+    earlier: Baseline = dataclasses.field(default_factory=dict)
+    """Rounds go on where a row seems slower than there."""
     cold: bool = True
     """Whether to start every backend in a process of its own."""
 
@@ -144,19 +145,19 @@ def _cases(exports: Exports, opened: Sequence[Opened], settings: Settings, liste
             shape = Shape(batch=batch, channels=channels, tile=tile)
             title = f"{batch} x {tile} x {tile}"
             listener.status(f"{title}: parity")
-            earlier = settings.earlier.get((exports.checkpoint.spec.weights_sha256 or "", tile, batch))
+            earlier = settings.earlier.get(Key(exports.checkpoint.spec.weights_sha256 or "", tile, batch))
             case = run_case(
                 opened, shape, count(exports.counted(tile), shape.sizes), seconds=settings.seconds,
                 device=opened[0].candidate.device, on_parity=listener.on_parity,
-                on_round=functools.partial(_share, listener, title),
+                on_round=functools.partial(_share, listener, title, " (or more, for the baseline)" if earlier else ""),
                 go_on=suspects(earlier) if earlier else lambda _: False,
             )  # fmt: skip
             listener.on_case(case)
             yield case
 
 
-def _share(listener: Listener, title: str, share: float) -> None:
-    listener.status(f"{title}: {share:.0%} of the rounds")
+def _share(listener: Listener, title: str, more: str, share: float) -> None:
+    listener.status(f"{title}: {share:.0%}{more if share == 1 else ''} of the rounds")
 
 
 def _starts(

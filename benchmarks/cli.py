@@ -73,7 +73,10 @@ def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> flo
 @click.option("--json", "json_file", type=_FILE, help="Write the result here.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write its tables here.")
 @click.option("--html", "html_file", type=_FILE, help="Write it here as one page that needs no network.")
-@click.option("--baseline", type=_FILE, help="An earlier --json: exit with 3 where a backend has become slower.")
+@click.option(
+    "--baseline", "baselines", type=_FILE, multiple=True,
+    help="An earlier --json: exit with 3 where a backend has become slower. Repeatable: machines have several states.",
+)  # fmt: skip
 @exits
 def main(**options: Any) -> int:
     """Compare every backend on a model: parity with PyTorch, then speed, start, memory and accuracy.
@@ -81,7 +84,8 @@ def main(**options: Any) -> int:
     A backend that does not match PyTorch is refused a speed. The others are called in turn, round after round, together
     with a matrix product and a copy that show what the machine could do; what counts are minima.
 
-    Exit codes: 0 done, 2 could not start, 3 a backend is slower than in --baseline, or no longer matches PyTorch.
+    Exit codes: 0 done, 2 could not start, 3 a backend is slower than in --baseline, or no longer matches
+    PyTorch, 4 none is, but some cannot be compared: the machine was in a state that no --baseline has seen.
     """
     try:
         from nafnet.benchmarks.command import BenchOptions, run

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from nafnet.benchmarks.baseline import read_baseline
 from nafnet.benchmarks.bench import Listener, Settings, bench
 from nafnet.benchmarks.candidates import BACKENDS, Wanted, asked_for
 from nafnet.benchmarks.machine import cores, describe_machine
 from nafnet.benchmarks.page import Story, write_page
 from nafnet.benchmarks.pictures import load_pictures
-from nafnet.benchmarks.regression import cases_of, changes_sheet, check_comparable, compare_results
-from nafnet.benchmarks.results_file import VERSION, Result, RowResult, read_result, write_result
+from nafnet.benchmarks.regression import changes_sheet, compare_results
+from nafnet.benchmarks.results_file import VERSION, Result, RowResult, write_result
 from nafnet.benchmarks.tables import parity_sheet, sheets, speed_sheet, to_markdown
 from nafnet.runtime.backends.base import Model
 from nafnet.runtime.model_source import CHECKPOINT_SUFFIXES
@@ -30,7 +31,8 @@ from nafnet.planfile import inspect_plan
 from nafnet.pretrained import bundled_model
 from nafnet.spec import Norm, Precision
 
-REGRESSED = 3
+REGRESSED, UNDECIDED = 3, 4
+"""Exit codes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class BenchOptions:
     json_file: Path | None
     markdown_file: Path | None
     html_file: Path | None
-    baseline: Path | None
+    baselines: tuple[Path, ...]
 
 
 def run(options: BenchOptions) -> int:
@@ -64,7 +66,6 @@ def run(options: BenchOptions) -> int:
         if name not in BACKENDS:
             raise UsageError(f"--backend {name}: no such backend; expected {', '.join(BACKENDS)}")
     _refuse_unwritable(options)
-    baseline = read_result(options.baseline) if options.baseline else None
     checkpoints, artefacts = open_models(options.models)
     for checkpoint in checkpoints:
         _refuse_tiles(checkpoint, options.tiles)
@@ -76,8 +77,7 @@ def run(options: BenchOptions) -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     settings_told = {"threads": threads, "seconds": options.seconds, "norm": options.norm}
     machine = describe_machine()
-    if baseline is not None and options.baseline is not None:
-        check_comparable(baseline, settings_told, str(machine["processor"]), options.baseline)
+    earlier = read_baseline(options.baselines, settings_told, str(machine["processor"]))
     stories: list[Story] = []
     date = time.strftime("%Y-%m-%d", time.gmtime())
     for checkpoint in checkpoints:
@@ -85,7 +85,7 @@ def run(options: BenchOptions) -> int:
         wanted = Wanted(backends=options.backends, precisions=options.precisions, artefacts=own)
         settings = Settings(
             wanted=wanted, norm=options.norm, tiles=options.tiles, batches=options.batches, seconds=options.seconds,
-            threads=threads, cold=not options.no_cold, earlier=cases_of(baseline) if baseline else {},
+            threads=threads, cold=not options.no_cold, earlier=earlier,
         )  # fmt: skip
         stories.append(_bench(checkpoint, settings, options, console))
         result = Result(
@@ -93,16 +93,18 @@ def run(options: BenchOptions) -> int:
             models=[story.model for story in stories],
         )  # fmt: skip
         _write(options, result, stories)  # after each model: the next one may fail, and this one took its time
-    if baseline is None or options.baseline is None:
+    if not options.baselines:
         return 0
     asked = Wanted(backends=options.backends, precisions=options.precisions)
 
     def wanted_now(row: RowResult) -> bool:
         return asked_for(asked, row["name"], row["backend"], cast(Precision, row["precision"]))
 
-    changes = compare_results(baseline, result, options.baseline, wanted_now)
+    changes = compare_results(earlier, result, wanted_now)
     console.print(changes_sheet(changes).to_rich())
-    return REGRESSED if any(change.regressed for change in changes) else 0
+    if any(change.regressed for change in changes):
+        return REGRESSED
+    return UNDECIDED if any(change.verdict == "undecided" for change in changes) else 0
 
 
 def _write(options: BenchOptions, result: Result, stories: Sequence[Story]) -> None:

@@ -20,6 +20,8 @@ from nafnet.architecture import NAFNet
 from nafnet.checkpoint import load_checkpoint
 from nafnet.spec import Architecture
 
+from .timed import timed
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 BACKENDS = ("torch", "onnxruntime", "openvino")
 
@@ -71,6 +73,12 @@ def benched(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     (folder / "out.txt").write_text(done.stdout, encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def result() -> Any:
+    """A result to be changed by hand."""
+    return timed()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,82 @@
+"""Which rounds of two measurements can be compared: those during which the machine was in the same state.
+
+A virtual machine has states that last for seconds or for many minutes, such as two cores that share a cache and two
+that do not. They slow each backend by a factor of its own (on one machine by 1.2 to 1.5, a matrix product not at all),
+which no factor of the whole machine takes off. But they show in how long a copy takes: on that machine 3.6 or 6 ms. So
+a round's state is its copy's time, a median over its neighbours; rounds in whose neighbourhood the copies disagree,
+where the state changed or something else ran, are left out; and minima are compared over the rounds whose state both
+measurements have seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from nafnet.benchmarks.timing import Rounds
+from numpy.typing import NDArray
+
+COPY = "copy"
+"""The yardstick that tells the state."""
+NEIGHBOURS = 2
+"""Rounds to each side that are looked at for the state of one."""
+CALM = 1.25
+"""The most by which the copies of a calm neighbourhood may differ, longest over shortest."""
+ALIKE = 1.1
+"""The most by which the copies of rounds in the same state may differ."""
+FEWEST = 5
+"""Rounds below which a minimum is none, in either measurement, in the states of both."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A measurement with the state of each of its rounds."""
+
+    rounds: Rounds
+    state: NDArray[np.float64]
+    """Seconds of a copy about that time; NaN where they disagree."""
+
+
+def measured(rounds: Rounds) -> Measured:
+    """Find the state of each round.
+
+    Raises:
+        KeyError: there is no copy among them.
+    """
+    copies = np.asarray(rounds[COPY], np.float64)
+    state = np.full(len(copies), np.nan)
+    for index in range(len(copies)):
+        near = copies[max(index - NEIGHBOURS, 0) : index + NEIGHBOURS + 1]
+        if near.max() <= CALM * near.min():
+            state[index] = np.median(near)
+    return Measured(rounds=rounds, state=state)
+
+
+def minima_alike(earlier: Sequence[Measured], now: Measured, names: Iterable[str]) -> Mapping[str, tuple[float, float]]:
+    """For each name, the earlier minimum and the one now, over the rounds whose state the other side has seen, too.
+
+    A name is left out where there are fewer than `FEWEST` such rounds, on either side.
+
+    Args:
+        earlier: of the same functions on the same machine; a name may be in some of them.
+        names: of what is timed.
+    """
+    alike = [_alike(each.state, now.state) for each in earlier]
+    found = {}
+    for name in names:
+        if name not in now.rounds:
+            continue
+        having = [(each.rounds[name], pairs) for each, pairs in zip(earlier, alike, strict=True) if name in each.rounds]
+        seen = np.sum([pairs.sum(0) for _, pairs in having], axis=0) >= FEWEST
+        if np.count_nonzero(seen) < FEWEST:
+            continue
+        before = [np.asarray(seconds)[pairs[:, seen].any(1)] for seconds, pairs in having]
+        found[name] = float(np.concatenate(before).min()), float(np.asarray(now.rounds[name])[seen].min())
+    return found
+
+
+def _alike(before: NDArray[np.float64], now: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """[earlier round, round now]: whether the machine was in the same state."""
+    ratio = before[:, None] / now[None, :]
+    return np.asarray(np.maximum(ratio, 1 / ratio) <= ALIKE)  # NaN is like nothing

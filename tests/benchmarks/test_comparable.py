@@ -1,0 +1,58 @@
+"""Which rounds are compared: those of one state of the machine, and where there are none, nobody is judged."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from nafnet.benchmarks.regression import changes_sheet, compare_results, suspects
+
+from .timed import NAMES, baseline, case_of, changed, in_state, regressed, seconds_of, together
+
+
+def test_what_is_measured_in_a_state_of_the_machine_is_compared_with_that_state_alone(result: Any) -> None:
+    fast, slow = in_state(result, 0.006, 1.0), in_state(result, 0.0036, 1.4)
+    assert regressed(compare_results(baseline(together(fast, slow)), slow)) == set()
+    assert regressed(compare_results(baseline(together(slow, fast)), changed(slow, 1.2, NAMES[1]))) == {NAMES[1]}
+    # So are baselines of several files: each may have seen one.
+    assert regressed(compare_results(baseline(fast, slow), changed(slow, 1.2, NAMES[1]))) == {NAMES[1]}
+    assert not suspects([case_of(fast), case_of(slow)])(seconds_of(slow))
+    # What was slower in the fast state alone is found although the slow one hides it.
+    both = together(changed(fast, 1.2, NAMES[2]), slow)
+    assert regressed(compare_results(baseline(together(fast, slow)), both)) == {NAMES[2]}
+
+
+def test_a_state_that_no_baseline_has_seen_is_undecided_and_rounds_go_on(result: Any) -> None:
+    fast, slow = in_state(result, 0.006, 1.0), in_state(result, 0.0036, 1.4)
+    changes = compare_results(baseline(fast), slow)
+    assert {change.verdict for change in changes} == {"undecided"}
+    assert regressed(changes) == set()
+    assert {change.ratio for change in changes} == {None}
+    assert "undecided: the machine was never calm" in changes_sheet(changes).title
+    suspicious = suspects([case_of(fast)])
+    assert suspicious(seconds_of(slow))
+    assert not suspicious(seconds_of(together(slow, fast)))
+    assert suspicious(seconds_of(together(slow, changed(fast, 1.2, NAMES[1]))))
+
+
+def test_rounds_in_which_the_state_changes_are_left_out(result: Any) -> None:
+    """One of them says by its copy that it is slow, and was fast nearly to its end."""
+    fast, slow = in_state(result, 0.006, 1.0), in_state(result, 0.0036, 1.4)
+    old = together(fast, slow)
+    for name in NAMES:
+        seconds_of(old)[name][20] = 0.1
+    assert regressed(compare_results(baseline(old), slow)) == set()
+
+
+def test_copies_that_never_agree_tell_nothing(result: Any) -> None:
+    wild = copy.deepcopy(result)
+    seconds_of(wild)["copy"][:] = np.random.default_rng(0).permutation(np.geomspace(0.006, 0.06, 6)).tolist()
+    assert {change.verdict for change in compare_results(baseline(result), wild)} == {"undecided"}
+
+
+def test_a_row_that_only_an_unseen_state_has_timed_is_undecided_alone(result: Any) -> None:
+    fast, slow = in_state(result, 0.006, 1.0), in_state(result, 0.0036, 1.4)
+    del case_of(fast)["rows"][2]
+    changes = compare_results(baseline(fast, slow), in_state(result, 0.006, 1.0))
+    assert {change.name: change.verdict for change in changes} == {**dict.fromkeys(NAMES, ""), NAMES[2]: "undecided"}
