@@ -14,7 +14,7 @@ from nafnet.benchmarks.timing import Rounds
 
 from nafnet.errors import UsageError
 
-SETTINGS = ("threads", "norm")
+SETTINGS = ("threads", "norm", "malloc")
 """Of a run, that must be the same."""
 
 

@@ -69,6 +69,11 @@ def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> flo
     help="Of our fp32 export.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores it may use]")
+@click.option(
+    "--malloc", type=click.Choice(["keep", "default"]), default="keep", show_default=True,
+    help="Whether the C library keeps freed memory for the next call, or gives it back as it does by default, with "
+    "which PyTorch takes much longer.",
+)  # fmt: skip
 @click.option("--no-cold", is_flag=True, help="Leave out cold starts, a process for each backend.")
 @click.option("--json", "json_file", type=_FILE, help="Write the result here.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write its tables here.")

@@ -23,6 +23,7 @@ from nafnet.runtime.backends.base import Model
 from nafnet.runtime.model_source import CHECKPOINT_SUFFIXES
 from rich.console import Console
 
+from nafnet.allocator import keep_memory
 from nafnet.checkpoint import Checkpoint, load_checkpoint
 from nafnet.errors import UsageError
 from nafnet.files import check_writable, write_whole
@@ -49,6 +50,7 @@ class BenchOptions:
     seconds: float
     norm: Norm
     threads: int | None
+    malloc: str
     no_cold: bool
     json_file: Path | None
     markdown_file: Path | None
@@ -75,7 +77,9 @@ def run(options: BenchOptions) -> int:
             )
     threads = options.threads or cores()
     console = Console(width=None if sys.stdout.isatty() else 160)
-    settings_told = {"threads": threads, "seconds": options.seconds, "norm": options.norm}
+    if options.malloc == "keep" and not keep_memory():
+        raise UsageError("--malloc keep: this system's C library has no such setting; expected --malloc default")
+    settings_told = {"threads": threads, "seconds": options.seconds, "norm": options.norm, "malloc": options.malloc}
     machine = describe_machine()
     earlier = read_baseline(options.baselines, settings_told, str(machine["processor"]))
     stories: list[Story] = []

@@ -4,7 +4,7 @@ Real backends are measured once as a baseline, for longer, and then again and ag
 fifth and with none, as `nafnet-bench --baseline` does. The first has to be found each time, the second never to be
 blamed on anybody. Where neither can be told, for the machine is in a state that the baseline has not seen, another
 baseline is measured and added, as the user is asked to, and the measurement repeated. As in real life each measurement
-has a process of its own: in one that has measured before, PyTorch takes up to a quarter less.
+has a process of its own.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from nafnet.runtime.backends.base import Backend
 from rich.console import Console
 from rich.table import Table
 
+from nafnet.allocator import keep_memory
 from nafnet.checkpoint import load_checkpoint
 from nafnet.commandline import exits
 from nafnet.errors import UsageError
@@ -150,6 +151,7 @@ def _measure(
         earlier: the baseline: rounds go on where a row seems slower than there.
         slower: the row that takes so much longer, and by which share.
     """
+    keep_memory()  # as nafnet-bench does
     with contextlib.ExitStack() as stack:
         stack.enter_context(own_cache(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
         opened = list(opened_all(chosen, threads, stack))

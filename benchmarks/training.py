@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from nafnet.allocator import keep_memory
 from nafnet.commandline import exits
 
 
@@ -37,6 +38,7 @@ def main(recipe: str, overrides: tuple[str, ...], rounds: int, threads: int, wor
     from nafnet.train.trainer import Trainer
 
     torch.set_num_threads(threads)
+    keep_memory()  # as nafnet-train does
     chosen = load_recipe(recipe, (*overrides, "sampling.flips=true", "sampling.turns=true"))
     patch, batch = chosen.sampling.patch, chosen.loop.batch
     with tempfile.TemporaryDirectory() as place:

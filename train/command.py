@@ -14,6 +14,7 @@ from nafnet.train.signals import StopRequest
 from nafnet.train.weights import initial_weights
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from nafnet.allocator import keep_memory
 from nafnet.errors import UsageError
 
 
@@ -56,6 +57,8 @@ def run(recipe: Recipe, options: TrainOptions) -> int:
         torch.set_num_threads(options.threads)
     folder = options.output or Path("runs", recipe.name)
     with joined(options.device) as world, _progress(options, world) as progress:
+        if world.device.type == "cpu":
+            keep_memory()
 
         def say(line: str) -> None:
             if world.leads and not options.quiet:

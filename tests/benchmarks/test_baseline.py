@@ -17,7 +17,7 @@ from .timed import SECONDS, case_of
 def read(result: Any, folder: Path, *, threads: int = 2, norm: str = "conv", processor: str = "One") -> Baseline:
     path = folder / "old.json"
     path.write_text(json.dumps(result), encoding="utf-8")
-    return read_baseline([path], {"threads": threads, "norm": norm, "seconds": 5}, processor)
+    return read_baseline([path], {"threads": threads, "norm": norm, "seconds": 5, "malloc": "keep"}, processor)
 
 
 def test_several_files_are_one_baseline(result: Any, tmp_path: Path) -> None:
