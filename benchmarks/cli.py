@@ -70,9 +70,9 @@ def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> flo
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores it may use]")
 @click.option(
-    "--malloc", type=click.Choice(["keep", "default"]), default="keep", show_default=True,
+    "--malloc", type=click.Choice(["keep", "default"]),
     help="Whether the C library keeps freed memory for the next call, or gives it back as it does by default, with "
-    "which PyTorch takes much longer.",
+    "which PyTorch takes much longer.  [default: keep, where it can]",
 )  # fmt: skip
 @click.option("--no-cold", is_flag=True, help="Leave out cold starts, a process for each backend.")
 @click.option("--json", "json_file", type=_FILE, help="Write the result here.")
@@ -90,7 +90,7 @@ def main(**options: Any) -> int:
     with a matrix product and a copy that show what the machine could do; what counts are minima.
 
     Exit codes: 0 done, 2 could not start, 3 a backend is slower than in --baseline, or no longer matches
-    PyTorch, 4 none is, but some cannot be compared: the machine was in a state that no --baseline has seen.
+    PyTorch, 4 none is, but some cannot be judged: the machine was in a state that no --baseline has seen.
     """
     try:
         from nafnet.benchmarks.command import BenchOptions, run

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from nafnet.benchmarks.baseline import read_baseline
+from nafnet.benchmarks.baseline import Baseline, Key, read_baseline
 from nafnet.benchmarks.bench import Listener, Settings, bench
 from nafnet.benchmarks.candidates import BACKENDS, Wanted, asked_for
 from nafnet.benchmarks.machine import cores, describe_machine
 from nafnet.benchmarks.page import Story, write_page
 from nafnet.benchmarks.pictures import load_pictures
-from nafnet.benchmarks.regression import changes_sheet, compare_results
+from nafnet.benchmarks.regression import changes_sheet, compare_results, exit_code
 from nafnet.benchmarks.results_file import VERSION, Result, RowResult, write_result
 from nafnet.benchmarks.tables import parity_sheet, sheets, speed_sheet, to_markdown
 from nafnet.runtime.backends.base import Model
@@ -31,9 +31,6 @@ from nafnet.onnxfile import inspect_onnx
 from nafnet.planfile import inspect_plan
 from nafnet.pretrained import bundled_model
 from nafnet.spec import Norm, Precision
-
-REGRESSED, UNDECIDED = 3, 4
-"""Exit codes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +47,7 @@ class BenchOptions:
     seconds: float
     norm: Norm
     threads: int | None
-    malloc: str
+    malloc: str | None
     no_cold: bool
     json_file: Path | None
     markdown_file: Path | None
@@ -77,11 +74,18 @@ def run(options: BenchOptions) -> int:
             )
     threads = options.threads or cores()
     console = Console(width=None if sys.stdout.isatty() else 160)
-    if options.malloc == "keep" and not keep_memory():
+    kept = options.malloc != "default" and keep_memory()
+    if options.malloc == "keep" and not kept:
         raise UsageError("--malloc keep: this system's C library has no such setting; expected --malloc default")
-    settings_told = {"threads": threads, "seconds": options.seconds, "norm": options.norm, "malloc": options.malloc}
+    settings_told = {
+        "threads": threads, "seconds": options.seconds, "norm": options.norm, "malloc": "keep" if kept else "default",
+    }  # fmt: skip
     machine = describe_machine()
-    earlier = read_baseline(options.baselines, settings_told, str(machine["processor"]))
+    keys = [
+        Key(checkpoint.spec.weights_sha256 or "", tile, batch)
+        for checkpoint in checkpoints for tile in options.tiles for batch in options.batches
+    ]  # fmt: skip
+    earlier = read_baseline(options.baselines, settings_told, machine, keys)
     stories: list[Story] = []
     date = time.strftime("%Y-%m-%d", time.gmtime())
     for checkpoint in checkpoints:
@@ -97,8 +101,11 @@ def run(options: BenchOptions) -> int:
             models=[story.model for story in stories],
         )  # fmt: skip
         _write(options, result, stories)  # after each model: the next one may fail, and this one took its time
-    if not options.baselines:
-        return 0
+    return _compared(earlier, result, options, console) if options.baselines else 0
+
+
+def _compared(earlier: Baseline, result: Result, options: BenchOptions, console: Console) -> int:
+    """Print what has changed; returns the exit code."""
     asked = Wanted(backends=options.backends, precisions=options.precisions)
 
     def wanted_now(row: RowResult) -> bool:
@@ -106,9 +113,7 @@ def run(options: BenchOptions) -> int:
 
     changes = compare_results(earlier, result, wanted_now)
     console.print(changes_sheet(changes).to_rich())
-    if any(change.regressed for change in changes):
-        return REGRESSED
-    return UNDECIDED if any(change.verdict == "undecided" for change in changes) else 0
+    return exit_code(changes)
 
 
 def _write(options: BenchOptions, result: Result, stories: Sequence[Story]) -> None:

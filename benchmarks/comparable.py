@@ -5,7 +5,7 @@ that do not. They slow each backend by a factor of its own (on one machine by 1.
 which no factor of the whole machine takes off. But they show in how long a copy takes: on that machine 3.6 or 6 ms. So
 a round's state is its copy's time, a median over its neighbours; rounds in whose neighbourhood the copies disagree,
 where the state changed or something else ran, are left out; and minima are compared over the rounds whose state both
-measurements have seen.
+measurements have seen. So a measurement wants some tens of rounds. The copy is made on the device of the reference.
 """
 
 from __future__ import annotations
@@ -64,16 +64,25 @@ def minima_alike(earlier: Sequence[Measured], now: Measured, names: Iterable[str
     """
     alike = [_alike(each.state, now.state) for each in earlier]
     found = {}
+    groups: dict[tuple[int, ...], list[str]] = {}
     for name in names:
-        if name not in now.rounds:
-            continue
-        having = [(each.rounds[name], pairs) for each, pairs in zip(earlier, alike, strict=True) if name in each.rounds]
-        seen = np.sum([pairs.sum(0) for _, pairs in having], axis=0) >= FEWEST
+        having = tuple(index for index, each in enumerate(earlier) if name in each.rounds)
+        if having and name in now.rounds:
+            groups.setdefault(having, []).append(name)
+    for having, group in groups.items():
+        seen = sum(alike[index].sum(0) for index in having) >= FEWEST
         if np.count_nonzero(seen) < FEWEST:
             continue
-        before = [np.asarray(seconds)[pairs[:, seen].any(1)] for seconds, pairs in having]
-        found[name] = float(np.concatenate(before).min()), float(np.asarray(now.rounds[name])[seen].min())
+        compared = [(earlier[index].rounds, alike[index][:, seen].any(1)) for index in having]
+        for name in group:
+            before = np.concatenate([np.asarray(rounds[name])[chosen] for rounds, chosen in compared])
+            found[name] = float(before.min()), float(np.asarray(now.rounds[name])[seen].min())
     return found
+
+
+def count_calm(measurement: Measured) -> int:
+    """Rounds whose state is known."""
+    return int(np.count_nonzero(np.isfinite(measurement.state)))
 
 
 def _alike(before: NDArray[np.float64], now: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ has a process of its own.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import tempfile
@@ -27,7 +28,7 @@ from nafnet.benchmarks.candidate import Candidate
 from nafnet.benchmarks.candidates import Wanted, rows
 from nafnet.benchmarks.case import Shape, run_case
 from nafnet.benchmarks.exports import Exports
-from nafnet.benchmarks.regression import Change, case_changes, suspects
+from nafnet.benchmarks.regression import UNDECIDED, Change, case_changes, exit_code, suspects
 from nafnet.benchmarks.results_file import CaseResult
 from nafnet.benchmarks.roofline import Work, count
 from nafnet.runtime.backends.base import Backend
@@ -44,7 +45,7 @@ from nafnet.wire import Batch
 
 SLOW = ("openvino ours", "onnxruntime ours", "torch channels-last")
 MOST_BASELINES = 5
-"""After these, what is undecided stays so, and counts as not found."""
+"""After these, what is undecided stays so, and counts as a fault."""
 
 
 class Slower:
@@ -67,6 +68,44 @@ class Slower:
         return restored
 
 
+@dataclasses.dataclass(kw_only=True)
+class Repeated:
+    """Measures again and again, each time in a process of its own, against a baseline that grows."""
+
+    chosen: Sequence[Candidate]
+    shape: Shape
+    work: Work
+    threads: int
+    seconds: float
+    baseline_seconds: float
+    processes: ProcessPoolExecutor
+    """Of one task each."""
+    json_file: Path | None
+    baseline: list[CaseResult] = dataclasses.field(default_factory=list)
+    measured: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """All of them, in their order."""
+
+    def measure(self, seconds: float, slower: tuple[str, float] | None = None) -> CaseResult:
+        """Once; `slower` is as in `_measure`."""
+        task = self.processes.submit(
+            _measure, self.chosen, self.shape, self.work, self.threads, seconds, self.baseline, slower
+        )
+        case = task.result()
+        self.measured.append({"slower": slower, "case": case})
+        if self.json_file is not None:
+            write_whole(self.json_file, json.dumps(self.measured).encode())
+        return case
+
+    def decided(self, slower: tuple[str, float] | None) -> list[Change]:
+        """What has changed since the baseline, which is enlarged until that can be told."""
+        while True:
+            if self.baseline:
+                changes = list(case_changes("", self.baseline, self.measure(self.seconds, slower)))
+                if exit_code(changes) != UNDECIDED or len(self.baseline) == MOST_BASELINES:
+                    return changes
+            self.baseline.append(self.measure(self.baseline_seconds))
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--runs", default=10, show_default=True, type=click.IntRange(min=1))
 @click.option("--seconds", default=10.0, show_default=True, help="Of each; more where a row seems slower.")
@@ -77,58 +116,42 @@ class Slower:
 @click.option("--threads", default=2, show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Keep every round here, as it comes.")
 @exits
-def main(
-    runs: int,
-    seconds: float,
-    baseline_seconds: float,
-    tile: int,
-    share: float,
-    slow: tuple[str, ...],
-    threads: int,
-    json_file: Path | None,
-) -> int:
+def main(runs: int, tile: int, share: float, slow: tuple[str, ...], **options: Any) -> int:
     """Print what was found in each run."""
     checkpoint = load_checkpoint(bundled_model(".safetensors"))
-    table = Table("run", f"{share:.0%} slower", "found", "ratio", "blamed beside it", "unchanged: blamed", "ratio")
-    caught = blamed = 0
-    measured: list[dict[str, Any]] = []
-    with contextlib.ExitStack() as stack:
-        exports = Exports(checkpoint, Path(stack.enter_context(tempfile.TemporaryDirectory())), "rms", 1)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes,
+    ):
+        exports = Exports(checkpoint, Path(folder), "rms", 1)
         chosen = [row for row in rows(exports, Wanted()) if isinstance(row, Candidate) and "compile" not in row.name]
         if unknown := set(slow) - {row.name for row in chosen}:
             raise UsageError(f"--slow {min(unknown)}: no such row here; expected {', '.join(x.name for x in chosen)}")
         shape = Shape(batch=1, channels=checkpoint.spec.channels, tile=tile)
         work = count(exports.naive().path, shape.sizes)
-        fresh = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1))
-        baseline: list[CaseResult] = []
+        repeated = Repeated(chosen=chosen, shape=shape, work=work, processes=processes, **options)
+        return _report(repeated, list(itertools.islice(itertools.cycle(slow), runs)), share)
 
-        def measure(seconds: float, slower: tuple[str, float] | None = None) -> CaseResult:
-            case = fresh.submit(_measure, chosen, shape, work, threads, seconds, baseline, slower).result()
-            measured.append({"slower": slower and slower[0], "case": case})
-            if json_file is not None:
-                write_whole(json_file, json.dumps(measured).encode())
-            return case
 
-        def decided(slower: tuple[str, float] | None) -> list[Change]:
-            while True:
-                changes = list(case_changes("", baseline, measure(seconds, slower)))
-                undecided = any(change.verdict == "undecided" for change in changes)
-                if not undecided or len(baseline) == MOST_BASELINES:
-                    return changes
-                baseline.append(measure(baseline_seconds))
-
-        baseline.append(measure(baseline_seconds))
-        for number, name in zip(range(1, runs + 1), itertools.cycle(slow), strict=False):
-            slower, same = decided((name, share)), decided(None)
-            found = {change.name for change in slower if change.regressed}
-            wrong = [found - {name}, {change.name for change in same if change.regressed}]
-            ratios = [_ratio(changes, name) for changes in (slower, same)]
-            caught, blamed = caught + (name in found), blamed + any(wrong)
-            said = [", ".join(sorted(each)) or "-" for each in wrong]
-            table.add_row(str(number), name, "yes" if name in found else "MISSED", ratios[0], *said, ratios[1])
+def _report(repeated: Repeated, slow: Sequence[str], share: float) -> int:
+    """Make each slower in turn, and print what was found; returns the exit code."""
+    table = Table("run", f"{share:.0%} slower", "found", "ratio", "blamed beside it", "unchanged: blamed", "ratio")
+    caught = blamed = undecided = 0
+    for number, name in enumerate(slow, 1):
+        slower, same = repeated.decided((name, share)), repeated.decided(None)
+        found = {change.name for change in slower if change.regressed}
+        wrong = [found - {name}, {change.name for change in same if change.regressed}]
+        ratios = [_ratio(changes, name) for changes in (slower, same)]
+        caught, blamed = caught + (name in found), blamed + any(wrong)
+        undecided += UNDECIDED in map(exit_code, (slower, same))
+        said = [", ".join(sorted(each)) or "-" for each in wrong]
+        table.add_row(str(number), name, "yes" if name in found else "MISSED", ratios[0], *said, ratios[1])
     Console(width=140).print(table)
-    print(f"found {caught} of {runs}; somebody blamed wrongly in {blamed} of {runs}; {len(baseline)} baselines")
-    return 0 if caught == runs and not blamed else 1
+    print(
+        f"found {caught} of {len(slow)}; somebody blamed wrongly in {blamed} of {len(slow)}, undecided {undecided}; "
+        f"{len(repeated.baseline)} baselines, {len(repeated.measured)} measurements"
+    )
+    return 0 if caught == len(slow) and not blamed and not undecided else 1
 
 
 def _ratio(changes: Sequence[Change], name: str) -> str:

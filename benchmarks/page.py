@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from nafnet.benchmarks.candidates import NAIVE, NAIVE_FIXED, REFERENCE
 from nafnet.benchmarks.photographs import as_8bit
-from nafnet.benchmarks.results_file import CaseResult, ModelResult, Result
+from nafnet.benchmarks.results_file import CaseResult, ModelResult, Result, memory_of
 from nafnet.benchmarks.scores import Image, Restored
 from nafnet.benchmarks.tables import sheets
 from nafnet.benchmarks.timing import STEADY
@@ -42,6 +42,7 @@ def write_page(path: Path, result: Result, stories: Sequence[Story]) -> None:
     html = render(
         "nafnet.benchmarks", "bench.html", result=result, models=[_model(story) for story in stories],
         data=json.dumps(result, allow_nan=False).replace("<", "\\u003c"), steady=STEADY, side=SHOWN,
+        memory=memory_of(result),
     )  # fmt: skip
     write_whole(path, html.encode())
 

@@ -7,9 +7,9 @@ are judged, or what slows all of them would be the machine's. Then a row has reg
 `TOLERANCE` above the old one. A row that was timed then and has no time now has regressed, too, unless it is gone
 because nobody asked for it.
 
-A minimum can only fall. So where a row seems slower the rounds go on, up to `timing.EXTENSION` times as long, until it
-does not any more; only then is it blamed. So they do where the machine is in a state that no baseline has seen, in the
-hope that it changes; if it does not, that is said: undecided, and nobody is blamed or cleared.
+More rounds come closer to what the machine can do. So where a row seems slower they go on, up to `timing.EXTENSION`
+times as long, until it does not any more; only then is it blamed. So they do where the machine is in a state that no
+baseline has seen, in the hope that it changes; if it does not, that is said: undecided, nobody is blamed or cleared.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from nafnet.errors import UsageError
 TOLERANCE = 0.10
 FASTER = 0.85
 """Below this, as the median of all rows, the baseline cannot have seen the machine at its best."""
-KNOWN = 2
-"""Yardsticks, the reference among them, below which the machine's own change is not known."""
+REGRESSED, UNDECIDED = 3, 4
+"""Exit codes."""
 Verdict = Literal["", "slower", "gone", "undecided"]
 """Of a row: gone is one that has no time now; undecided, one that was never timed in a state of the machine that the
 baseline has seen."""
@@ -87,7 +87,7 @@ def compare_results(
         for change in case_changes(model["name"], earlier.get(key_of(model, case), ()), case, wanted)
     ]
     if not changes:
-        raise UsageError("--baseline: has no model, tile, batch and backends in common with this run")
+        raise UsageError("--baseline: has no backend of this run; measure it with the same --backend and --precision")
     return changes
 
 
@@ -111,7 +111,7 @@ def _compared_with(earlier: Sequence[CaseResult]) -> Callable[[Rounds], tuple[Ma
     def compare(now: Rounds) -> tuple[Mapping[str, Minima], float | None]:
         minima = minima_alike(then, measured(now), now)
         common = [after / before for name, (before, after) in minima.items() if name in sticks]
-        return minima, statistics.median(common) if len(common) >= KNOWN else None
+        return minima, statistics.median(common) if common else None
 
     return compare
 
@@ -140,12 +140,20 @@ def case_changes(
         if name not in rows and not wanted(was):
             continue
         gone = name not in now
-        before, after = minima.get(name) or (min(was["speed"]["seconds"]), None if gone else min(now[name]))
+        all_before = min(min(rounds[name]) for rounds in map(rounds_of, earlier) if name in rounds)
+        before, after = minima.get(name) or (all_before, None if gone else min(now[name]))
         yield Change(
             model=model, case=f"{new['batch']} x {new['tile']} x {new['tile']}", name=name, before=before, after=after,
             machine=machine, verdict="gone" if gone else _verdict(minima.get(name), machine),
             reason=_reason(rows.get(name)) if gone else "",
         )  # fmt: skip
+
+
+def exit_code(changes: Sequence[Change]) -> int:
+    """Of a command that compares."""
+    if any(change.regressed for change in changes):
+        return REGRESSED
+    return UNDECIDED if any(change.verdict == "undecided" for change in changes) else 0
 
 
 def _reason(row: RowResult | None) -> str:

@@ -199,6 +199,12 @@ class Result(TypedDict):
     models: list[ModelResult]
 
 
+def memory_of(result: Result) -> str:
+    """What the C library did with freed memory, in words."""
+    kept = result["settings"].get("malloc") == "keep"
+    return "freed memory kept" if kept else "freed memory given back (the C library's default)"
+
+
 def write_result(path: Path, result: Result) -> None:
     """Whole or not at all."""
     write_whole(path, json.dumps(result, indent=1, allow_nan=False).encode())

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-from nafnet.benchmarks.results_file import CaseResult, Result, RowResult, read_result
+from nafnet.benchmarks.results_file import CaseResult, Result, RowResult, memory_of, read_result
 from nafnet.benchmarks.tables import Sheet
 
 from nafnet.commandline import exits
@@ -30,7 +30,7 @@ def summaries(results: Sequence[Result]) -> Iterator[Sheet]:
 
 def _machine(result: Result) -> str:
     machine = result["machine"]
-    return f"{machine['processor']}, {machine['cores']} cores, GPU {machine['gpu'] or 'none'}"
+    return f"{machine['processor']}, {machine['cores']} cores, GPU {machine['gpu'] or 'none'}, {memory_of(result)}"
 
 
 def _column(model: str, case: CaseResult) -> str:

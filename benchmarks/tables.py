@@ -15,6 +15,7 @@ from nafnet.benchmarks.results_file import (
     Result,
     RowResult,
     StartResult,
+    memory_of,
 )
 
 if TYPE_CHECKING:
@@ -209,7 +210,8 @@ def to_markdown(result: Result) -> str:
     lines = [
         f"# nafnet-bench, {result['date']}", "", f"`{' '.join(result['command'].split())}`", "",
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; "
-        f"GPU {machine['gpu'] or 'none'}; {machine['system']}, Python {machine['python']}, {versions}", "",
+        f"GPU {machine['gpu'] or 'none'}; {machine['system']}, Python {machine['python']}, {versions}; "
+        f"{memory_of(result)}", "",
     ]  # fmt: skip
     for model in result["models"]:
         size = f"{model['parameters'] / 1e6:.2f} million parameters"

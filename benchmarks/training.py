@@ -28,9 +28,14 @@ from nafnet.commandline import exits
 @click.option("--set", "overrides", multiple=True, default=("loop.batch=8", "sampling.patch=128"), show_default=True)
 @click.option("--rounds", default=10, show_default=True, type=click.IntRange(min=2))
 @click.option("--threads", default=2, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--malloc", type=click.Choice(["keep", "default"]), default="keep", help="keep is what nafnet-train does."
+)
 @click.option("--workers", default=(0, 1, 2), show_default=True, multiple=True, type=click.IntRange(min=0))
 @exits
-def main(recipe: str, overrides: tuple[str, ...], rounds: int, threads: int, workers: tuple[int, ...]) -> int:
+def main(
+    recipe: str, overrides: tuple[str, ...], rounds: int, threads: int, malloc: str, workers: tuple[int, ...]
+) -> int:
     """Print seconds of a step, images a second of steps and of the data path, and peak memory."""
     import torch
     from nafnet.train.distributed import World
@@ -38,7 +43,8 @@ def main(recipe: str, overrides: tuple[str, ...], rounds: int, threads: int, wor
     from nafnet.train.trainer import Trainer
 
     torch.set_num_threads(threads)
-    keep_memory()  # as nafnet-train does
+    if malloc == "keep":
+        keep_memory()
     chosen = load_recipe(recipe, (*overrides, "sampling.flips=true", "sampling.turns=true"))
     patch, batch = chosen.sampling.patch, chosen.loop.batch
     with tempfile.TemporaryDirectory() as place:

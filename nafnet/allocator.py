@@ -1,28 +1,32 @@
 """Have the C library keep the memory that is freed.
 
-PyTorch on the CPU allocates each intermediate result anew. glibc gives large blocks back to the kernel as soon as they
-are freed, so that a call of the network asks for tens of thousands of pages again, each of which the kernel clears: it
-takes up to 1.9 times as long for it. Kept, the memory of one call serves the next.
+PyTorch on the CPU allocates each intermediate result anew. By glibc's defaults a large block that is freed goes back to
+the kernel, at once or with the end of the heap, so that each call of the network asks for tens of thousands of pages
+again, which the kernel clears: it takes up to 1.9 times as long for it. Kept, the memory of one call serves the next.
+This serves what runs in the main thread; other threads allocate from smaller heaps of their own.
 """
 
 from __future__ import annotations
 
 import ctypes
+import platform
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of ``mallopt(3)``."""
 MOST = 2**30
 """Bytes of a block, and of free memory at the end of the heap, above which it is given back all the same."""
+OLD_MOST = 2**25
+"""The largest block that older versions of glibc can be told to keep."""
 
 
 def keep_memory() -> bool:
-    """For the whole process, from now on.
+    """For the whole process, from now on; it cannot be taken back.
 
     Returns:
-        Whether there is such a setting: there is none outside glibc, where nothing happens.
+        Whether it is so: only glibc can be told to, elsewhere nothing happens.
     """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # musl and macOS have none; Windows, no library without a name
+    if platform.libc_ver()[0] != "glibc":
         return False
-    return bool(mallopt(M_MMAP_THRESHOLD, MOST)) and bool(mallopt(M_TRIM_THRESHOLD, MOST))
+    mallopt = ctypes.CDLL(None).mallopt
+    blocks = any(mallopt(M_MMAP_THRESHOLD, most) for most in (MOST, OLD_MOST))
+    return bool(mallopt(M_TRIM_THRESHOLD, MOST)) and blocks

@@ -1,6 +1,7 @@
 """What the four commands share: one line for an error, and the exit codes.
 
-0 all done; 1 some inputs failed; 2 could not start; 3 a parity gate refused; 130 interrupted, resumable.
+0 all done; 1 some inputs failed; 2 could not start; 3 a parity gate refused, or
+nafnet-bench found a backend slower than before; 4 it could not tell; 130 interrupted, resumable.
 """
 
 from __future__ import annotations

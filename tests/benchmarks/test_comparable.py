@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
-import numpy as np
-from nafnet.benchmarks.regression import changes_sheet, compare_results, suspects
+import pytest
+from nafnet.benchmarks.regression import changes_sheet, compare_results, exit_code, suspects
 
 from .timed import NAMES, baseline, case_of, changed, in_state, regressed, seconds_of, together
 
@@ -27,6 +26,7 @@ def test_a_state_that_no_baseline_has_seen_is_undecided_and_rounds_go_on(result:
     fast, slow = in_state(result, 0.006, 1.0), in_state(result, 0.0036, 1.4)
     changes = compare_results(baseline(fast), slow)
     assert {change.verdict for change in changes} == {"undecided"}
+    assert exit_code(changes) == 4
     assert regressed(changes) == set()
     assert {change.ratio for change in changes} == {None}
     assert "undecided: the machine was never calm" in changes_sheet(changes).title
@@ -46,9 +46,21 @@ def test_rounds_in_which_the_state_changes_are_left_out(result: Any) -> None:
 
 
 def test_copies_that_never_agree_tell_nothing(result: Any) -> None:
-    wild = copy.deepcopy(result)
-    seconds_of(wild)["copy"][:] = np.random.default_rng(0).permutation(np.geomspace(0.006, 0.06, 6)).tolist()
+    wild = in_state(result, 0.006, 1.0, rounds=60)
+    seconds_of(wild)["copy"][::3] = [0.009] * 20  # the median of five is 6 ms throughout
     assert {change.verdict for change in compare_results(baseline(result), wild)} == {"undecided"}
+
+
+@pytest.mark.parametrize(("copies", "verdict"), [(0.0061 * 1.08, ""), (0.0061 * 1.15, "undecided")])
+def test_a_tenth_is_the_copys_noise(result: Any, copies: float, verdict: str) -> None:
+    old, new = in_state(result, 0.0061, 1.0), in_state(result, copies, 1.0)
+    assert {change.verdict for change in compare_results(baseline(old), new)} == {verdict}
+
+
+@pytest.mark.parametrize(("then", "now", "verdict"), [(5, 5, ""), (4, 20, "undecided"), (20, 4, "undecided")])
+def test_fewer_rounds_than_five_say_nothing(result: Any, then: int, now: int, verdict: str) -> None:
+    old, new = in_state(result, 0.006, 1.0, rounds=then), in_state(result, 0.006, 1.0, rounds=now)
+    assert {change.verdict for change in compare_results(baseline(old), new)} == {verdict}
 
 
 def test_a_row_that_only_an_unseen_state_has_timed_is_undecided_alone(result: Any) -> None:
@@ -56,3 +68,7 @@ def test_a_row_that_only_an_unseen_state_has_timed_is_undecided_alone(result: An
     del case_of(fast)["rows"][2]
     changes = compare_results(baseline(fast, slow), in_state(result, 0.006, 1.0))
     assert {change.name: change.verdict for change in changes} == {**dict.fromkeys(NAMES, ""), NAMES[2]: "undecided"}
+    assert exit_code(changes) == 4
+    # Somebody to blame comes before somebody who cannot be judged.
+    changes = compare_results(baseline(fast, slow), changed(in_state(result, 0.006, 1.0), 1.2, NAMES[1]))
+    assert exit_code(changes) == 3

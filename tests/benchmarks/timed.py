@@ -25,7 +25,7 @@ def timed() -> Any:
     sticks = {"matrix product fp32": {"seconds": list(SECONDS)}, "copy": {"seconds": list(COPIES)}}
     case = {"tile": 64, "batch": 1, "yardsticks": sticks, "rows": rows}
     return {
-        "version": VERSION, "machine": {"processor": "One"},
+        "version": VERSION, "machine": {"processor": "One", "gpu": None},
         "settings": {"threads": 2, "norm": "conv", "malloc": "keep"},
         "models": [{"name": "small", "weights_sha256": "1", "cases": [case]}],
     }  # fmt: skip

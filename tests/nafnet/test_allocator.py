@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
@@ -26,7 +27,7 @@ print(after - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a setting of glibc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_a_call_of_a_network_asks_the_kernel_for_no_page_again() -> None:
     def faults(how: str) -> int:
         done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
