@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
+from nafnet.benchmarks.cli import main
 from nafnet.benchmarks.machine import cores
 from nafnet.benchmarks.pictures import LARGEST, load_pictures
 from nafnet.benchmarks.tables import Sheet
@@ -25,6 +27,25 @@ def test_pictures_too_small_for_ssim_are_refused_before_the_work(tmp_path: Path)
     Image.new("RGB", (8, 40)).save(tmp_path / "small.png")
     with pytest.raises(UsageError, match="small has 8x40 pixels; expected at least 11 a side"):
         load_pictures(tmp_path, None, "denoise", 3)
+
+
+def test_memory_is_kept_where_it_can_be_and_refused_where_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class StoppedError(Exception):
+        """Far enough."""
+
+    told: list[str] = []
+
+    def stopped(_: object, settings: dict[str, str], *__: object) -> None:
+        told.append(settings["malloc"])
+        raise StoppedError
+
+    monkeypatch.setattr("nafnet.benchmarks.command.read_baseline", stopped)
+    for can in (True, False):
+        monkeypatch.setattr("nafnet.benchmarks.command.keep_memory", lambda can=can: can)
+        for words in ([], ["--malloc", "keep"], ["--malloc", "default"]):
+            done = CliRunner().invoke(main, words)
+            assert isinstance(done.exception, StoppedError) or "--malloc keep: this system's C library" in done.output
+    assert told == ["keep", "keep", "default", "default", "default"]
 
 
 def test_a_model_that_restores_no_photographs_is_refused_before_the_work(tmp_path: Path) -> None:
