@@ -11,7 +11,7 @@ measurements have seen. So a measurement wants some tens of rounds. The copy is 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from nafnet.benchmarks.timing import Rounds
@@ -53,21 +53,20 @@ def measured(rounds: Rounds) -> Measured:
     return Measured(rounds=rounds, state=state)
 
 
-def minima_alike(earlier: Sequence[Measured], now: Measured, names: Iterable[str]) -> Mapping[str, tuple[float, float]]:
-    """For each name, the earlier minimum and the one now, over the rounds whose state the other side has seen, too.
+def minima_alike(earlier: Sequence[Measured], now: Measured) -> Mapping[str, tuple[float, float]]:
+    """For each function, the earlier minimum and the one now, over the rounds whose state the other side has seen, too.
 
-    A name is left out where there are fewer than `FEWEST` such rounds, on either side.
+    One is left out where there are fewer than `FEWEST` such rounds, on either side.
 
     Args:
-        earlier: of the same functions on the same machine; a name may be in some of them.
-        names: of what is timed.
+        earlier: of the same functions on the same machine; each may be in some of them alone.
     """
     alike = [_alike(each.state, now.state) for each in earlier]
     found = {}
     groups: dict[tuple[int, ...], list[str]] = {}
-    for name in names:
+    for name in now.rounds:
         having = tuple(index for index, each in enumerate(earlier) if name in each.rounds)
-        if having and name in now.rounds:
+        if having:
             groups.setdefault(having, []).append(name)
     for having, group in groups.items():
         seen = sum(alike[index].sum(0) for index in having) >= FEWEST

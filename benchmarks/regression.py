@@ -109,7 +109,7 @@ def _compared_with(earlier: Sequence[CaseResult]) -> Callable[[Rounds], tuple[Ma
     sticks = {*(name for case in earlier for name in case["yardsticks"]), REFERENCE}
 
     def compare(now: Rounds) -> tuple[Mapping[str, Minima], float | None]:
-        minima = minima_alike(then, measured(now), now)
+        minima = minima_alike(then, measured(now))
         common = [after / before for name, (before, after) in minima.items() if name in sticks]
         return minima, statistics.median(common) if common else None
 
@@ -133,15 +133,18 @@ def case_changes(
         model: its name, for the changes.
         wanted: whether a row that is not in the new one was asked for.
     """
-    now = rounds_of(new)
+    then, now = [rounds_of(case) for case in earlier], rounds_of(new)
     minima, machine = _compared_with(earlier)(now)
     rows = {row["name"]: row for row in new["rows"]}
     for name, was in timed_rows(earlier).items():
         if name not in rows and not wanted(was):
             continue
         gone = name not in now
-        all_before = min(min(rounds[name]) for rounds in map(rounds_of, earlier) if name in rounds)
-        before, after = minima.get(name) or (all_before, None if gone else min(now[name]))
+        if name not in minima:
+            before = min(min(rounds[name]) for rounds in then if name in rounds)
+            after = None if gone else min(now[name])
+        else:
+            before, after = minima[name]
         yield Change(
             model=model, case=f"{new['batch']} x {new['tile']} x {new['tile']}", name=name, before=before, after=after,
             machine=machine, verdict="gone" if gone else _verdict(minima.get(name), machine),
