@@ -10,23 +10,22 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from nafnet.benchmarks.baseline import Baseline, Key
-from nafnet.benchmarks.candidate import Absent, Candidate
-from nafnet.benchmarks.candidates import NAIVE_FIXED, Wanted, rows
-from nafnet.benchmarks.case import Opened, Shape, run_case
-from nafnet.benchmarks.cold_start import cold_start
-from nafnet.benchmarks.exports import Exports
+from nafnet.benchmarks.measure.case import Opened, Shape, run_case
+from nafnet.benchmarks.measure.cold_start import cold_start
+from nafnet.benchmarks.measure.roofline import count
+from nafnet.benchmarks.measure.scores import Restored, accuracy, restore_all
+from nafnet.benchmarks.measure.whole_path import whole_paths
 from nafnet.benchmarks.pictures import Pictures
-from nafnet.benchmarks.regression import suspects
 from nafnet.benchmarks.results_file import CaseResult, ModelResult, RowResult, StartResult
-from nafnet.benchmarks.roofline import count
-from nafnet.benchmarks.scores import Restored, accuracy, restore_all
-from nafnet.benchmarks.whole_path import whole_paths
-from nafnet.runtime.backends.base import Backend
-
+from nafnet.benchmarks.rows.candidate import Absent, Candidate
+from nafnet.benchmarks.rows.candidates import NAIVE_FIXED, Wanted, rows
+from nafnet.benchmarks.rows.exports import Exports
+from nafnet.benchmarks.verdict.baseline import Baseline, Key
+from nafnet.benchmarks.verdict.regression import suspects
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import NafnetError
 from nafnet.files import CACHE_VARIABLE
+from nafnet.runtime.backends.base import Backend
 from nafnet.spec import Norm
 
 

@@ -10,26 +10,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from nafnet.benchmarks.baseline import Baseline, Key, read_baseline
-from nafnet.benchmarks.bench import Listener, Settings, bench
-from nafnet.benchmarks.candidates import BACKENDS, Wanted, asked_for
-from nafnet.benchmarks.machine import cores, describe_machine
-from nafnet.benchmarks.page import Story, write_page
-from nafnet.benchmarks.pictures import load_pictures
-from nafnet.benchmarks.regression import changes_sheet, compare_results, exit_code
-from nafnet.benchmarks.results_file import VERSION, Result, RowResult, write_result
-from nafnet.benchmarks.tables import parity_sheet, sheets, speed_sheet, to_markdown
-from nafnet.runtime.backends.base import Model
-from nafnet.runtime.model_source import CHECKPOINT_SUFFIXES
 from rich.console import Console
 
 from nafnet.allocator import keep_memory
+from nafnet.benchmarks.bench import Listener, Settings, bench
+from nafnet.benchmarks.machine import cores, describe_machine
+from nafnet.benchmarks.pictures import load_pictures
+from nafnet.benchmarks.report.page import Story, write_page
+from nafnet.benchmarks.report.tables import parity_sheet, sheets, speed_sheet, to_markdown
+from nafnet.benchmarks.results_file import VERSION, Result, RowResult, write_result
+from nafnet.benchmarks.rows.candidates import BACKENDS, Wanted, asked_for
+from nafnet.benchmarks.verdict.baseline import Baseline, Key, read_baseline
+from nafnet.benchmarks.verdict.regression import changes_sheet, compare_results, exit_code
 from nafnet.checkpoint import Checkpoint, load_checkpoint
 from nafnet.errors import UsageError
 from nafnet.files import check_writable, write_whole
 from nafnet.onnxfile import inspect_onnx
 from nafnet.planfile import inspect_plan
 from nafnet.pretrained import bundled_model
+from nafnet.runtime.backends.base import Model
+from nafnet.runtime.engine.model_source import CHECKPOINT_SUFFIXES
 from nafnet.spec import Norm, Precision
 
 

@@ -7,11 +7,11 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from nafnet.benchmarks.photographs import in_unit_range, photographs, with_gaussian_noise
-from nafnet.export.cases import centre, picture, read_photographs, read_truth
 from numpy.typing import NDArray
 
+from nafnet.benchmarks.photographs import in_unit_range, photographs, with_gaussian_noise
 from nafnet.errors import MissingExtraError, UsageError
+from nafnet.export.gate.cases import centre, picture, read_photographs, read_truth
 
 SMALLEST = 11
 """Side of a picture: that of SSIM's window."""

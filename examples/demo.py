@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from nafnet.benchmarks.photographs import Photograph, as_8bit, photographs, with_gaussian_noise
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from nafnet.benchmarks.photographs import Photograph, as_8bit, photographs, with_gaussian_noise
 from nafnet.metrics import psnr, ssim_rgb_gaussian
 
 SIGMA = 25.0

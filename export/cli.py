@@ -14,8 +14,7 @@ from nafnet.errors import MissingExtraError, NafnetError, UsageError
 from nafnet.pretrained import bundled_model
 
 if TYPE_CHECKING:
-    from nafnet.export.attempt import ExportOptions
-
+    from nafnet.export.attempts.attempt import ExportOptions
     from nafnet.spec import Precision
 
 NORMS = ("rms", "conv", "fused", "fused-fp32", "manual")
@@ -93,7 +92,7 @@ def main(
     Every artefact is compared with PyTorch before it is written; one that differs is refused with exit code 3.
     """
     try:
-        from nafnet.export.attempt import ExportOptions
+        from nafnet.export.attempts.attempt import ExportOptions
     except ImportError as error:
         raise MissingExtraError(str(error.name), "export") from error
     if inspected:
@@ -133,12 +132,11 @@ def _run(
     engine: dict[str, Any],
 ) -> list[Path]:  # fmt: skip
     """Export, show, write; the report is written whatever the gate says. Returns the files."""
-    from nafnet.export.engine_builder import EngineSettings
+    from nafnet.checkpoint import load_checkpoint
+    from nafnet.export.engines.builder import EngineSettings
     from nafnet.export.exporter import RefusalError, export
     from nafnet.export.formats import Target, write_formats
-    from nafnet.export.report import show, write_parity_report
-
-    from nafnet.checkpoint import load_checkpoint
+    from nafnet.export.gate.report import show, write_parity_report
 
     loaded = load_checkpoint(source)
     try:
@@ -178,7 +176,7 @@ def _with_pictures(options: ExportOptions, images: Path | None, truth: Path | No
     """The options with what is in the two folders."""
     if images is None:
         return options
-    from nafnet.export.cases import read_photographs, read_truth
+    from nafnet.export.gate.cases import read_photographs, read_truth
 
     found = read_photographs(images)
     clean = read_truth(truth, found) if truth else []
@@ -196,7 +194,7 @@ def _refuse_idle(formats: tuple[str, ...], engine: dict[str, Any]) -> None:
 
 def _refuse_unbuildable(formats: tuple[str, ...], engine: dict[str, Any]) -> None:
     """What an engine cannot be built with is to be known before the gate runs, not after."""
-    from nafnet.export.engine_builder import EngineSettings
+    from nafnet.export.engines.builder import EngineSettings
     from nafnet.export.formats import require
 
     require(formats, EngineSettings(**engine))

@@ -8,12 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from nafnet.export.attempt import Exported, ExportOptions, make_graph, verified
-from nafnet.export.int8 import quantised
-from nafnet.export.verification import Verification
 
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import ParityError, SpecError, UsageError
+from nafnet.export.attempts.attempt import Exported, ExportOptions, make_graph, verified
+from nafnet.export.attempts.int8 import quantised
+from nafnet.export.gate.verification import Verification
 from nafnet.files import write_whole
 from nafnet.spec import ModelSpec, Norm, Precision
 from nafnet.tiling import check_tile

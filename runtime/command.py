@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from nafnet.runtime.discovery import Job, find_jobs, listed_jobs, prepare_output, read_list
-from nafnet.runtime.dry_run import print_memory, print_plan
-from nafnet.runtime.journal import Journal, Shard, settings_key
-from nafnet.runtime.pipeline import Pipeline
-from nafnet.runtime.progress import RunProgress
-from nafnet.runtime.report import FileReport, opening, summary, totals, write_report
-from nafnet.runtime.restorer import Restorer
-from nafnet.runtime.settings import Limits, Output
 
 from nafnet.errors import UsageError
 from nafnet.files import check_writable
-from nafnet.imageformats import Format
+from nafnet.images.formats import Format
+from nafnet.runtime.engine.restorer import Restorer
+from nafnet.runtime.folder.discovery import Job, find_jobs, listed_jobs, prepare_output, read_list
+from nafnet.runtime.folder.dry_run import print_memory, print_plan
+from nafnet.runtime.folder.journal import Journal, Shard, settings_key
+from nafnet.runtime.folder.pipeline import Pipeline
+from nafnet.runtime.folder.progress import RunProgress
+from nafnet.runtime.folder.report import FileReport, opening, summary, totals, write_report
+from nafnet.runtime.folder.settings import Limits, Output
 
 STDOUT = Path("-")
 
@@ -88,7 +88,7 @@ def run(options: RunOptions) -> int:
     with Restorer.load(**options.model_options) as restorer:
         restorer.say = lambda line: click.echo(line, err=True)
         if options.tune:
-            from nafnet.runtime.tuning import tune
+            from nafnet.runtime.engine.tuning import tune
 
             tune(restorer, fixed_tile=options.tile, fixed_overlap=options.overlap, fixed_batch=options.batch)
         if options.dry_run:
@@ -138,7 +138,7 @@ def _restore(options: RunOptions, jobs: list[Job], restorer: Restorer, folder: P
 
 
 def _write_html(options: RunOptions, restorer: Restorer, rows: list[FileReport], seconds: float) -> None:
-    from nafnet.runtime.gallery import write_gallery
+    from nafnet.runtime.folder.gallery import write_gallery
 
     assert options.html is not None
     ended = summary(totals(rows, seconds), options.output)
@@ -148,7 +148,7 @@ def _write_html(options: RunOptions, restorer: Restorer, rows: list[FileReport],
 
 
 def _on_ray(options: RunOptions, jobs: list[Job], journal: Journal | None, bar: RunProgress) -> Any:
-    from nafnet.runtime.ray_run import RayPipeline, ray_plan
+    from nafnet.runtime.folder.ray_run import RayPipeline, ray_plan
 
     if journal is None:
         raise UsageError(f"--ray: the output {options.output} is a file; expected a folder")

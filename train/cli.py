@@ -64,7 +64,7 @@ def run(recipe: str, overrides: tuple[str, ...], steps: int | None, **options: A
     """
     with _train_extra():
         from nafnet.train.command import TrainOptions, run
-        from nafnet.train.recipe_files import load_recipe
+        from nafnet.train.recipes.recipe_files import load_recipe
 
     if steps:
         overrides = (*overrides, f"loop.steps={steps}")
@@ -76,7 +76,7 @@ def run(recipe: str, overrides: tuple[str, ...], steps: int | None, **options: A
 def list_recipes() -> int:
     """Print the bundled recipes."""
     with _train_extra():
-        from nafnet.train.recipe_files import bundled_recipes, recipe_text
+        from nafnet.train.recipes.recipe_files import bundled_recipes, recipe_text
 
     for name in bundled_recipes():
         click.echo(f"{name}: {recipe_text(name).splitlines()[0].lstrip('# ')}")
@@ -90,7 +90,7 @@ def list_recipes() -> int:
 def show(recipe: str, overrides: tuple[str, ...]) -> int:
     """Print RECIPE in full, with every default: a file to start one's own from."""
     with _train_extra():
-        from nafnet.train.recipe_files import load_recipe, recipe_text, recipe_toml
+        from nafnet.train.recipes.recipe_files import load_recipe, recipe_text, recipe_toml
 
     loaded = load_recipe(recipe, overrides)
     comments = [line for line in recipe_text(recipe).splitlines() if line.startswith("#")]
@@ -105,7 +105,7 @@ def show(recipe: str, overrides: tuple[str, ...]) -> int:
 def compare(runs: tuple[Path, ...], as_csv: bool) -> int:
     """Print a table of RUNS: recipe, parameters, epochs, PSNR, SSIM, and the gap between training and validation."""
     with _train_extra():
-        from nafnet.train.compare import print_comparison
+        from nafnet.train.run.compare import print_comparison
 
     return print_comparison(runs, as_csv=as_csv)
 
@@ -123,6 +123,6 @@ def data(folder: Path, target: Path | None, seed: int, decode: bool) -> int:
     equal names. Exit code 1: some pairs are incomplete or damaged.
     """
     with _train_extra():
-        from nafnet.train.data_report import print_data
+        from nafnet.train.data.data_report import print_data
 
     return print_data(folder, target, seed, decode=decode)

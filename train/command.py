@@ -6,16 +6,16 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from nafnet.train.distributed import World, joined
-from nafnet.train.loop import BEST, MachineOptions, Run
-from nafnet.train.recipe import Recipe
-from nafnet.train.run_data import DataSource
-from nafnet.train.signals import StopRequest
-from nafnet.train.weights import initial_weights
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from nafnet.allocator import keep_memory
 from nafnet.errors import UsageError
+from nafnet.train.processes.distributed import World, joined
+from nafnet.train.processes.signals import StopRequest
+from nafnet.train.recipes.recipe import Recipe
+from nafnet.train.run.loop import BEST, MachineOptions, Run
+from nafnet.train.run.run_data import DataSource
+from nafnet.train.run.weights import initial_weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

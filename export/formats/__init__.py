@@ -11,11 +11,10 @@ import importlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from nafnet.export.attempt import Exported
-from nafnet.export.engine_builder import EngineSettings, refuse_settings
-from nafnet.export.exporter import Note
-
 from nafnet.errors import NafnetError
+from nafnet.export.attempts.attempt import Exported
+from nafnet.export.engines.builder import EngineSettings, refuse_settings
+from nafnet.export.exporter import Note
 
 FORMATS = {
     "onnx": "nafnet.export.formats.onnx_file",

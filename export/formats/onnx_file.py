@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nafnet.export.attempt import Exported
+from nafnet.export.attempts.attempt import Exported
 from nafnet.export.formats import Target
-
 from nafnet.files import write_whole
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from nafnet.export.attempt import Exported
-from nafnet.export.engine import build_verified, write_plan
-from nafnet.export.formats import Target
 
 from nafnet.errors import EngineError, MissingExtraError
+from nafnet.export.attempts.attempt import Exported
+from nafnet.export.engines.plan import build_verified, write_plan
+from nafnet.export.formats import Target
 
 FLAVOUR = "tensorrt"
 OLDEST = (10, 12)

@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from nafnet.export.attempt import Exported
+from nafnet.export.attempts.attempt import Exported
 from nafnet.export.formats import Target
-from nafnet.export.graph import INPUT, OUTPUT
-
+from nafnet.export.network.graph import INPUT, OUTPUT
 from nafnet.files import write_whole
 from nafnet.spec import METADATA_KEY, ModelSpec, WireType
 from nafnet.wire import wire_shape

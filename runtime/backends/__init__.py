@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from nafnet.runtime.backends import presence
-from nafnet.runtime.backends.base import Backend, Model
-
 from nafnet.errors import BackendError, MissingExtraError, UsageError
 from nafnet.onnxfile import inspect_onnx
+from nafnet.runtime.backends import presence
+from nafnet.runtime.backends.base import Backend, Model
 
 Reads = Literal["onnx", "checkpoint", "plan"]
 

@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
-from nafnet.runtime.backends.base import Backend, Model, Run, Shape
 from numpy.typing import NDArray
 
+from nafnet.runtime.backends.base import Backend, Model, Run, Shape
 from nafnet.wire import Batch, from_wire, to_wire
 
 LANES = 2

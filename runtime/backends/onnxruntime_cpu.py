@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import onnxruntime
-from nafnet.runtime.backends.base import Backend, Run, Shape
 from numpy.typing import NDArray
 
 from nafnet.errors import ModelError
 from nafnet.onnxfile import HARMFUL_OPTIMIZERS
+from nafnet.runtime.backends.base import Backend, Run, Shape
 
 
 class OnnxRuntimeBackend(Backend):

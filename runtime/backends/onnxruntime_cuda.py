@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from nafnet.runtime.backends.base import Shape
-from nafnet.runtime.backends.lanes import Lane, LaneBackend
 from numpy.typing import NDArray
 
 from nafnet.errors import ModelError
 from nafnet.onnxfile import HARMFUL_OPTIMIZERS
+from nafnet.runtime.backends.base import Shape
+from nafnet.runtime.backends.lanes import Lane, LaneBackend
 
 NO_GRAPH = -1
 """ONNX Runtime's number for running without a graph."""

@@ -11,11 +11,11 @@ import threading
 from typing import Any, ClassVar
 
 import numpy as np
-from nafnet.runtime.backends.base import Backend, Model, Run, Shape
-from nafnet.runtime.backends.compiled_cache import compiled_folder, forget
 from numpy.typing import NDArray
 
 from nafnet.errors import ModelError
+from nafnet.runtime.backends.base import Backend, Model, Run, Shape
+from nafnet.runtime.backends.compiled_cache import compiled_folder, forget
 from nafnet.wire import Batch, wire_shape
 
 

@@ -7,12 +7,12 @@ import importlib
 from typing import Any, ClassVar
 
 import numpy as np
-from nafnet.runtime.backends.cuda_memory import Cuda, DeviceBuffer, PinnedArray, Stream
-from nafnet.runtime.backends.lanes import Lane, LaneBackend
 from numpy.typing import NDArray
 
 from nafnet.errors import BackendError, ModelError
 from nafnet.planfile import refuse_foreign_plan
+from nafnet.runtime.backends.cuda_memory import Cuda, DeviceBuffer, PinnedArray, Stream
+from nafnet.runtime.backends.lanes import Lane, LaneBackend
 
 
 class TensorRtBackend(LaneBackend):

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from nafnet.runtime.backends.lanes import Lane, LaneBackend
 from numpy.typing import NDArray
 
 from nafnet.architecture import channels_last
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import MissingExtraError, ModelError
 from nafnet.metrics import psnr
+from nafnet.runtime.backends.lanes import Lane, LaneBackend
 from nafnet.wire import Batch
 
 # The gate that an fp16 export passes; here on one tile, when the model is loaded.
@@ -31,7 +31,7 @@ class TorchCudaBackend(LaneBackend):
 
     def make_lanes(self, count: int) -> list[Lane]:
         try:
-            from nafnet.export.rewrites import InferenceNAFNet  # the typed half that exports are made of
+            from nafnet.export.network.rewrites import InferenceNAFNet  # the typed half that exports are made of
         except ImportError as error:
             raise MissingExtraError(f"{error.name}, which makes a checkpoint fp16,", "export") from error
 

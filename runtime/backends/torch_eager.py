@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from nafnet.runtime.backends.base import Backend, Run, Shape
 from numpy.typing import NDArray
 
 from nafnet.architecture import channels_last
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import UsageError
+from nafnet.runtime.backends.base import Backend, Run, Shape
 
 
 class TorchBackend(Backend):

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nafnet.benchmarks.candidate import Candidate
-from nafnet.benchmarks.candidates import Wanted, rows
-from nafnet.benchmarks.exports import Exports
 from PIL import Image
 
 from nafnet.architecture import NAFNet
+from nafnet.benchmarks.rows.candidate import Candidate
+from nafnet.benchmarks.rows.candidates import Wanted, rows
+from nafnet.benchmarks.rows.exports import Exports
 from nafnet.checkpoint import load_checkpoint
 from nafnet.spec import Architecture
 

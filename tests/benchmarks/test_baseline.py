@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nafnet.benchmarks.baseline import Baseline, Key, read_baseline
 
+from nafnet.benchmarks.verdict.baseline import Baseline, Key, read_baseline
 from nafnet.errors import UsageError
 
 from .timed import SECONDS, case_of, seconds_of

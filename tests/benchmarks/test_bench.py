@@ -12,19 +12,19 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from nafnet.benchmarks.candidate import Candidate
-from nafnet.benchmarks.case import Opened, Shape, check, inputs, run_case
-from nafnet.benchmarks.cold_start import cold_start
-from nafnet.benchmarks.pictures import Picture, Pictures
-from nafnet.benchmarks.roofline import Rates, count, floor
-from nafnet.benchmarks.scores import accuracy, restore_all
-from nafnet.benchmarks.tables import speed_sheet
-from nafnet.export.graph import to_onnx
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.utils.flop_counter import FlopCounterMode
 
 from nafnet.architecture import NAFNet
+from nafnet.benchmarks.measure.case import Opened, Shape, check, inputs, run_case
+from nafnet.benchmarks.measure.cold_start import cold_start
+from nafnet.benchmarks.measure.roofline import Rates, count, floor
+from nafnet.benchmarks.measure.scores import accuracy, restore_all
+from nafnet.benchmarks.pictures import Picture, Pictures
+from nafnet.benchmarks.report.tables import speed_sheet
+from nafnet.benchmarks.rows.candidate import Candidate
 from nafnet.errors import BackendError
+from nafnet.export.network.graph import to_onnx
 from nafnet.spec import Architecture
 
 from .conftest import nafnet_bench, shown_times

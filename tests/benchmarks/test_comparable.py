@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from nafnet.benchmarks.regression import changes_sheet, compare_results, exit_code, suspects
+
+from nafnet.benchmarks.verdict.regression import changes_sheet, compare_results, exit_code, suspects
 
 from .timed import NAMES, baseline, case_of, changed, in_state, regressed, seconds_of, together
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from nafnet.benchmarks.exports import Exports
-from nafnet.benchmarks.roofline import count
 from torch.utils.flop_counter import FlopCounterMode
 
 from nafnet.architecture import NAFNet
+from nafnet.benchmarks.measure.roofline import count
+from nafnet.benchmarks.rows.exports import Exports
 from nafnet.checkpoint import load_checkpoint, save_checkpoint
 from nafnet.errors import ModelError
 from nafnet.spec import ModelSpec

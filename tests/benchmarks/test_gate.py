@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from nafnet.benchmarks.candidate import Absent, Candidate
-from nafnet.benchmarks.candidates import Wanted, asked_for, rows
-from nafnet.benchmarks.case import Opened, Shape, check, inputs, run_case
-from nafnet.benchmarks.exports import Exports
-from nafnet.benchmarks.roofline import Work, count, yardsticks
-from nafnet.export.attempt import ExportOptions
-from nafnet.export.exporter import export
-from nafnet.runtime.backends.base import Model
 
+from nafnet.benchmarks.measure.case import Opened, Shape, check, inputs, run_case
+from nafnet.benchmarks.measure.roofline import Work, count, yardsticks
+from nafnet.benchmarks.rows.candidate import Absent, Candidate
+from nafnet.benchmarks.rows.candidates import Wanted, asked_for, rows
+from nafnet.benchmarks.rows.exports import Exports
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import BackendError
+from nafnet.export.attempts.attempt import ExportOptions
+from nafnet.export.exporter import export
+from nafnet.runtime.backends.base import Model
 from nafnet.spec import WireType
 
 SHAPE = Shape(batch=1, channels=3, tile=64)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from nafnet.runtime.backends import presence
 
 from .conftest import nafnet_bench

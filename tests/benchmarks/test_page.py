@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from nafnet.benchmarks.page import SHOWN
-from nafnet.benchmarks.photographs import as_8bit
-from nafnet.benchmarks.pictures import load_pictures
-from nafnet.runtime.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, write_gallery
-from nafnet.runtime.report import FileReport
-from nafnet.train.evaluation import middle
 from PIL import Image
 
+from nafnet.benchmarks.photographs import as_8bit
+from nafnet.benchmarks.pictures import load_pictures
+from nafnet.benchmarks.report.page import SHOWN
 from nafnet.page import heat, picture_uri, render
+from nafnet.runtime.folder.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, write_gallery
+from nafnet.runtime.folder.report import FileReport
+from nafnet.train.run.evaluation import middle
 
 from .conftest import shown_times
 
@@ -173,7 +173,9 @@ def test_names_are_shown_as_they_are(browser: Browser, gallery: Path) -> None:
 
 
 def test_what_is_put_into_a_page_is_escaped() -> None:
-    html = render("nafnet.runtime", "gallery.html", shown=[], left_out=0, opening="<i>", summary="<b>", failed=[])
+    html = render(
+        "nafnet.runtime.folder", "gallery.html", shown=[], left_out=0, opening="<i>", summary="<b>", failed=[]
+    )
     assert "<b>" not in html
     assert "&lt;b&gt;" in html
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 from click.testing import CliRunner
-from nafnet.benchmarks.random_models import CHANGE, main
 
+from nafnet.benchmarks.studies.random_models import CHANGE, main
 from nafnet.checkpoint import load_checkpoint
 
 

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nafnet.benchmarks.baseline import rounds_of
-from nafnet.benchmarks.candidate import Candidate
-from nafnet.benchmarks.candidates import Wanted, rows
-from nafnet.benchmarks.case import Shape
-from nafnet.benchmarks.exports import Exports
-from nafnet.benchmarks.honesty import _measure
-from nafnet.benchmarks.regression import changes_sheet, compare_results, suspects
-from nafnet.benchmarks.roofline import Work
-from nafnet.runtime.backends.base import Backend
 
+from nafnet.benchmarks.measure.case import Shape
+from nafnet.benchmarks.measure.roofline import Work
+from nafnet.benchmarks.rows.candidate import Candidate
+from nafnet.benchmarks.rows.candidates import Wanted, rows
+from nafnet.benchmarks.rows.exports import Exports
+from nafnet.benchmarks.studies.honesty import _measure
+from nafnet.benchmarks.verdict.baseline import rounds_of
+from nafnet.benchmarks.verdict.regression import changes_sheet, compare_results, suspects
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import UsageError
+from nafnet.runtime.backends.base import Backend
 
 from .timed import NAMES, baseline, case_of, changed, regressed, seconds_of
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+
+from nafnet.benchmarks.report.summary import main, summaries
 from nafnet.benchmarks.results_file import read_result
-from nafnet.benchmarks.summary import main, summaries
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 

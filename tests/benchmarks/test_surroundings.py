@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from nafnet.benchmarks.cli import main
-from nafnet.benchmarks.machine import cores
-from nafnet.benchmarks.pictures import LARGEST, load_pictures
-from nafnet.benchmarks.tables import Sheet
-from nafnet.benchmarks.watched import watch
 from PIL import Image
 
 from nafnet.architecture import NAFNet
+from nafnet.benchmarks.cli import main
+from nafnet.benchmarks.machine import cores
+from nafnet.benchmarks.pictures import LARGEST, load_pictures
+from nafnet.benchmarks.report.tables import Sheet
+from nafnet.benchmarks.watched import watch
 from nafnet.errors import UsageError
 from nafnet.spec import Architecture
 

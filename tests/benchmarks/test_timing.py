@@ -7,6 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from nafnet.benchmarks.timing import EXTENSION, MAX_WARMUP, Timing, alternate
 
 

@@ -6,14 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from nafnet.benchmarks.candidate import Candidate
-from nafnet.benchmarks.pictures import Picture
-from nafnet.benchmarks.results_file import PathsResult
-from nafnet.benchmarks.tables import paths_sheet
-from nafnet.benchmarks.whole_path import TILES, continued, whole_paths
-from nafnet.runtime.backends.base import Backend
 
+from nafnet.benchmarks.measure.whole_path import TILES, continued, whole_paths
+from nafnet.benchmarks.pictures import Picture
+from nafnet.benchmarks.report.tables import paths_sheet
+from nafnet.benchmarks.results_file import PathsResult
+from nafnet.benchmarks.rows.candidate import Candidate
 from nafnet.errors import BackendError
+from nafnet.runtime.backends.base import Backend
 from nafnet.tiling import plan_tiles
 from nafnet.wire import Batch
 

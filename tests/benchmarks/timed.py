@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from nafnet.benchmarks.baseline import Baseline, key_of
-from nafnet.benchmarks.regression import Change
 from nafnet.benchmarks.results_file import VERSION
+from nafnet.benchmarks.verdict.baseline import Baseline, key_of
+from nafnet.benchmarks.verdict.regression import Change
 
 SECONDS = [0.1, 0.13, 0.101, 0.11, 0.14, 0.102]
 COPIES = [0.0061, 0.006, 0.0062, 0.0061, 0.0066, 0.006]

@@ -14,17 +14,17 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from nafnet.export.cases import cases
-from nafnet.export.exporter import RefusalError, export_onnx
-from nafnet.export.parity import Row, compare
-from nafnet.export.rewrites import InferenceNAFNet
-from nafnet.export.verification import Verification
 from skimage import metrics
 from torch import nn
 
 from nafnet.architecture import NAFNet
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import ParityError
+from nafnet.export.exporter import RefusalError, export_onnx
+from nafnet.export.gate.cases import cases
+from nafnet.export.gate.parity import Row, compare
+from nafnet.export.gate.verification import Verification
+from nafnet.export.network.rewrites import InferenceNAFNet
 from nafnet.onnxfile import inspect_onnx
 from nafnet.spec import Architecture, Norm, Precision, WireType
 
@@ -163,7 +163,7 @@ def test_rounding_at_the_border_is_no_error() -> None:
 
 def test_refused_export_leaves_nothing(checkpoint_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rewritten network loses its last layer's weights, as a wrong rewrite might; no file may appear."""
-    from nafnet.export import attempt
+    from nafnet.export.attempts import attempt
 
     class Wrong(InferenceNAFNet):
         def __init__(self, model: NAFNet, norm: Norm, **options: Any) -> None:

@@ -12,16 +12,16 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf import text_format
-from nafnet.export.attempt import ExportOptions
-from nafnet.export.engine_builder import EngineSettings
-from nafnet.export.exporter import export
-from nafnet.export.formats import FORMATS, Target, write_formats
-from nafnet.export.formats.tensorrt_plan import require
-from nafnet.export.inspection import inspect
 from PIL import Image
 
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import MissingExtraError, ModelError
+from nafnet.export.attempts.attempt import ExportOptions
+from nafnet.export.engines.builder import EngineSettings
+from nafnet.export.exporter import export
+from nafnet.export.formats import FORMATS, Target, write_formats
+from nafnet.export.formats.tensorrt_plan import require
+from nafnet.export.inspection import inspect
 from nafnet.onnxfile import embed_spec, inspect_onnx
 from nafnet.spec import ModelSpec
 

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nafnet.export import rewrites
-from nafnet.export.attempt import ExportOptions
-from nafnet.export.cases import read_photographs, read_truth
-from nafnet.export.exporter import RefusalError, export
-from nafnet.export.report import write_parity_report
-from nafnet.export.rewrites import InferenceNAFNet
-from nafnet.export.scaling import amplifying, calming, residual_peaks, scaled
-from nafnet.export.truth import measure_loss
-from nafnet.export.verification import AMPLIFIED, TilingError, Verification
 from PIL import Image
 from torch import Tensor
 
 from nafnet.architecture import NAFNet
 from nafnet.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from nafnet.errors import CheckpointError, UsageError
+from nafnet.export.attempts.attempt import ExportOptions
+from nafnet.export.exporter import RefusalError, export
+from nafnet.export.gate.cases import read_photographs, read_truth
+from nafnet.export.gate.report import write_parity_report
+from nafnet.export.gate.truth import measure_loss
+from nafnet.export.gate.verification import AMPLIFIED, TilingError, Verification
+from nafnet.export.network import rewrites
+from nafnet.export.network.rewrites import InferenceNAFNet
+from nafnet.export.network.scaling import amplifying, calming, residual_peaks, scaled
 from nafnet.spec import Architecture, ModelSpec
 
 MakeNetwork = Callable[[Architecture], NAFNet]

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nafnet.export.attempt import ExportOptions
-from nafnet.export.cases import picture
-from nafnet.export.engine import build_verified
-from nafnet.export.engine_builder import EngineSettings
-from nafnet.export.exporter import export
-from nafnet.export.formats import Target
-from nafnet.export.parity import compare
-from nafnet.export.rewrites import InferenceNAFNet
-from nafnet.export.scaling import amplifying, residual_peaks, scaled
 
 from nafnet.checkpoint import Checkpoint
+from nafnet.export.attempts.attempt import ExportOptions
+from nafnet.export.engines.builder import EngineSettings
+from nafnet.export.engines.plan import build_verified
+from nafnet.export.exporter import export
+from nafnet.export.formats import Target
+from nafnet.export.gate.cases import picture
+from nafnet.export.gate.parity import compare
+from nafnet.export.network.rewrites import InferenceNAFNet
+from nafnet.export.network.scaling import amplifying, residual_peaks, scaled
 
 pytestmark = [
     pytest.mark.gpu,

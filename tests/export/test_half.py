@@ -10,20 +10,20 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from nafnet.export.attempt import ExportOptions
-from nafnet.export.cases import picture
-from nafnet.export.exporter import RefusalError, export
-from nafnet.export.graph import to_onnx, with_weights
-from nafnet.export.half_storage import as_stored, stores_half
-from nafnet.export.parity import compare
-from nafnet.export.rewrites import InferenceNAFNet
-from nafnet.export.scaling import amplifying, calming, residual_peaks, scaled
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from nafnet.architecture import NAFNet
 from nafnet.checkpoint import Checkpoint
+from nafnet.export.attempts.attempt import ExportOptions
+from nafnet.export.exporter import RefusalError, export
+from nafnet.export.gate.cases import picture
+from nafnet.export.gate.half_storage import as_stored, stores_half
+from nafnet.export.gate.parity import compare
+from nafnet.export.network.graph import to_onnx, with_weights
+from nafnet.export.network.rewrites import InferenceNAFNet
+from nafnet.export.network.scaling import amplifying, calming, residual_peaks, scaled
 from nafnet.spec import Architecture, ModelSpec, Norm
 
 Batch = NDArray[np.float32]

@@ -7,12 +7,12 @@ import collections
 import numpy as np
 import onnx
 import pytest
-from nafnet.export.attempt import ExportOptions
-from nafnet.export.exporter import export
-from nafnet.export.quantise import fewest_in_half
-from nafnet.export.truth import TruthLoss, measure_loss, pairs
 
 from nafnet.checkpoint import Checkpoint, load_checkpoint
+from nafnet.export.attempts.attempt import ExportOptions
+from nafnet.export.attempts.quantise import fewest_in_half
+from nafnet.export.exporter import export
+from nafnet.export.gate.truth import TruthLoss, measure_loss, pairs
 from nafnet.pretrained import bundled_model
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from nafnet.export.attempt import ExportOptions
-from nafnet.export.exporter import export
-from nafnet.export.graph import to_onnx
-from nafnet.export.operators import BoxMean
-from nafnet.export.rewrites import InferenceNAFNet
 
 from nafnet.checkpoint import Checkpoint
+from nafnet.export.attempts.attempt import ExportOptions
+from nafnet.export.exporter import export
+from nafnet.export.network.graph import to_onnx
+from nafnet.export.network.operators import BoxMean
+from nafnet.export.network.rewrites import InferenceNAFNet
 
 
 def box_mean(x: np.ndarray, box: int) -> np.ndarray:

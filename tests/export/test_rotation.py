@@ -8,13 +8,13 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from nafnet.export.graph import to_onnx
-from nafnet.export.operators import two_by_two, unchanged
-from nafnet.export.rewrites import InferenceNAFNet
-from nafnet.export.rotation import reflection
 from torch import nn
 
 from nafnet.architecture import NAFNet
+from nafnet.export.network.graph import to_onnx
+from nafnet.export.network.operators import two_by_two, unchanged
+from nafnet.export.network.rewrites import InferenceNAFNet
+from nafnet.export.network.rotation import reflection
 from nafnet.spec import Architecture, Norm
 
 MakeNetwork = Callable[[Architecture], NAFNet]

@@ -8,16 +8,16 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from nafnet.export.attempt import ExportOptions
-from nafnet.export.exporter import export
-from nafnet.export.graph import to_onnx
-from nafnet.runtime import Restorer
 from numpy.typing import NDArray
 from torch import nn
 
 from nafnet.checkpoint import Checkpoint, load_checkpoint
 from nafnet.errors import NafnetError
+from nafnet.export.attempts.attempt import ExportOptions
+from nafnet.export.exporter import export
+from nafnet.export.network.graph import to_onnx
 from nafnet.files import write_whole
+from nafnet.runtime import Restorer
 from nafnet.spec import WireType
 from nafnet.wire import from_wire, to_wire
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from nafnet.errors import ImageError, OutputError
-from nafnet.imagefile import read_header, read_image, write_image
+from nafnet.images.file import read_header, read_image, write_image
 
 RNG = np.random.default_rng(0)
 MODES = {("grey", False): "L", ("grey", True): "LA", ("rgb", False): "RGB", ("rgb", True): "RGBA"}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nafnet.runtime import Restorer
 
 from nafnet.errors import UsageError
+from nafnet.runtime import Restorer
 from nafnet.tiling import AxisPlan, TilePlan, blend_tiles, cut_tiles, plan_tiles, ramp
 
 SIZES = [(1, 1), (7, 500), (256, 256), (257, 255), (1000, 1333)]

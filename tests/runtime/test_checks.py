@@ -10,19 +10,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from nafnet.runtime import Restorer
-from nafnet.runtime.backends.base import PREPARE_AFTER, Backend, Model, Run, Shape
-from nafnet.runtime.discovery import Job
-from nafnet.runtime.fallback import fp32_twin
-from nafnet.runtime.image_run import ImageRun
-from nafnet.runtime.inference import cannot_be_true
-from nafnet.runtime.pipeline import Pipeline
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from nafnet.errors import BackendError, ModelError
 from nafnet.onnxfile import read_onnx
+from nafnet.runtime import Restorer
+from nafnet.runtime.backends.base import PREPARE_AFTER, Backend, Model, Run, Shape
+from nafnet.runtime.engine.batches import cannot_be_true
+from nafnet.runtime.engine.fallback import fp32_twin
+from nafnet.runtime.engine.tiles import ImageRun
+from nafnet.runtime.folder.discovery import Job
+from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.spec import ModelSpec
 
 MakeOnnx = Callable[..., Path]

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from nafnet.onnxfile import inspect_onnx
+from nafnet.pretrained import bundled_model
 from nafnet.runtime.backends import compiled_cache
 from nafnet.runtime.backends.base import Model
 from nafnet.runtime.backends.compiled_cache import compiled_folder
 from nafnet.runtime.backends.openvino_cpu import OpenVinoBackend
-
-from nafnet.onnxfile import inspect_onnx
-from nafnet.pretrained import bundled_model
 from nafnet.wire import Batch
 
 TILE: Batch = np.random.default_rng(0).random((1, 3, 64, 64), np.float32)

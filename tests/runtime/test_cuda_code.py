@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from nafnet.errors import BackendError, DeviceMemoryError
 from nafnet.runtime.backends import cuda_memory, tensorrt_engine
 from nafnet.runtime.backends.cuda_memory import Cuda
 from nafnet.runtime.backends.tensorrt_engine import EngineLane, TensorRtBackend
-from nafnet.runtime.model_source import open_model
-
-from nafnet.errors import BackendError, DeviceMemoryError
+from nafnet.runtime.engine.model_source import open_model
 
 
 class Code(enum.IntEnum):

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from nafnet.runtime.backends import cuda_memory, presence
-from nafnet.runtime.backends.cuda_memory import Cuda
 
 from nafnet.errors import BackendError
+from nafnet.runtime.backends import cuda_memory, presence
+from nafnet.runtime.backends.cuda_memory import Cuda
 
 SOURCE = Path(cuda_memory.__file__).read_text(encoding="utf-8")
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nafnet.runtime.decoding import Decoder, DecoderStopped
-from nafnet.runtime.settings import Limits
 from numpy.typing import NDArray
 from PIL import Image
 
 from nafnet.errors import ImageError
-from nafnet.imageformats import Header
+from nafnet.images.formats import Header
+from nafnet.runtime.folder.decoding import Decoder, DecoderStopped
+from nafnet.runtime.folder.settings import Limits
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ def test_it_dies_with_its_parent(good: Path) -> None:
     import sys
 
     script = (
-        "import sys, time; from pathlib import Path; from nafnet.runtime.decoding import Decoder\n"
-        "from nafnet.runtime.settings import Limits\n"
+        "import sys, time; from pathlib import Path; from nafnet.runtime.folder.decoding import Decoder\n"
+        "from nafnet.runtime.folder.settings import Limits\n"
         "d = Decoder(Limits()); d.header(Path(sys.argv[1])); print(d._process.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script, good], stdout=subprocess.PIPE, text=True) as parent:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nafnet.runtime.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, most_changed, write_gallery
-from nafnet.runtime.report import FileReport
 from numpy.typing import NDArray
 from PIL import Image
 
 from nafnet.errors import NafnetError
+from nafnet.runtime.folder.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, most_changed, write_gallery
+from nafnet.runtime.folder.report import FileReport
 
 
 def pictures(page: Path) -> list[NDArray[np.uint8]]:

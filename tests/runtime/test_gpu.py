@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nafnet.runtime import Restorer
-from nafnet.runtime.backends import REGISTRY, is_installed, presence
-from nafnet.runtime.discovery import Job
-from nafnet.runtime.pipeline import Pipeline
 from numpy.typing import NDArray
 from PIL import Image
+
+from nafnet.runtime import Restorer
+from nafnet.runtime.backends import REGISTRY, is_installed, presence
+from nafnet.runtime.folder.discovery import Job
+from nafnet.runtime.folder.pipeline import Pipeline
 
 pytestmark = [
     pytest.mark.gpu,

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nafnet.runtime.backends import choose_for
-from nafnet.runtime.backends.base import Backend, Model
-from nafnet.runtime.backends.lanes import Lane, LaneBackend, SeveralDevices
 from numpy.typing import NDArray
 
 from nafnet.errors import BackendError, UsageError
+from nafnet.runtime.backends import choose_for
+from nafnet.runtime.backends.base import Backend, Model
+from nafnet.runtime.backends.lanes import Lane, LaneBackend, SeveralDevices
 from nafnet.spec import ModelSpec
 
 

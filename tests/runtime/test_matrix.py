@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from nafnet.runtime import Restorer
-from nafnet.runtime.discovery import find_jobs, prepare_output
-from nafnet.runtime.pipeline import Pipeline
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
+
+from nafnet.runtime import Restorer
+from nafnet.runtime.folder.discovery import find_jobs, prepare_output
+from nafnet.runtime.folder.pipeline import Pipeline
 
 
 def grey_profile() -> bytes:

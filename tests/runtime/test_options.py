@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from nafnet.runtime import Restorer
-from nafnet.runtime.discovery import find_jobs, listed_jobs
-from nafnet.runtime.ray_run import share_of
 from numpy.typing import NDArray
 from PIL import Image
 
 from nafnet.errors import ImageError, UsageError
+from nafnet.runtime import Restorer
+from nafnet.runtime.folder.discovery import find_jobs, listed_jobs
+from nafnet.runtime.folder.ray_run import share_of
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")
 

@@ -6,13 +6,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from nafnet.runtime.backends import REGISTRY, choose_for
-from nafnet.runtime.backends.base import Model
-from nafnet.runtime.model_source import open_model
 
 from nafnet.errors import ModelError
 from nafnet.files import file_sha256
 from nafnet.planfile import inspect_plan, refuse_foreign_plan
+from nafnet.runtime.backends import REGISTRY, choose_for
+from nafnet.runtime.backends.base import Model
+from nafnet.runtime.engine.model_source import open_model
 from nafnet.spec import ModelSpec
 
 

@@ -10,10 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nafnet.runtime import Restorer
-from nafnet.runtime.backends import REGISTRY, backend_class, choose_for, is_installed
-from nafnet.runtime.backends.base import PREPARE_AFTER
-from nafnet.runtime.settings import Output
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from PIL import Image
@@ -21,6 +17,10 @@ from PIL import Image
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import BackendError, ImageError, MissingExtraError, ModelError, UsageError
 from nafnet.pretrained import bundled_model
+from nafnet.runtime import Restorer
+from nafnet.runtime.backends import REGISTRY, backend_class, choose_for, is_installed
+from nafnet.runtime.backends.base import PREPARE_AFTER
+from nafnet.runtime.folder.settings import Output
 
 MakeOnnx = Callable[..., Path]
 

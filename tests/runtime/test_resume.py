@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nafnet.runtime.journal import FOLDER, Shard
 from PIL import Image
 
 from nafnet.errors import UsageError
+from nafnet.runtime.folder.journal import FOLDER, Shard
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")
 COUNT = 40

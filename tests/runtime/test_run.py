@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nafnet.runtime.discovery import find_jobs
-from nafnet.runtime.journal import FOLDER
 from numpy.typing import NDArray
 from onnx import helper
 from PIL import Image
 
 from nafnet.architecture import NAFNet
 from nafnet.errors import UsageError
+from nafnet.runtime.folder.discovery import find_jobs
+from nafnet.runtime.folder.journal import FOLDER
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")
 

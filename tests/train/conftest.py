@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nafnet.train.distributed import World
-from nafnet.train.loop import MachineOptions, Outcome, Run
-from nafnet.train.recipe_files import load_recipe
-from nafnet.train.run_data import DataSource
-from nafnet.train.signals import StopRequest
 from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 from safetensors.torch import load_file
+
+from nafnet.train.processes.distributed import World
+from nafnet.train.processes.signals import StopRequest
+from nafnet.train.recipes.recipe_files import load_recipe
+from nafnet.train.run.loop import MachineOptions, Outcome, Run
+from nafnet.train.run.run_data import DataSource
 
 TINY = """
 task = "denoise"

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import click
 import numpy as np
-from nafnet.benchmarks.study import DrawnPairs
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
+
+from nafnet.benchmarks.studies.study import DrawnPairs
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 PairOf = Callable[[int], Pair]

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nafnet.train.batches import StepBatches
-from nafnet.train.distributed import World
-from nafnet.train.examples import PairExamples
-from nafnet.train.pair_store import open_store
-from nafnet.train.pairs import ArrayPairs
-from nafnet.train.recipe import PrepareConfig
-from nafnet.train.recipe_files import load_recipe
 from rich.progress import Progress
 
 from nafnet.errors import RecipeError
+from nafnet.train.data.batches import StepBatches
+from nafnet.train.data.examples import PairExamples
+from nafnet.train.data.pair_store import open_store
+from nafnet.train.data.pairs import ArrayPairs
+from nafnet.train.processes.distributed import World
+from nafnet.train.recipes.data_tables import PrepareConfig
+from nafnet.train.recipes.recipe_files import load_recipe
 
 
 def batches(tmp_path: Path, silent: Progress, world: World, *overrides: str, count: int = 10) -> StepBatches:

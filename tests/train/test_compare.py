@@ -7,9 +7,9 @@ import io
 from pathlib import Path
 
 import pytest
-from nafnet.train.compare import COLUMNS, comparison_row
 
 from nafnet.errors import DataError
+from nafnet.train.run.compare import COLUMNS, comparison_row
 
 from .conftest import Command, Train
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nafnet.train.layouts import find_data
-from nafnet.train.layouts.folders import find_two
-from nafnet.train.layouts.sidd import find_arrays
-from nafnet.train.splits import SplitConfig, divide
 from numpy.typing import NDArray
 from PIL import Image
 
 from nafnet.errors import DataError, RecipeError
+from nafnet.train.data.layouts import find_data
+from nafnet.train.data.layouts.folders import find_two
+from nafnet.train.data.layouts.sidd import find_arrays
+from nafnet.train.data.splits import divide
+from nafnet.train.recipes.data_tables import SplitConfig
 
 from .conftest import Command
 

@@ -6,14 +6,14 @@ import io
 
 import numpy as np
 import pytest
-from nafnet.train.camera import CameraConfig, camera_noise, demosaiced
-from nafnet.train.dead_leaves import DeadLeaves, DeadLeavesConfig
-from nafnet.train.noise import NoiseConfig, add_noise, as_jpeg
-from nafnet.train.textures import power_law_field, texture_bank
 from PIL import Image
 from scipy.ndimage import convolve
 
 from nafnet.errors import RecipeError
+from nafnet.train.synthetic.camera import CameraConfig, camera_noise, demosaiced
+from nafnet.train.synthetic.dead_leaves import DeadLeaves, DeadLeavesConfig
+from nafnet.train.synthetic.noise import NoiseConfig, add_noise, as_jpeg
+from nafnet.train.synthetic.textures import power_law_field, texture_bank
 
 TINY = DeadLeavesConfig(size=64, max_radius=60.0, textures=4)
 NO_FILES = {"quantised_share": 0.0, "jpeg_share": 0.0, "clean_share": 0.0}

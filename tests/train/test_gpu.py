@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from nafnet.train.distributed import World
-from nafnet.train.recipe_files import load_recipe
-from nafnet.train.trainer import Trainer
+
+from nafnet.train.processes.distributed import World
+from nafnet.train.recipes.recipe_files import load_recipe
+from nafnet.train.run.trainer import Trainer
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from nafnet.train.command import TrainOptions, run
-from nafnet.train.distributed import World
-from nafnet.train.recipe_files import load_recipe
 
 from nafnet.errors import DataError
+from nafnet.train.command import TrainOptions, run
+from nafnet.train.processes.distributed import World
+from nafnet.train.recipes.recipe_files import load_recipe
 
 
 @pytest.mark.parametrize(("device", "kept"), [("cpu", 1), ("cuda", 0)])

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from nafnet.train.losses import LOSSES
-from nafnet.train.recipe_files import bundled_recipes, load_recipe, recipe_toml
-from nafnet.train.schedule import ScheduleConfig, learning_rate
 
 from nafnet.errors import RecipeError
+from nafnet.train.recipes.losses import LOSSES
+from nafnet.train.recipes.recipe_files import bundled_recipes, load_recipe, recipe_toml
+from nafnet.train.recipes.schedule import ScheduleConfig, learning_rate
 
 from .conftest import Command
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nafnet.train.distributed import World
-from nafnet.train.loop import BEST, MachineOptions, Run
-from nafnet.train.recipe_files import bundled_recipes, load_recipe
-from nafnet.train.run_data import DataSource
-from nafnet.train.signals import StopRequest
 from PIL import Image
 from rich.progress import Progress
 
 from nafnet.checkpoint import load_checkpoint
+from nafnet.train.processes.distributed import World
+from nafnet.train.processes.signals import StopRequest
+from nafnet.train.recipes.recipe_files import bundled_recipes, load_recipe
+from nafnet.train.run.loop import BEST, MachineOptions, Run
+from nafnet.train.run.run_data import DataSource
 
 from .conftest import Command
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nafnet.train.trainer import Trainer
 from PIL import Image
 from safetensors.torch import load_file
 
 from nafnet.errors import CheckpointError, DataError, RecipeError
+from nafnet.train.run.trainer import Trainer
 
 from .conftest import Train, rows, same
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nafnet.train.layouts.folders import find_two
-from nafnet.train.layouts.sidd import find_arrays
-from nafnet.train.pair_store import PairStore, open_store
-from nafnet.train.pairs import ArrayPairs
-from nafnet.train.prepare import Piece, prepared, resized
-from nafnet.train.recipe import PrepareConfig
-from nafnet.train.recipe_files import load_recipe
-from nafnet.train.splits import divide
 from PIL import Image
 from rich.progress import Progress
 
 from nafnet.errors import DataError
 from nafnet.files import exclusive
+from nafnet.train.data.layouts.folders import find_two
+from nafnet.train.data.layouts.sidd import find_arrays
+from nafnet.train.data.pair_store import PairStore, open_store
+from nafnet.train.data.pairs import ArrayPairs
+from nafnet.train.data.prepare import Piece, prepared, resized
+from nafnet.train.data.splits import divide
+from nafnet.train.recipes.data_tables import PrepareConfig
+from nafnet.train.recipes.recipe_files import load_recipe
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 

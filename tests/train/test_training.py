@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from nafnet.train.curves import turning_point
-from nafnet.train.distributed import World
-from nafnet.train.recipe import Recipe
-from nafnet.train.recipe_files import load_recipe
-from nafnet.train.trainer import Trainer
 from PIL import Image
 from safetensors.torch import load_file
 
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import DataError, TrainingError
+from nafnet.train.processes.distributed import World
+from nafnet.train.recipes.recipe import Recipe
+from nafnet.train.recipes.recipe_files import load_recipe
+from nafnet.train.run.curves import turning_point
+from nafnet.train.run.trainer import Trainer
 
 from .conftest import Train, rows
 

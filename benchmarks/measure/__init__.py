@@ -1,0 +1,1 @@
+"""What is measured: parity and speed of a case, cold starts, whole paths, accuracy, the machine's limits."""

@@ -1,0 +1,114 @@
+"""A backend in a process of its own: how long from nothing to the first tile, and how much memory.
+
+``python -m nafnet.benchmarks.measure.cold_start`` reads one request in JSON from standard input and prints one answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nafnet.errors import BackendError
+from nafnet.files import CACHE_VARIABLE
+from nafnet.runtime.backends.presence import no_cuda
+
+TIMEOUT = 900.0
+"""Seconds; a compiler may need minutes."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ColdStart:
+    """One backend's first tile: nothing compiled is kept from before; files are in the system's cache."""
+
+    total: float
+    """Seconds from the start of the process to the first tile."""
+    loading: float
+    """Of them, importing the library and loading the model."""
+    first_tile: float
+    """Of them, the first tile, which some libraries compile for."""
+    host_mb: float
+    """The process's peak of resident memory, a second tile included."""
+    device_mb: float | None
+    """Peak of the GPU's memory that the process took; None on a CPU."""
+
+
+def cold_start(candidate: dict[str, Any], threads: int, shape: tuple[int, ...]) -> ColdStart:
+    """Measure in a new process.
+
+    Args:
+        candidate: `Candidate.to_dict`.
+        shape: of the tile, [N,C,H,W].
+
+    Raises:
+        BackendError: the process failed; the message is its last line.
+    """
+    request = {"candidate": candidate, "threads": threads, "shape": list(shape)}
+    started = time.time()
+    try:
+        with tempfile.TemporaryDirectory() as empty:
+            done = subprocess.run(
+                [sys.executable, "-m", "nafnet.benchmarks.measure.cold_start"],
+                input=json.dumps(request), capture_output=True, text=True, check=False, timeout=TIMEOUT,
+                env={**os.environ, CACHE_VARIABLE: empty},
+            )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise BackendError(f"no first tile within {TIMEOUT:.0f} s") from error
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise BackendError(lines[-1])
+    answer = json.loads(done.stdout.splitlines()[-1])
+    total = answer.pop("ended") - started
+    return ColdStart(total=total, **answer)
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """What the process measures of itself."""
+    started = time.time()
+    from nafnet.benchmarks.rows.candidate import Candidate
+
+    candidate = Candidate.from_dict(request["candidate"])
+    tile = np.random.default_rng(0).random(request["shape"], np.float32)
+    with candidate.open(request["threads"]) as backend:
+        loaded = time.time()
+        backend(tile)
+        ended = time.time()
+        device = _device_megabytes()
+        backend(tile)
+    return {
+        "ended": ended, "loading": loaded - started, "first_tile": ended - loaded,
+        "host_mb": _peak_megabytes(), "device_mb": device,
+    }  # fmt: skip
+
+
+def _peak_megabytes() -> float:
+    """Of resident memory, since this program began; getrusage would count the process that started it, too."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def _device_megabytes() -> float | None:
+    """What is taken of the first GPU's memory, by whomever: the card is taken to be ours alone."""
+    if no_cuda():
+        return None
+    words = ["nvidia-smi", "--id=0", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    try:
+        return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return None
+
+
+if __name__ == "__main__":
+    print(json.dumps(answer(json.load(sys.stdin))))

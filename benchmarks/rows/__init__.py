@@ -1,0 +1,1 @@
+"""What is compared: backends, forms of PyTorch, and the exports they run."""

@@ -1,0 +1,1 @@
+"""Measurements for one question each, run by `python -m nafnet.benchmarks.studies.NAME`."""

@@ -1,0 +1,69 @@
+"""The search for an int8 export: everything in int8 where the gate accepts that, else as much as it accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from nafnet.architecture import NAFNet
+from nafnet.export.attempts.attempt import Exported, ExportOptions, Graph, make_graph, probe_size, verified
+from nafnet.export.attempts.quantise import Quantiser, fewest_in_half
+from nafnet.export.gate.cases import centre, picture
+from nafnet.export.gate.truth import Pairs, pairs
+from nafnet.spec import ModelSpec
+from nafnet.wire import Batch
+
+
+def quantised(reference: NAFNet, spec: ModelSpec, options: ExportOptions, note: Callable[[str], None]) -> Exported:
+    """As much in int8 as the gate accepts; what it says of everything in int8, where it accepts nothing."""
+    note(f"int8: calibrating, norm {spec.norm}")
+    graph = make_graph(reference, spec, calm=False)
+    quantiser = Quantiser(graph.model, spec, _calibration(spec, options))
+
+    def tried(kept: Sequence[str]) -> Exported:
+        model = quantiser.quantise([group for group in quantiser.groups if group not in kept])
+        attempt = Graph(model=model, spec=spec.replace(half_layers=tuple(kept)), remade=None)
+        return verified(reference, attempt, options, _truth(spec, options))
+
+    try:
+        everything = tried(())
+        if everything.verification is None or everything.verification.passed:
+            return everything
+        note(str(everything.verification.refusal()))
+        dearest, results = list(quantiser.costs(note)), {0: everything}
+
+        def accepted(count: int) -> bool:
+            results[count] = tried(dearest[:count])
+            found = results[count].verification
+            assert found is not None
+            note(f"int8 with {count} of {len(dearest)} in half: {found.refusal() or 'passed'}")
+            return found.passed
+
+        return results[fewest_in_half(len(dearest), accepted) or 0]
+    finally:
+        quantiser.close()
+
+
+def _calibration(spec: ModelSpec, options: ExportOptions) -> list[Batch]:
+    """Pictures as the model will meet them, one to a batch, and the extremes of what it may meet: noise and flats."""
+    size = probe_size(spec)
+    rng = np.random.default_rng(1)
+    extremes = [np.full((1, spec.channels, *size), value, np.float32) for value in (0, 1)]
+    extremes.append(rng.random((1, spec.channels, *size), np.float32))
+    if options.photographs:
+        return [*(centre(part, spec.channels, *size)[None] for part in options.photographs), *extremes]
+    clean = picture(4, spec.channels, *size)
+    noisy = np.clip(clean + rng.normal(0, 0.1, clean.shape), 0, 1).astype(np.float32)
+    return [*(part[None] for part in noisy), *extremes]
+
+
+def _truth(spec: ModelSpec, options: ExportOptions) -> Pairs:
+    """Pairs to judge int8 on: what the user gave, else clean pictures that get noise where the task is to denoise."""
+    size = probe_size(spec)
+    degraded, clean = (
+        [centre(part, spec.channels, *size) for part in given] for given in (options.photographs, options.truth)
+    )
+    if clean:
+        return pairs(spec.task, degraded, clean)
+    return pairs(spec.task, [], degraded or list(picture(4, spec.channels, *size)))

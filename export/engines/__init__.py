@@ -1,0 +1,1 @@
+"""TensorRT engines: built, read back, run, written."""

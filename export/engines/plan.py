@@ -1,0 +1,114 @@
+"""From an exported graph to a plan on the disk: built, read back, run where it can be, and only then written."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from nafnet.export.attempts.attempt import Exported
+from nafnet.export.engines.builder import Built, build
+from nafnet.export.engines.runner import EngineRunner
+from nafnet.export.formats import Target
+from nafnet.export.gate.cases import cases
+from nafnet.export.gate.parity import refusal, summarise
+from nafnet.export.gate.verification import Verification
+from nafnet.files import write_whole
+from nafnet.spec import ModelSpec
+from nafnet.wire import wire_shape
+
+
+def build_verified(trt: Any, flavour: str, exported: Exported, target: Target) -> tuple[bytes, ModelSpec]:
+    """The plan and its spec.
+
+    Where a GPU is there to run it, the engine goes through the gate itself, at every shape of its profile. Elsewhere
+    the spec's parity is that of the graph it was built from, and `ran_on` says so.
+
+    Raises:
+        NafnetError: it cannot be built, is not in the precision asked for, or does not match PyTorch.
+    """
+    spec = exported.spec
+    low, best, high = (wire_shape((n, spec.channels, h, w), spec.io) for n, h, w in exported.sizes)
+    with _Bar(f"{flavour} {trt.__version__}") as bar:
+        model = exported.model.SerializeToString()
+        built = build(trt, flavour, model, spec, (low, best, high), target.engine, bar.step)
+    for warning in dict.fromkeys(built.warnings):
+        if "overflow" in warning.lower():
+            target.note(f"{flavour} warns: {' '.join(warning.split())}")
+    spec = spec.replace(engine=built.engine)
+    if exported.verification is not None and _runs_here(target):
+        spec = spec.replace(parity=_gate(trt, flavour, exported, built, exported.photographs))
+    listed = ", ".join(f"{share:.0%} {kind}" for kind, share in built.engine.layers.items())
+    ran = (
+        "run and compared"
+        if flavour in (spec.parity.ran_on if spec.parity else ())
+        else "not run: no GPU for it is here"
+    )
+    target.note(f"{flavour} engine for {built.engine.device}: layers {listed}; {ran}")
+    return built.plan, spec
+
+
+def write_plan(path: Path, made: tuple[bytes, ModelSpec]) -> list[Path]:
+    """The plan, and the spec as PLAN.json beside it; the spec last, so that a plan with a spec is whole."""
+    plan, spec = made
+    beside = path.with_name(f"{path.name}.json")
+    beside.unlink(missing_ok=True)
+    write_whole(path, plan)
+    write_whole(beside, spec.to_json().encode())
+    return [path, beside]
+
+
+def _runs_here(target: Target) -> bool:
+    """Whether the engine is for the GPU of this machine."""
+    if not torch.cuda.is_available():
+        return False
+    major, minor = torch.cuda.get_device_capability()
+    asked = [name.upper() for name in target.engine.compute_capabilities]
+    return not asked or f"SM{major}{minor}" in asked
+
+
+def _gate(trt: Any, flavour: str, exported: Exported, built: Built, photographs: Sequence[NDArray[np.float32]]) -> Any:
+    """Every case through the engine itself, but those that need another network's weights."""
+    found = exported.verification
+    assert found is not None
+    with contextlib.closing(EngineRunner(trt, built.plan, exported.spec.io)) as run:
+        own = Verification(exported.reference, exported.spec)
+        spec = exported.spec
+        inputs = cases(spec.channels, spec.multiple, spec.tile, exported.sizes, photographs)
+        own.compare_all(inputs, {flavour: run})
+    found.rows += own.rows
+    if not own.passed:
+        found.worst = own.worst
+        raise refusal(own.rows, exported.spec.precision)
+    before = exported.spec.parity
+    return dataclasses.replace(summarise(own.rows, own.passed), truth_loss=before.truth_loss if before else None)
+
+
+class _Bar:
+    """The builder's phases as one bar."""
+
+    def __init__(self, title: str) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        console = Console(stderr=True)
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task(f"{title}: building", total=None)
+        self._title = title
+
+    def step(self, phase: str, done: int, total: int) -> None:
+        """Show the phase that moved last."""
+        self._progress.update(self._task, description=f"{self._title}: {phase}", completed=done, total=total)
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()

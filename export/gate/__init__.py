@@ -1,0 +1,1 @@
+"""The parity gate: cases, comparison with PyTorch, verdict, report."""

@@ -1,0 +1,1 @@
+"""NAFNet rewritten for inference, and written as a graph."""

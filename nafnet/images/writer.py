@@ -1,0 +1,162 @@
+"""Encode a photograph that comes in bands of rows; the file is whole or not there.
+
+libvips' encoders ask for rows themselves, so the rows wait until the last has come: in memory, or where they are
+many on the disk beside the result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyvips
+
+from nafnet.closing import Closing
+from nafnet.errors import ImageError, OutputError
+from nafnet.files import whole_file
+from nafnet.images.formats import FORMATS, Header
+from nafnet.images.plain import write_bmp, write_ppm
+from nafnet.images.reader import Rows
+from nafnet.images.spill import Spill
+
+DEFAULT_QUALITY = 95
+# Decoded images of more bytes wait on the disk.
+MEMORY_LIMIT = 96 * 2**20
+_VIPS_TYPES = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
+_COLOURS = {
+    **{(1, "uint8"): "b-w", (1, "uint16"): "grey16", (1, "float32"): "b-w"},
+    **{(3, "uint8"): "srgb", (3, "uint16"): "rgb16", (3, "float32"): "scrgb"},
+}
+# What will meet the next file, too.
+_DISK_IS_DONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+_RESOLUTION = ("xres", "yres")
+
+
+class ImageWriter(Closing):
+    """Writes one file. Use it as a context manager and call `finish`; left without it, nothing is written.
+
+    JPEG without chroma subsampling. TIFF: deflate. WebP: lossless if the source was. A change of depth scales:
+    255 becomes 65535, and 1.0 where the file holds floats.
+
+    Args:
+        path: the file; its folder exists.
+        header: of the file to write. Rows come in its `pixel_type`, alpha included.
+        quality: 1 to 100, of JPEG, WebP, AVIF and HEIF.
+        tag: goes into the names of temporary files.
+    """
+
+    def __init__(self, path: Path, header: Header, *, quality: int = DEFAULT_QUALITY, tag: str = "") -> None:
+        self._path, self._header, self._quality, self._tag = path, header, quality, tag
+        self._spill = Spill(path, header, tag) if header.row_bytes * header.height > MEMORY_LIMIT else None
+        self._bands: list[Rows] = []
+
+    def write(self, rows: Rows) -> None:
+        """Append rows, [n,W,C].
+
+        Raises:
+            OutputError: the disk refused.
+        """
+        assert rows.shape[1:] == (self._header.width, self._header.bands)
+        assert rows.dtype == self._header.pixel_type
+        if self._spill is None:
+            self._bands.append(rows)
+            return
+        with self._disk_errors():
+            self._spill.write(rows)
+
+    def finish(self) -> None:
+        """Encode what was written, and put the file in its place.
+
+        Raises:
+            ImageError: the format cannot hold the image.
+            OutputError: the disk refused.
+        """
+        header = self._header
+        with self._disk_errors(), whole_file(self._path, self._tag) as temporary:
+            if header.format in ("ppm", "bmp"):
+                self._write_plain(temporary)
+                return
+            try:
+                self._save(self._image(), temporary)
+            except pyvips.Error as error:
+                raise self._explained(error) from error
+
+    def _write_plain(self, temporary: Path) -> None:
+        bands = self._spill.bands() if self._spill else iter(self._bands)
+        if self._header.format == "ppm":
+            write_ppm(temporary, self._header, bands)
+        else:
+            write_bmp(temporary, np.concatenate(list(bands)))
+
+    def _image(self) -> pyvips.Image:
+        """The rows as libvips sees them, with the metadata."""
+        header = self._header
+        colour = _COLOURS[header.channels, header.pixel_type]
+        if self._spill:
+            image = self._spill.image(_VIPS_TYPES[header.pixel_type], colour)
+        else:
+            pixels = self._bands[0] if len(self._bands) == 1 else np.concatenate(self._bands)
+            image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels), interpretation=colour)
+        # The resolution is in the header, which `set_type` does not reach.
+        image = image.copy(**{name: header.metadata[name][1] for name in _RESOLUTION if name in header.metadata})
+        for name, (kind, value) in header.metadata.items():
+            if name not in _RESOLUTION:
+                image.set_type(pyvips.type_from_name(kind), name, value)
+        if "exif-data" in header.metadata:
+            image.set_type(pyvips.GValue.gint_type, "orientation", 1)  # else the old one is read from the raw block
+        return image
+
+    def _save(self, image: pyvips.Image, temporary: Path) -> None:
+        header, path = self._header, str(temporary)
+        if header.format == "png":
+            image.pngsave(path, compression=6)
+        elif header.format == "jpeg":
+            image.jpegsave(path, Q=self._quality, subsample_mode="off")
+        elif header.format == "tiff":
+            predictor = "none" if header.pixel_type == "float32" else "horizontal"
+            large = header.row_bytes * header.height > 2**31
+            image.tiffsave(path, compression="deflate", predictor=predictor, bigtiff=large)
+        elif header.format == "webp":
+            image.webpsave(path, Q=self._quality, lossless=header.lossless, exact=True)
+        else:
+            codec = "av1" if header.format == "avif" else "hevc"
+            bits = 8 if header.pixel_type == "uint8" else min(header.bits, 12)
+            image.heifsave(path, compression=codec, Q=self._quality, bitdepth=bits, subsample_mode="off")
+
+    def _explained(self, error: pyvips.Error) -> ImageError | OutputError:
+        """libvips' words; whether the disk is full it says only in them."""
+        words = " ".join(str(error.detail or error.message).split())
+        if not self._path.parent.is_dir():
+            return OutputError(f"{self._path.parent}: the folder is gone; the run cannot go on")
+        for reason in map(os.strerror, _DISK_IS_DONE):
+            if reason.lower() in words.lower():
+                return OutputError(f"{self._path}: {reason}; mend it and run the same command again: it goes on")
+        return ImageError(f"{self._path}: cannot be written ({words})")
+
+    @contextlib.contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._path.parent.is_dir():
+                raise OutputError(f"{self._path.parent}: the folder is gone; the run cannot go on") from error
+            reason = error.strerror or str(error)
+            if error.errno in _DISK_IS_DONE:
+                raise OutputError(f"{self._path}: {reason}; mend it and run the same command again") from error
+            raise ImageError(f"{self._path}: cannot be written ({reason})") from error
+
+    def close(self) -> None:
+        """Let go of the rows; what was not finished is not written."""
+        self._bands = []
+        if self._spill:
+            self._spill.remove()
+
+
+def check_quality(quality: int, header: Header) -> None:
+    """Raise ImageError where a quality was asked for that the format does not have."""
+    if not FORMATS[header.format].has_quality:
+        raise ImageError(f"--quality {quality}: {header.format} has no quality; leave it out or choose a --format")

@@ -1,0 +1,196 @@
+"""Tiles through a backend: batched over images, checked, run again in fp32 where the result cannot be true.
+
+Results come in the order of the tiles. A batch takes tiles of one shape, of as many images as it needs, so small
+pictures fill a device too. Where a device has too little memory the batch is halved, and last the tile.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nafnet.errors import BackendError, DeviceMemoryError, ImageError
+from nafnet.runtime.backends.base import Backend
+from nafnet.wire import Batch
+
+if TYPE_CHECKING:
+    from nafnet.runtime.engine.tiles import ImageRun
+
+Recompute = Callable[[Batch], Batch]
+# A restored value may leave the range that the tile's input and [0, 1] span by this share of it. A deblurring model
+# overshoots at edges by a few hundredths; what overflowed in half lies orders of magnitude outside.
+OVERSHOOT = 0.5
+# Images in a row that the backend may fail on before it is taken to be the backend that is broken.
+MOST_FAILURES = 5
+
+
+@dataclasses.dataclass(eq=False)
+class Task:
+    """One tile of an image on its way to the backend."""
+
+    image: ImageRun
+    planes: Batch
+    """float32[G,c,h,w]: one image for the model, or one for each channel where it takes a single one."""
+
+
+class SmallerTileError(BackendError):
+    """Not even one tile fits the device: what was begun must be begun anew with smaller ones."""
+
+
+class _InFlightError(Exception):
+    """The backend failed, and which of the batches in flight it failed on is not known."""
+
+
+class TileRunner:
+    """Runs tasks on a backend.
+
+    Args:
+        backend: what runs them.
+        batch: tiles to run at once; halved where the device runs out of memory.
+        recompute: the same model in fp32, for tiles whose result cannot be true.
+        say: told, in a line, what was changed on the way.
+    """
+
+    def __init__(self, backend: Backend, batch: int, recompute: Recompute, say: Callable[[str], None]) -> None:
+        self.backend, self.batch, self._recompute, self._say = backend, batch, recompute, say
+        self._held: deque[Task] = deque()
+        self._flying: deque[list[Task]] = deque()
+        self._waited = 0.0  # for tiles, not for the backend
+        self._failures = 0  # of the backend, one after the other
+
+    def run(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Batch]]:
+        """Each task with its restored planes, float32[G,c,h,w]; tasks of images that failed are passed over.
+
+        Raises:
+            SmallerTileError: a single tile is too much for the device's memory.
+            BackendError: the backend failed on one image after the other.
+        """
+        self._held.clear()
+        self._flying.clear()
+        suspects: list[Task] = []
+        while True:
+            try:
+                yield from self._one_by_one(suspects)
+                yield from self._streamed(tasks)
+                return
+            except DeviceMemoryError as error:
+                self._held.extendleft(reversed([*suspects, *itertools.chain.from_iterable(self._flying)]))
+                suspects = []
+                if self.batch == 1:
+                    raise SmallerTileError(str(error)) from error
+                self.batch = max(self.batch // 2, 1)
+                self._say(f"{self.backend.description}: out of memory; going on with batches of {self.batch}")
+            except _InFlightError as error:
+                self._say(f"{error}; running the tiles one by one")
+                suspects = list(itertools.chain.from_iterable(self._flying))
+            self._flying.clear()
+
+    def _one_by_one(self, suspects: list[Task]) -> Iterator[tuple[Task, Batch]]:
+        """Run again, alone, what was in flight when the backend failed: one image's failure is its own."""
+        while suspects:
+            task = suspects[0]
+            restored = None
+            if not task.image.dropped:
+                try:
+                    restored = self.backend(task.planes)
+                    self._failures = 0
+                except DeviceMemoryError:
+                    raise
+                except BackendError as error:
+                    self._failures += 1
+                    if self._failures == MOST_FAILURES:
+                        raise
+                    task.image.item.fail(error)
+            suspects.pop(0)
+            if restored is not None:
+                yield from self._accepted(task, restored)
+
+    def _streamed(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Batch]]:
+        try:
+            yield from self._until_failure(tasks)
+        except DeviceMemoryError:
+            raise
+        except BackendError as error:
+            raise _InFlightError(str(error)) from error
+
+    def _until_failure(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Batch]]:
+        started, self._waited = time.perf_counter(), 0.0
+        for restored in self.backend.stream(self._batches(tasks)):
+            group = self._flying.popleft()
+            self._failures = 0
+            share = (time.perf_counter() - started - self._waited) / len(group)
+            position = 0
+            for task in group:
+                count = len(task.planes)
+                task.image.item.report.seconds["infer"] += share
+                yield from self._accepted(task, restored[position : position + count])
+                position += count
+            started, self._waited = time.perf_counter(), 0.0
+
+    def _batches(self, tasks: Iterator[Task]) -> Iterator[Batch]:
+        """Batches of one shape, from tasks that were given back first and then from new ones."""
+        while True:
+            asked = time.perf_counter()
+            group = self._next_group(tasks)
+            self._waited += time.perf_counter() - asked
+            if not group:
+                return
+            self._flying.append(group)
+            planes = [task.planes for task in group]
+            try:
+                batch = planes[0] if len(planes) == 1 else np.concatenate(planes)
+            except MemoryError as error:
+                raise DeviceMemoryError(f"a batch of {len(planes)} tiles is too much for the memory") from error
+            yield batch
+
+    def _next_group(self, tasks: Iterator[Task]) -> list[Task]:
+        group: list[Task] = []
+        while len(group) < self.batch:
+            if not self._held:
+                task = next(tasks, None)
+                if task is None:
+                    break
+                self._held.append(task)
+            if group and self._held[0].planes.shape != group[0].planes.shape:
+                break
+            task = self._held.popleft()
+            if not task.image.dropped:
+                group.append(task)
+        return group
+
+    def _accepted(self, task: Task, restored: Batch) -> Iterator[tuple[Task, Batch]]:
+        """The task with its checked result, unless its image has failed by now."""
+        with task.image.item.guarded():
+            restored = self._checked(task, restored)
+        if not task.image.dropped:
+            yield task, restored
+
+    def _checked(self, task: Task, restored: Batch) -> Batch:
+        """The restored planes, or those of a second run in fp32 where they cannot be true; the row counts it."""
+        if not cannot_be_true(restored, task.planes):
+            return restored
+        if not np.isfinite(task.planes).all():
+            raise ImageError("the image holds values that are not finite (NaN or infinity)")
+        task.image.item.report.flagged += 1
+        again = self._recompute(task.planes)
+        if not np.isfinite(again).all():
+            raise BackendError(f"{self.backend.name}: the model's result is not finite, in fp32 either")
+        return again
+
+
+def cannot_be_true(restored: NDArray[Any], given: NDArray[Any]) -> bool:
+    """Whether a result is not finite, or far outside the range of what it was made of."""
+    low, high = float(restored.min()), float(restored.max())  # NaN if any is
+    floor, ceiling = min(float(given.min()), 0.0), max(float(given.max()), 1.0)
+    margin = OVERSHOOT * (ceiling - floor)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return True
+    return not (low >= floor - margin and high <= ceiling + margin)

@@ -1,0 +1,74 @@
+"""From what the user named as a model to what a backend can load.
+
+An ONNX file is inspected and used as it is. A checkpoint goes to the torch backend as it is; for any other it is
+exported once and kept in the cache, under a name made of its bytes' hash and of `REVISION`, so an edited file is
+exported anew, and so is every file once exports are written otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+from nafnet.errors import MissingExtraError, ModelError, NafnetError
+from nafnet.files import cache_folder, file_sha256
+from nafnet.onnxfile import inspect_onnx
+from nafnet.planfile import inspect_plan
+from nafnet.pretrained import bundled_model
+from nafnet.runtime.backends import REGISTRY
+from nafnet.runtime.backends.base import Model
+
+REVISION = 2
+"""Of the graphs that nafnet-export writes by default: one more whenever they change within a version."""
+CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
+
+
+def open_model(source: str | os.PathLike[str] | None, backend: str) -> Model:
+    """The model that `backend`, a name of `REGISTRY`, is to run; None is the bundled denoiser.
+
+    Raises:
+        NafnetError: missing, unreadable, unsafe or not an image model; or the `export` extra is needed.
+    """
+    wants_checkpoint = REGISTRY[backend].reads == "checkpoint"
+    path = bundled_model(".safetensors" if wants_checkpoint else ".onnx") if source is None else Path(source)
+    if path.suffix == ".onnx":
+        if wants_checkpoint:
+            raise ModelError(f"{path}: --backend {backend} runs checkpoints (.safetensors, .pth), not ONNX files")
+        return Model(path=path, spec=inspect_onnx(path))
+    if path.suffix == ".plan" or REGISTRY[backend].reads == "plan":
+        return _plan(path, backend)
+    if path.suffix not in CHECKPOINT_SUFFIXES:
+        known = ", ".join((".onnx", ".plan", *CHECKPOINT_SUFFIXES))
+        raise ModelError(f"{path}: not a model by its ending; expected one of {known}")
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; expected a model")
+    if wants_checkpoint:
+        from nafnet.checkpoint import load_checkpoint
+
+        return Model(path=path, spec=load_checkpoint(path).spec)
+    return _exported(path)
+
+
+def _plan(path: Path, backend: str) -> Model:
+    if REGISTRY[backend].reads != "plan":
+        raise ModelError(f"{path}: a plan; --backend {backend} does not run plans: expected tensorrt or tensorrt-rtx")
+    if path.suffix != ".plan":
+        raise ModelError(f"{path}: --backend {backend} runs plans: nafnet-export --format {backend} makes one of it")
+    return Model(path=path, spec=inspect_plan(path))
+
+
+def _exported(path: Path) -> Model:
+    """The cached export of a checkpoint, made now if it is not there."""
+    cached = cache_folder("onnx") / f"{file_sha256(path)}-{version('nafnet-toolchain')}-{REVISION}.onnx"
+    if cached.exists():
+        try:
+            return Model(path=cached, spec=inspect_onnx(cached))
+        except NafnetError:
+            cached.unlink()  # from another format version, or damaged: make it again
+    try:
+        from nafnet.checkpoint import load_checkpoint
+        from nafnet.export.exporter import export_onnx
+    except ImportError as error:
+        raise MissingExtraError(f"{path} is a checkpoint, and {error.name}, which exports it,", "export") from error
+    return Model(path=cached, spec=export_onnx(load_checkpoint(path), cached))

@@ -1,0 +1,241 @@
+"""`Restorer`: images in, restored images out, of any size, with one model on one backend."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Self, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nafnet.closing import Closing
+from nafnet.errors import BackendError, DeviceMemoryError, ImageError, ModelError, UsageError
+from nafnet.runtime.backends import choose_for, make_backend
+from nafnet.runtime.backends.base import Backend
+from nafnet.runtime.engine.array_image import ArrayImage
+from nafnet.runtime.engine.batches import SmallerTileError, TileRunner
+from nafnet.runtime.engine.events import Event
+from nafnet.runtime.engine.fallback import Fallback
+from nafnet.runtime.engine.image_stream import Restoration
+from nafnet.runtime.engine.memory import fits_whole
+from nafnet.runtime.engine.model_source import open_model
+from nafnet.runtime.folder.discovery import Job
+from nafnet.runtime.folder.report import FileReport
+from nafnet.runtime.folder.settings import Output
+from nafnet.tiling import TilePlan, check_tile, plan_tiles
+
+Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
+AS_THE_INPUT = Output()
+
+
+class Restorer(Closing):
+    """Restores images of any size with one model on one backend.
+
+    Make one with `load`; use it as a context manager, or call `close`. Threads may share one: they take turns.
+
+    Args:
+        backend: runs the model.
+        tile: largest side of a tile, in pixels.
+        overlap: fewest pixels that neighbouring tiles share.
+        batch: tiles to run at once.
+        whole: restore without tiles what fits into memory.
+        say: told, in a line, what had to be changed on the way.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        tile: int,
+        overlap: int,
+        batch: int,
+        whole: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        check_tile(tile, overlap, backend.model.spec.multiple)
+        _check_count("batch", batch)
+        if backend.model.spec.channels not in (1, 3):
+            raise ModelError(
+                f"{backend.model.path}: takes {backend.model.spec.channels} channels; photographs have 1 or 3"
+            )
+        self.backend, self.tile, self.overlap, self.whole = backend, tile, overlap, whole
+        self.spec = backend.model.spec
+        self.say = say
+        self.reason = "as given"
+        """Why this backend, in a few words."""
+        self._runner = TileRunner(backend, batch, Fallback(backend), lambda line: self.say(line))
+        self._lock = threading.RLock()
+
+    @classmethod
+    def load(
+        cls,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        backend: str = "auto",
+        device: str | None = None,
+        tile: int | None = None,
+        overlap: int | None = None,
+        batch: int | None = None,
+        threads: int | None = None,
+        whole: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Self:
+        """Load a model.
+
+        Args:
+            model: an ONNX file, a plan built by nafnet-export, or a checkpoint (.safetensors, .pth), which is exported
+                once and cached; None is the bundled denoiser.
+            backend: a name of `nafnet.runtime.backends.REGISTRY`, or auto for the fastest that can run here.
+            device: cpu, cuda, cuda:1, or several, cuda:0,cuda:1; None is the backend's own choice.
+            tile: largest side of a tile in pixels; the model's own choice by default.
+            overlap: fewest pixels that neighbouring tiles share; the model's own choice by default.
+            batch: tiles to run at once; the backend's own choice by default.
+            threads: CPU threads; all cores by default.
+            whole: restore without tiles what fits into memory.
+            say: told, in a line, what had to be changed on the way.
+
+        Raises:
+            NafnetError: the model or the backend cannot be used; one line says why.
+        """
+        _check_count("batch", batch)
+        _check_count("threads", threads)
+        choice = choose_for(backend, model, device)
+        opened = open_model(model, choice.name)
+        side = opened.spec.tile if tile is None else tile
+        if opened.spec.fixed_shape and side != opened.spec.tile:
+            raise UsageError(f"--tile {side}: {opened.path.name} was exported for tiles of {opened.spec.tile} alone")
+        if opened.spec.fixed_shape and whole:
+            raise UsageError(f"--whole: {opened.path.name} was exported for tiles of {opened.spec.tile} alone")
+        shared = min(opened.spec.overlap, side // 4) if overlap is None else overlap
+        check_tile(side, shared, opened.spec.multiple)
+        made = make_backend(choice, opened, threads)
+        restorer = cls(made, tile=side, overlap=shared, batch=batch or made.default_batch, whole=whole, say=say)
+        restorer.reason = choice.reason
+        restorer._probe()
+        return restorer
+
+    @property
+    def batch(self) -> int:
+        """Tiles run at once."""
+        return self._runner.batch
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other threads out; whoever uses `restore_stream` does so inside."""
+        with self._lock:
+            yield
+
+    def set_tiling(self, *, tile: int, overlap: int, batch: int) -> None:
+        """Change how images are cut from now on."""
+        check_tile(tile, overlap, self.spec.multiple)
+        _check_count("batch", batch)
+        with self._lock:
+            self.tile, self.overlap, self._runner.batch = tile, overlap, batch
+
+    def restore(self, pixels: Pixels) -> Pixels:
+        """Restore an image: [H,W] or [H,W,C], C 1 (grey) or 3 (RGB); the result has its shape and dtype.
+
+        Args:
+            pixels: uint8 or uint16 over its full range, or float32 in [0, 1].
+
+        Returns:
+            The restored image; integers are clipped and rounded, floats are neither.
+
+        Raises:
+            UsageError: another shape or dtype, or an empty image.
+            BackendError: the backend failed, or the result is not finite.
+        """
+        image = ArrayImage(pixels)
+        with self._lock:
+            while (restored := image.collect(self.restore_stream(image.events()))) is None:
+                pass  # the device's memory did not suffice: the tiles are smaller now
+        return cast("Pixels", restored.reshape(pixels.shape))
+
+    def restore_many(self, images: Iterable[Pixels]) -> Iterator[Pixels]:
+        """Restore images one after the other, as they are asked for; each as `restore` does."""
+        for image in images:
+            yield self.restore(image)
+
+    def restore_file(
+        self, source: str | os.PathLike[str], target: str | os.PathLike[str], output: Output | None = None
+    ) -> FileReport:
+        """Restore a file into another, keeping its depth and metadata unless `output` says otherwise.
+
+        The format is that of the target's name.
+
+        Raises:
+            UsageError: the target is the source, or its name ends in no format, or in another than `output` says.
+            ImageError: it cannot be read or restored; the message says why.
+            OutputError: the disk refused.
+        """
+        from nafnet.runtime.folder.pipeline import Pipeline
+
+        job = Job(source=Path(source), target=Path(target), format=(output or AS_THE_INPUT).format_for(Path(target)))
+        if job.target.exists() and job.source.exists() and job.target.samefile(job.source):
+            raise UsageError(f"{target}: is the source itself; choose another name")
+        with self._lock:
+            (row,) = Pipeline(self, [job], output=output or AS_THE_INPUT).run()
+        if row.status == "failed":
+            raise ImageError(row.error or "failed")
+        return row
+
+    def plan(self, height: int, width: int) -> TilePlan:
+        """The tiles of an image."""
+        spec = self.spec
+        if self.whole and fits_whole(spec, height, width, self.batch):
+            side = -(-max(height, width) // spec.multiple) * spec.multiple
+            return plan_tiles(height, width, tile=side, overlap=0, multiple=spec.multiple)
+        return plan_tiles(height, width, tile=self.tile, overlap=self.overlap, multiple=spec.multiple)
+
+    def restore_stream(self, events: Iterator[Event], output: Output = AS_THE_INPUT) -> Iterator[Event]:
+        """Restore images that come as events, in bands: the engine beneath files, folders and arrays.
+
+        Only images that are restored whole are closed. One that is opened once more, after the tile was made smaller
+        for want of memory, has to be fed once more: its item says `again`.
+        """
+        return Restoration(self, self._runner, output).run(events)
+
+    def shrink_tile(self, error: SmallerTileError) -> None:
+        """Halve the tile, for want of memory.
+
+        Raises:
+            BackendError: it is the smallest already.
+        """
+        multiple = self.spec.multiple
+        smaller = max(self.tile // 2 // multiple, 1) * multiple
+        if self.whole:
+            self.whole, smaller = False, self.tile
+        elif self.spec.fixed_shape or smaller == self.tile:
+            raise BackendError(f"{error}; not even the smallest tile fits") from error
+        self.tile, self.overlap = smaller, min(self.overlap, smaller // 4)
+        self.say(f"{self.backend.description}: out of memory; going on with tiles of {smaller}")
+
+    def _probe(self) -> None:
+        """Run the smallest tile once: a model that is no image-to-image one fails here, not on every file."""
+        side = self.spec.multiple
+        try:
+            self.backend(np.zeros((1, self.spec.channels, side, side), np.float32))
+        except BackendError as error:
+            self.close()
+            raise ModelError(f"{error}; expected a model that gives an image of its input's size") from error
+        try:
+            self.backend(np.zeros((self.batch, self.spec.channels, side, side), np.float32))
+        except DeviceMemoryError:
+            pass  # the batch is halved where it matters
+        except BackendError as error:
+            self.close()
+            raise UsageError(f"batch {self.batch}: {error}; choose a smaller one") from error
+
+    def close(self) -> None:
+        """Free the backend's memory."""
+        with self._lock:
+            self.backend.close()
+
+
+def _check_count(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise UsageError(f"{name} {value}: expected at least 1")

@@ -1,0 +1,1 @@
+"""Files to files: found, decoded, restored by the engine, encoded, recorded."""

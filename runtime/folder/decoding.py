@@ -1,0 +1,179 @@
+"""Decode files in a process of their own, with limits on time and memory: one bad file is one error."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from nafnet.closing import Closing
+from nafnet.errors import ImageError
+from nafnet.images.formats import Header
+from nafnet.images.reader import Rows
+from nafnet.runtime.folder.settings import Limits
+from nafnet.runtime.folder.worker import DIGEST, END, FAILED, FRAME, HEADER, ROWS, header_from_json
+
+BAND_BYTES = 8 * 2**20
+SECONDS_PER_MEGAPIXEL = 1.0
+"""Added to the limit for a whole file, so that large ones on slow disks are not taken for a hang."""
+_MOST_HEADER_BYTES = 256 * 2**20  # profiles and maker notes are kilobytes to megabytes
+
+
+class DecoderStopped(BaseException):
+    """The run ends: no error of the file at hand."""
+
+
+class Decoder(Closing):
+    """One decoding process, started when first needed and again after a crash. It serves one thread."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._stopped = False
+        self._left = 0.0  # seconds of waiting that the file at hand may still take
+
+    def digest(self, path: Path) -> str:
+        """SHA-256 of a file's bytes, in hexadecimal.
+
+        Raises:
+            ImageError: it cannot be read, or reading it hangs.
+        """
+        if not path.is_file():
+            what = "not a regular file" if path.exists() else "cannot be read (No such file, or a link to none)"
+            raise ImageError(f"{path}: {what}")  # reading a pipe would wait for a writer
+        self._left = self._limits.seconds + path.stat().st_size / 1e6  # a slow disk gives 1 MB/s
+        self._ask(path, "digest")
+        return self._receive(path, DIGEST).decode()
+
+    def header(self, path: Path) -> Header:
+        """What a file says of itself.
+
+        Raises:
+            ImageError: as `nafnet.images.reader.open_image`, or it hangs or crashes the decoder.
+        """
+        self._left = self._limits.seconds
+        self._ask(path, "header")
+        header = header_from_json(self._receive(path, HEADER))
+        self._receive(path, END)
+        return header
+
+    def decode(self, path: Path) -> Generator[Header | Rows, None, None]:
+        """The header, then all rows from the top in bands, [n,W,C]. Left before its end, it stops the process.
+
+        Raises:
+            ImageError: the file is damaged, or it hangs or crashes the decoder.
+        """
+        self._left = self._limits.seconds
+        whole = False
+        try:
+            self._ask(path, "decode")
+            header = header_from_json(self._receive(path, HEADER))
+            self._left += SECONDS_PER_MEGAPIXEL * header.width * header.height / 1e6
+            yield header
+            rows_done = 0
+            while rows_done < header.height:
+                band = np.frombuffer(self._receive(path, ROWS), header.pixel_type)
+                band = band.reshape(-1, header.width, header.bands)
+                rows_done += len(band)
+                yield band
+            self._receive(path, END)
+            whole = True
+        except ImageError:
+            whole = True  # it said so itself, or is stopped already
+            raise
+        finally:
+            if not whole:
+                self.close()
+
+    def stop(self) -> None:
+        """From another thread: end what is being decoded; it and all that follows raise DecoderStopped."""
+        self._stopped = True
+        process = self._process
+        if process:
+            process.kill()
+
+    def close(self) -> None:
+        """Stop the process."""
+        if self._socket:
+            self._socket.close()
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+        self._process = self._socket = None
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        environment = {**os.environ, "VIPS_CONCURRENCY": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "nafnet.runtime.folder.worker", str(theirs.fileno()), str(self._limits.memory)]
+        # Its stderr has libvips' warnings alone; what matters comes as a frame.
+        self._process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        theirs.close()
+        self._socket = ours
+        return ours
+
+    def _ask(self, path: Path, verb: str) -> None:
+        command = {
+            "path": os.fsencode(path).hex(), "verb": verb,
+            "max_pixels": self._limits.max_pixels, "band_bytes": BAND_BYTES,
+        }  # fmt: skip
+        if self._stopped:
+            raise DecoderStopped
+        peer = self._socket or self._start()
+        try:
+            peer.sendall(json.dumps(command).encode() + b"\n")
+        except OSError:
+            self._crashed(path)
+
+    def _receive(self, path: Path, expected: bytes) -> bytearray:
+        """The next frame's content."""
+        kind, length = FRAME.unpack(self._read(path, FRAME.size))
+        if length > max(_MOST_HEADER_BYTES, 2 * BAND_BYTES) and kind != ROWS:
+            self.close()
+            raise ImageError(f"{path}: its metadata takes {length / 2**20:.0f} MB; expected a photograph")
+        data = self._read(path, length)
+        if kind == FAILED:
+            reason = data.decode("utf-8", "replace")
+            raise ImageError(reason if str(path) in reason or "name is not UTF-8" in reason else f"{path}: {reason}")
+        assert kind == expected
+        return data
+
+    def _read(self, path: Path, length: int) -> bytearray:
+        assert self._socket is not None
+        data = bytearray(length)
+        view, done = memoryview(data), 0
+        while done < length:
+            started = time.monotonic()
+            self._socket.settimeout(max(self._left, 0.001))
+            try:
+                count = self._socket.recv_into(view[done:])
+            except TimeoutError:
+                self.close()
+                raise ImageError(f"{path}: decoding it took too long, over {self._limits.seconds:.0f} s") from None
+            except OSError:
+                count = 0
+            self._left -= time.monotonic() - started
+            if not count:
+                self._crashed(path)
+            done += count
+        return data
+
+    def _crashed(self, path: Path) -> NoReturn:
+        if self._stopped:
+            raise DecoderStopped
+        assert self._process is not None
+        code: Any = self._process.wait()
+        self.close()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        raise ImageError(f"{path}: the decoder died of it ({how}); the file is damaged, or needs too much memory")

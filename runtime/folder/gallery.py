@@ -1,0 +1,122 @@
+"""`--html`: a page of what a run did, each picture before and after under a slider.
+
+Of a large picture the part that changed most is shown, pixel by pixel; scaled down, noise and blur could not be seen.
+Files are read in bands, twice, so a picture larger than memory is none of the page's concern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nafnet.errors import NafnetError
+from nafnet.files import write_whole
+from nafnet.images.formats import WHITE
+from nafnet.images.reader import open_image
+from nafnet.page import picture_uri, render
+from nafnet.runtime.folder.report import FileReport
+
+LARGEST_WIDTH, LARGEST_HEIGHT = 480, 360
+"""Of what is shown of a picture."""
+MOST_PICTURES = 40
+"""A page of more would be too large to open."""
+BLOCK = 32
+"""Side of the squares that changes are summed over."""
+_BAND = 8 * BLOCK
+Pixels = NDArray[np.uint8]
+
+
+def write_gallery(path: Path, rows: Sequence[FileReport], *, opening: str, summary: str, max_pixels: int) -> None:
+    """Write the page, whole or not at all.
+
+    Args:
+        opening, summary: what the run printed before and after.
+        max_pixels: of a picture that is opened.
+    """
+    done = [row for row in rows if row.status in ("restored", "unchanged")]
+    shown = []
+    for row in done[:MOST_PICTURES]:
+        try:
+            shown.append(_entry(row, max_pixels))
+        except NafnetError as error:  # it was changed or taken away since
+            shown.append({"row": row, "picture": None, "reason": str(error)})
+    html = render(
+        "nafnet.runtime.folder", "gallery.html", shown=shown, left_out=len(done) - len(shown), opening=opening,
+        summary=summary, failed=[row for row in rows if row.status == "failed"],
+    )  # fmt: skip
+    write_whole(path, html.encode(errors="replace"))
+
+
+def _entry(row: FileReport, max_pixels: int) -> dict[str, Any]:
+    before, after = Path(row.input), Path(row.output)
+    left, top = most_changed(before, after, max_pixels)
+    cut = [_cut(file, left, top, max_pixels) for file in (before, after)]
+    height, width = cut[0].shape[:2]
+    return {
+        "row": row, "before": picture_uri(cut[0]), "after": picture_uri(cut[1]), "width": width, "height": height,
+        "whole": (width, height) == (row.width, row.height), "picture": True,
+    }  # fmt: skip
+
+
+def most_changed(before: Path, after: Path, max_pixels: int) -> tuple[int, int]:
+    """Left and top of the part of up to `LARGEST_WIDTH` x `LARGEST_HEIGHT` whose pixels changed most.
+
+    Raises:
+        ImageError: one cannot be read, or they differ in size.
+    """
+    readers = [open_image(path, max_pixels=max_pixels) for path in (before, after)]
+    sizes = [(reader.header.width, reader.header.height) for reader in readers]
+    if sizes[0] != sizes[1]:
+        raise NafnetError(
+            f"{before}: {sizes[0][0]}x{sizes[0][1]} pixels, and its result has {sizes[1][0]}x{sizes[1][1]}"
+        )
+    (width, height), _ = sizes
+    if width <= LARGEST_WIDTH and height <= LARGEST_HEIGHT:
+        return 0, 0
+    bands = zip(*(_eight_bits(path, max_pixels) for path in (before, after)), strict=True)
+    changes = np.concatenate([_block_means(np.abs(a.astype(np.int16) - b).mean(2)) for a, b in bands])
+    # Sums over windows of blocks, from sums over all blocks above and to the left.
+    window = [
+        min(side // BLOCK, have) for side, have in zip((LARGEST_HEIGHT, LARGEST_WIDTH), changes.shape, strict=True)
+    ]
+    sums = np.pad(changes.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    y, x = window
+    found = sums[y:, x:] - sums[:-y, x:] - sums[y:, :-x] + sums[:-y, :-x]
+    top, left = np.unravel_index(np.argmax(found), found.shape)
+    return (
+        min(int(left) * BLOCK, max(width - LARGEST_WIDTH, 0)), min(int(top) * BLOCK, max(height - LARGEST_HEIGHT, 0))
+    )  # fmt: skip
+
+
+def _block_means(band: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """[n,W] as means of BLOCK x BLOCK; blocks at the right and below may be smaller."""
+    starts = [np.arange(0, side, BLOCK) for side in band.shape]
+    sums = np.add.reduceat(np.add.reduceat(band, starts[0], 0), starts[1], 1)
+    counts = [np.diff(np.append(each, side)) for each, side in zip(starts, band.shape, strict=True)]
+    means: NDArray[np.floating[Any]] = sums / np.outer(*counts)
+    return means
+
+
+def _cut(path: Path, left: int, top: int, max_pixels: int) -> Pixels:
+    """uint8[H,W,3] of the part that is shown."""
+    rows, start = [], 0
+    for band in _eight_bits(path, max_pixels):
+        rows.append(band[max(top - start, 0) : max(top + LARGEST_HEIGHT - start, 0), left : left + LARGEST_WIDTH])
+        start += len(band)
+        if start >= top + LARGEST_HEIGHT:
+            break
+    return np.concatenate(rows)
+
+
+def _eight_bits(path: Path, max_pixels: int) -> Iterator[Pixels]:
+    """Bands of uint8[n,W,3] from the top, without alpha."""
+    reader = open_image(path, max_pixels=max_pixels)
+    header = reader.header
+    for rows in reader.rows(_BAND):
+        colours = rows[:, :, : header.channels].astype(np.float32) * (255 / WHITE[header.pixel_type])
+        pixels = np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
+        yield np.broadcast_to(pixels, (*pixels.shape[:2], 3)) if header.channels == 1 else pixels

@@ -1,0 +1,93 @@
+"""What became of every file: the rows of `--report`, and the lines that a run prints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from nafnet.files import write_whole
+from nafnet.runtime.folder.discovery import Job
+
+if TYPE_CHECKING:
+    from nafnet.runtime.engine.restorer import Restorer
+
+Status = Literal["restored", "unchanged", "elsewhere", "failed", "skipped"]
+"""Unchanged: an earlier run restored the same bytes with the same model and settings. Elsewhere: it falls to another
+shard. Skipped: not reached."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class FileReport:
+    """One row. Width and height are those of the upright image; 0 where it could not be read."""
+
+    input: str
+    output: str
+    status: Status = "skipped"
+    width: int = 0
+    height: int = 0
+    tiles: int = 0
+    flagged: int = 0
+    """Tiles whose result could not be true, and that were run again in fp32."""
+    seconds: dict[str, float] = dataclasses.field(default_factory=lambda: {"decode": 0.0, "infer": 0.0, "encode": 0.0})
+    """Decoding, waiting for the model, encoding; they overlap."""
+    notes: list[str] = dataclasses.field(default_factory=list)
+    """What could not be kept as it was."""
+    error: str | None = None
+
+    @classmethod
+    def of(cls, job: Job) -> FileReport:
+        """The row of a job nothing has been done for yet."""
+        return cls(input=str(job.source), output=str(job.target))
+
+
+def totals(rows: Sequence[FileReport], wall_seconds: float) -> dict[str, Any]:
+    """Counts by status, restored megapixels, tiles, seconds by stage, wall time and throughput."""
+    restored = [row for row in rows if row.status == "restored"]
+    megapixels = sum(row.width * row.height for row in restored) / 1e6
+    stages = {name: round(sum(row.seconds[name] for row in rows), 4) for name in ("decode", "infer", "encode")}
+    counts = {status: sum(row.status == status for row in rows) for status in get_args(Status)}
+    return {
+        "files": len(rows),
+        **counts,
+        "megapixels": round(megapixels, 4),
+        "tiles": sum(row.tiles for row in rows),
+        "flagged_tiles": sum(row.flagged for row in rows),
+        "seconds": {**stages, "wall": round(wall_seconds, 4)},
+        "megapixels_per_second": round(megapixels / wall_seconds, 4) if wall_seconds else 0.0,
+    }
+
+
+def write_report(path: Path, rows: Sequence[FileReport], settings: dict[str, Any], wall_seconds: float) -> None:
+    """Write the report as JSON: ``{"settings": ..., "totals": ..., "files": [...]}``."""
+    files = [dataclasses.asdict(row) for row in rows]
+    for file in files:
+        file["seconds"] = {stage: round(seconds, 6) for stage, seconds in file["seconds"].items()}
+    content = {"settings": settings, "totals": totals(rows, wall_seconds), "files": files}
+    write_whole(path, json.dumps(content, indent=2).encode())
+
+
+def opening(restorer: Restorer, count: int) -> str:
+    """One line on what is about to happen; an artefact that was never compared with PyTorch says so."""
+    spec, path = restorer.spec, restorer.backend.model.path
+    if restorer.backend.name == "torch":
+        parity = "the reference itself"
+    elif spec.parity:
+        parity = f"{spec.precision}, {spec.parity.psnr:.0f} dB from PyTorch"
+    else:
+        parity = f"{spec.precision}, not verified against PyTorch"
+    tiles = f"tiles of {restorer.tile}, overlap {restorer.overlap}"
+    return f"{count} files, {path.name} ({spec.task}, {parity}) on {restorer.backend.description}, {tiles}"
+
+
+def summary(sums: dict[str, Any], output: Path) -> str:
+    """The last line of a run."""
+    words = {"unchanged": "done before", "elsewhere": "of other shards", "failed": "failed", "skipped": "not reached"}
+    others = "".join(f", {sums[status]} {word}" for status, word in words.items() if sums[status])
+    flagged = f", {sums['flagged_tiles']} tiles run again in fp32" if sums["flagged_tiles"] else ""
+    return (
+        f"{sums['restored']} restored{others}{flagged} in {sums['seconds']['wall']:.1f} s: "
+        f"{sums['megapixels']:.2f} MP, {sums['megapixels_per_second']:.2f} MP/s -> {output}"
+    )

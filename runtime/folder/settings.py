@@ -1,0 +1,60 @@
+"""What a run is asked to do beside the model: limits on hostile input, and how the results are written."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from nafnet.errors import UsageError
+from nafnet.images.formats import FORMATS, MAX_PIXELS, PIXEL_TYPES, SUFFIXES, Format
+from nafnet.images.writer import DEFAULT_QUALITY
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one input may take."""
+
+    max_pixels: int = MAX_PIXELS
+    """By the header, before anything is decoded."""
+    seconds: float = 60.0
+    """Waiting for the decoder, without the second that each megapixel is given on top."""
+    memory: int = 4 * 2**30
+    """Bytes of address space of the decoding process; 0 is no limit."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Output:
+    """How results are written."""
+
+    format: Format | None = None
+    """None keeps each file's own."""
+    bits: int | None = None
+    """8, 16 or 32 (floating point); None keeps each file's own."""
+    quality: int | None = None
+    """1 to 100, of formats with loss."""
+
+    def __post_init__(self) -> None:
+        if self.bits is not None and self.bits not in PIXEL_TYPES:
+            raise UsageError(f"--depth {self.bits}: expected {', '.join(map(str, PIXEL_TYPES))}")
+        if self.format is not None and self.format not in FORMATS:
+            raise UsageError(f"--format {self.format}: expected {', '.join(FORMATS)}")
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UsageError(f"--quality {self.quality}: expected 1 to 100")
+
+    def format_for(self, target: Path) -> Format:
+        """The format of a file's name.
+
+        Raises:
+            UsageError: it is no format's, or another was asked for.
+        """
+        named = SUFFIXES.get(target.suffix.lower())
+        if named is None:
+            raise UsageError(f"{target}: no image format ends so; expected {', '.join(SUFFIXES)}")
+        if self.format not in (None, named):
+            raise UsageError(f"{target}: its name says {named}, and format {self.format} was asked for")
+        return named
+
+    @property
+    def effective_quality(self) -> int:
+        """The quality asked for, or the default."""
+        return DEFAULT_QUALITY if self.quality is None else self.quality

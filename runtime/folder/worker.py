@@ -1,0 +1,108 @@
+"""The process that decodes: ``python -m nafnet.runtime.folder.worker SOCKET MEMORY``.
+
+A decoder of untrusted files can hang, crash, or ask for all memory there is. Here it takes only itself down, and
+`nafnet.runtime.folder.decoding` starts another. It reads commands, lines of JSON, from a socket and answers with
+frames.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nafnet.errors import NafnetError
+from nafnet.files import file_sha256
+from nafnet.images.formats import Header
+from nafnet.images.reader import open_image
+
+FRAME = struct.Struct("!cQ")
+"""Kind and length of what follows."""
+DIGEST, HEADER, ROWS, END, FAILED = b"D", b"H", b"R", b"E", b"F"
+
+
+def header_to_json(header: Header) -> bytes:
+    """A header as it crosses the socket; libvips' blobs are in base 64."""
+    fields = {field.name: getattr(header, field.name) for field in dataclasses.fields(header)}
+    fields["metadata"] = {name: [kind, _plain(value)] for name, (kind, value) in header.metadata.items()}
+    return json.dumps(fields).encode()
+
+
+def header_from_json(data: bytes | bytearray) -> Header:
+    """What `header_to_json` wrote."""
+    fields = json.loads(data)
+    fields["metadata"] = {
+        name: (kind, base64.b64decode(value["blob"]) if isinstance(value, dict) else value)
+        for name, (kind, value) in fields["metadata"].items()
+    }
+    return Header(**{**fields, "notes": tuple(fields["notes"])})
+
+
+def _plain(value: Any) -> Any:
+    return {"blob": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+
+
+def _send(peer: socket.socket, kind: bytes, data: bytes | memoryview) -> None:
+    peer.sendall(FRAME.pack(kind, len(data)))
+    peer.sendall(data)
+
+
+def _answer(peer: socket.socket, command: dict[str, Any]) -> None:
+    path = Path(os.fsdecode(bytes.fromhex(command["path"])))
+    if command["verb"] == "digest":
+        _send(peer, DIGEST, file_sha256(path).encode())
+        return
+    reader = open_image(path, max_pixels=command["max_pixels"])
+    _send(peer, HEADER, header_to_json(reader.header))
+    if command["verb"] == "decode":
+        count = max(command["band_bytes"] // reader.header.row_bytes, 1)
+        for rows in reader.rows(count):
+            _send(peer, ROWS, np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
+    _send(peer, END, b"")
+
+
+def _die_with_parent(parent: int) -> None:
+    """A parent that was killed cannot stop a decoder that hangs."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def main() -> None:
+    """Answer commands until the socket closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    peer = socket.socket(fileno=int(sys.argv[1]))
+    memory = int(sys.argv[2])
+    if memory:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    for line in peer.makefile("rb"):
+        try:
+            _answer(peer, json.loads(line))
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        except NafnetError as error:
+            _send(peer, FAILED, str(error).encode("utf-8", "backslashreplace"))
+        except MemoryError:
+            _send(peer, FAILED, f"needs more than the {memory / 2**20:.0f} MB that decoding may take".encode())
+        except OSError as error:
+            _send(peer, FAILED, f"cannot be read ({error.strerror or error})".encode())
+        except Exception as error:  # the boundary between one file and the others
+            _send(peer, FAILED, f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Pairs of images: found, divided, prepared, drawn in batches."""

@@ -1,0 +1,97 @@
+"""Data sets in pairs of folders whose files have equal names: GoPro, REDS, and anybody's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nafnet.errors import DataError
+from nafnet.train.data.layouts.base import SUFFIXES, Found, Layout, images_in, pair_by_name
+from nafnet.train.data.pairs import FilePairs, Pairs
+
+Sides = list[tuple[str, Path, Path]]
+"""A prefix for names, and the folders of degraded and of clean images."""
+
+
+def find_two(inputs: Path, targets: Path) -> Found:
+    """The pairs of two folders.
+
+    Raises:
+        DataError: one is no folder, or has no image.
+    """
+    for folder in (inputs, targets):
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder")
+        if not images_in(folder)[0]:
+            raise DataError(f"{folder}: has no images; expected {', '.join(SUFFIXES)}")
+    pairs, faults = _pair([("", inputs, targets)])
+    return Found(parts={"all": pairs}, faults=faults)
+
+
+def _pair(sides: Sides) -> tuple[FilePairs, list[str]]:
+    found: tuple[dict[str, Path], dict[str, Path]] = ({}, {})
+    doubles: list[str] = []
+    for prefix, *folders in sides:
+        for images, folder in zip(found, folders, strict=True):
+            named, more = images_in(folder)
+            images |= {prefix + name: path for name, path in named.items()}
+            doubles += more
+    pairs, faults = pair_by_name(*found)
+    return pairs, doubles + faults
+
+
+def _finder(sides_of: Callable[[Path, str], Sides], splits: dict[str, str]) -> Callable[[Path], Found | None]:
+    """A finder of data sets with a folder for each part; `splits` names the folder of each."""
+
+    def find(root: Path) -> Found | None:
+        parts: dict[str, Pairs] = {}
+        faults: list[str] = []
+        for part, folder in splits.items():
+            sides = [side for side in sides_of(root, folder) if side[1].is_dir() and side[2].is_dir()]
+            if sides:
+                parts[part], more = _pair(sides)
+                faults += more
+        return Found(parts=parts, faults=faults) if "train" in parts else None
+
+    return find
+
+
+def _sequences(root: Path, split: str) -> Sides:
+    return [(f"{folder.name}/", folder / "blur", folder / "sharp") for folder in sorted((root / split).glob("GOPR*"))]
+
+
+def _named(first: str, second: str, prefix: str = "") -> Callable[[Path, str], Sides]:
+    def sides(root: Path, split: str) -> Sides:
+        return [("", root / prefix / split / first, root / prefix / split / second)]
+
+    return sides
+
+
+def _reds(root: Path, split: str) -> Sides:
+    home = root / split if (root / split).is_dir() else root
+    blurred, sharp = home / f"{split}_blur", home / f"{split}_sharp"
+    blurred = blurred if blurred.is_dir() else home / f"{split}_blur_jpeg"
+    return [(f"{each.name}/", each, sharp / each.name) for each in sorted(blurred.glob("[0-9]*"))]
+
+
+_TRAIN_AND_TEST = {"train": "train", "test": "test"}
+GOPRO = Layout(
+    name="gopro",
+    expected="{train,test}/GOPR*/{blur,sharp}/*.png",
+    find=_finder(_sequences, _TRAIN_AND_TEST),
+)
+GOPRO_CURATED = Layout(
+    name="gopro-curated",
+    expected="DBlur/Gopro/{train,test}/{blur,sharp}/*.png",
+    find=_finder(_named("blur", "sharp", "DBlur/Gopro"), _TRAIN_AND_TEST),
+)
+INPUT_TARGET = Layout(
+    name="input-target",
+    expected="{train,test}/{input,target}/*.png",
+    find=_finder(_named("input", "target"), _TRAIN_AND_TEST),
+)
+REDS = Layout(
+    name="reds",
+    expected="{train,val}/{train,val}_{blur,sharp}/000/*.png, or blur_jpeg",
+    find=_finder(_reds, {"train": "train", "validation": "val"}),
+)

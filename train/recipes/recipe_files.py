@@ -1,0 +1,170 @@
+"""Recipes as TOML: the bundled ones, files of one's own, `--set table.key=value`; checked field by field."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from nafnet.errors import RecipeError, SpecError
+from nafnet.train.recipes.recipe import Recipe
+
+_FOLDER = "nafnet.train.recipes"
+
+
+def bundled_recipes() -> list[str]:
+    """The names that `load_recipe` knows: denoise, study/v1 and so on."""
+    return sorted(name for name, _ in _entries(resources.files(_FOLDER), ""))
+
+
+def _entries(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _entries(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".toml"):
+            yield prefix + entry.name.removesuffix(".toml"), entry
+
+
+def recipe_text(name: str) -> str:
+    """A recipe as it is written; a bundled one says in its first line what it is.
+
+    Raises:
+        RecipeError: there is no such recipe.
+    """
+    bundled = dict(_entries(resources.files(_FOLDER), ""))
+    if name in bundled:
+        return bundled[name].read_text(encoding="utf-8")
+    known = ", ".join(sorted(bundled))
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise RecipeError(f"no recipe is named {name!r}; bundled are {known}, or give the path of a .toml file")
+    if not path.is_file():
+        raise RecipeError(f"{name}: no such file; bundled recipes are {known}")
+    return path.read_text(encoding="utf-8")
+
+
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """A recipe by its bundled name, or from the path of a TOML file.
+
+    A recipe may say `base = "study/v4"`, and then writes only what differs.
+
+    Args:
+        name: of the recipe.
+        overrides: `table.key=value`, the value as in TOML (a string may do without quotes).
+
+    Raises:
+        RecipeError: no such recipe, not TOML, or an unknown or mistyped field.
+    """
+    tables = _with_base(name, ())
+    for override in overrides:
+        tables = _merged(tables, _parsed(override))
+    short = name.removesuffix(".toml")
+    try:
+        return _built(Recipe, tables, Path(short).name if short != name else name, "")
+    except SpecError as error:
+        raise RecipeError(f"{name}: {error}") from error
+
+
+def recipe_toml(recipe: Recipe) -> str:
+    """The recipe in full, every default written out, as a file that `load_recipe` reads back as it is."""
+    lines, tables = [], []
+    for field in dataclasses.fields(recipe):
+        value = getattr(recipe, field.name)
+        if recipe.generated is None and field.name in ("dead_leaves", "noise", "camera"):
+            continue  # pairs have their noise already
+        if dataclasses.is_dataclass(value):
+            rows = [f"{key} = {_toml(entry)}" for key, entry in vars(value).items()]
+            tables.append("\n".join([f"\n[{field.name}]", *rows]))
+        elif field.name != "name" and value is not None:
+            lines.append(f"{field.name} = {_toml(value)}")
+    return "\n".join([*lines, *tables]) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _with_base(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    if name in seen:
+        raise RecipeError(f"{name}: its base leads back to itself ({' -> '.join((*seen, name))})")
+    try:
+        tables = tomllib.loads(recipe_text(name))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{name}: not TOML ({error})") from error
+    base = tables.pop("base", None)
+    return tables if base is None else _merged(_with_base(str(base), (*seen, name)), tables)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    for ours, other in (("steps", "epochs"), ("epochs", "steps")):  # each takes the place of the other
+        if ours in above and other in below and other not in above:
+            merged[other] = 0
+    return merged
+
+
+def _parsed(override: str) -> dict[str, Any]:
+    path, equals, text = override.partition("=")
+    if not equals or not path.strip():
+        raise RecipeError(f"--set {override}: expected table.key=value, such as loop.batch=4")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for key in reversed(path.strip().split(".")):
+        value = {key: value}
+    return dict(value)
+
+
+def _built(kind: type[Any], values: Mapping[str, Any], recipe: str, table: str) -> Any:
+    """A dataclass of a table; each value must have the field's type."""
+    where = f"[{table}] " if table else ""
+    types_of = get_type_hints(kind)
+    known = [field.name for field in dataclasses.fields(kind) if field.name != "name"]
+    made: dict[str, Any] = {"name": recipe} if kind is Recipe else {}
+    for key, value in values.items():
+        if key not in known:
+            raise RecipeError(f"{recipe}: {where}has no {key!r}; it has {', '.join(known)}")
+        expected = types_of[key]
+        classes = [each for each in get_args(expected) or (expected,) if isinstance(each, type)]
+        table_type = next(filter(dataclasses.is_dataclass, classes), None)
+        if table_type is not None:
+            if not isinstance(value, dict):
+                raise RecipeError(f"{recipe}: [{key}] must be a table, got {value!r}")
+            made[key] = _built(table_type, value, recipe, key)
+        else:
+            made[key] = _checked(value, expected, f"{recipe}: {where}{key} = {value!r}")
+    return kind(**made)
+
+
+def _checked(value: Any, expected: Any, complaint: str) -> Any:
+    origin, arguments = get_origin(expected), get_args(expected)
+    if origin is tuple and isinstance(value, list):
+        endless = len(arguments) == 2 and arguments[1] is Ellipsis
+        if endless or len(arguments) == len(value):
+            kinds = [arguments[0]] * len(value) if endless else arguments
+            return tuple(_checked(entry, kind, complaint) for entry, kind in zip(value, kinds, strict=True))
+    elif origin is Literal:
+        if value in arguments:
+            return value
+        raise RecipeError(f"{complaint}; expected one of {', '.join(map(str, arguments))}")
+    elif origin in (Union, types.UnionType):
+        return _checked(value, next(entry for entry in arguments if entry is not type(None)), complaint)
+    elif expected is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(expected, type) and isinstance(value, expected) and isinstance(value, bool) == (expected is bool):
+        return value
+    name = str(expected).replace("tuple", "list") if origin else expected.__name__
+    raise RecipeError(f"{complaint}; expected {name}")

@@ -1,0 +1,136 @@
+"""What a run trains and is evaluated on: found, divided, prepared, and written down."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from nafnet.errors import DataError, UsageError
+from nafnet.files import cache_folder
+from nafnet.train.data.digests import DigestMemory, combined
+from nafnet.train.data.examples import Examples, GeneratedExamples, PairExamples
+from nafnet.train.data.image_store import open_images
+from nafnet.train.data.layouts import find_data
+from nafnet.train.data.layouts.folders import find_two
+from nafnet.train.data.pair_store import PairStore, open_store
+from nafnet.train.data.pairs import Pairs
+from nafnet.train.data.splits import divide
+from nafnet.train.processes.distributed import World
+from nafnet.train.recipes.recipe import Recipe
+from nafnet.train.run.evaluation import TRAIN, EvaluationSet, StoreSet, noisy_sets
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """Where pairs are."""
+
+    root: Path | None = None
+    """A data set, or the folder of degraded images."""
+    target: Path | None = None
+    """The folder of clean images, where the two are apart."""
+    skip_bad: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class RunData:
+    """What a run trains and is evaluated on."""
+
+    examples: Examples
+    evaluation: dict[str, EvaluationSet]
+    record: dict[str, Any]
+    """For run.json: the layout, counts before and after preparation, names of each part."""
+    left_out: tuple[str, ...] = ()
+    """A line for each pair that --skip-bad left out."""
+
+
+def open_data(recipe: Recipe, source: DataSource, run: Path, progress: Progress, world: World) -> RunData:
+    """The data of a run; the leading process makes what is not there yet, the others wait for it.
+
+    Raises:
+        UsageError: a folder for a recipe that draws its images, or none for one that does not.
+        DataError: the folder holds no data set, or one with faults and without `skip_bad`.
+    """
+    if recipe.generated is not None:
+        if source.root is not None:
+            raise UsageError(f"{recipe.name} draws its images; --data, --input and --target do not go with it")
+        return _generated(recipe, run, progress, world)
+    if source.root is None:
+        wanted = ", ".join(recipe.layouts) or "any data set that `nafnet-train data` knows"
+        raise UsageError(f"{recipe.name} trains on pairs: give --data DIR ({wanted}), or --input DIR --target DIR")
+    return _paired(recipe, source, progress, world)
+
+
+def _generated(recipe: Recipe, run: Path, progress: Progress, world: World) -> RunData:
+    config = recipe.generated
+    assert config is not None
+    path = run / "images.npy"
+    if world.leads:
+        open_images(path, config, recipe.dead_leaves, progress)
+    world.wait()
+    images = open_images(path, config, recipe.dead_leaves, progress)
+    trained, held_out = images[: config.images], images[config.images :]
+    sets = noisy_sets(trained, held_out, recipe.camera)
+    record = {"layout": "generated", "parts": {TRAIN: {"images": len(trained)}, "held out": {"images": len(held_out)}}}
+    return RunData(GeneratedExamples(trained, recipe), dict(sets), record)
+
+
+def _paired(recipe: Recipe, source: DataSource, progress: Progress, world: World) -> RunData:
+    assert source.root is not None
+    if source.target is None:
+        layout, found = find_data(source.root)
+        name = layout.name
+    else:
+        name, found = "two folders", find_two(source.root, source.target)
+    parts = divide(found.parts, recipe.split)
+    faults = list(found.faults)
+    whole: dict[str, Pairs] = {}
+    for part, pairs in parts.items():
+        wrong = {index: fault for index in range(len(pairs.names)) if (fault := pairs.fault(index))}
+        faults += wrong.values()
+        whole[part] = pairs.subset([index for index in range(len(pairs.names)) if index not in wrong])
+    if faults and not source.skip_bad:
+        few = "; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
+        raise DataError(f"{few}. Mend them, or leave them out with --skip-bad; `nafnet-train data` lists all")
+    stores, digests = _stores(recipe, whole, source, progress, world)
+    config = recipe.evaluation
+    shown = [part for part in (TRAIN, "validation" if "validation" in stores else "test") if part in stores]
+    sets = {part: StoreSet(stores[part], config.images, config.window) for part in shown}
+    record = {
+        "layout": name,
+        "root": str(source.root),
+        "parts": {
+            part: {
+                "pairs": len(whole[part].names),
+                "images": len(store),
+                "names": list(whole[part].names),
+                "sha256": digests[part],
+            }
+            for part, store in stores.items()
+        },
+    }
+    left_out = (*faults, *(line for store in stores.values() for line in store.skipped))
+    return RunData(PairExamples(stores[TRAIN], recipe), dict(sets), record, left_out)
+
+
+def _stores(
+    recipe: Recipe, parts: dict[str, Pairs], source: DataSource, progress: Progress, world: World
+) -> tuple[dict[str, PairStore], dict[str, str]]:
+    """The prepared pairs of each part, in a cache keyed by content and preparation, and the digest of each part."""
+    memory = DigestMemory()
+    stores, contents = {}, {}
+    for part, pairs in parts.items():
+        training = part == TRAIN
+        digests = [pairs.digest(index, memory) for index in range(len(pairs.names))]
+        contents[part] = combined(digests)
+        how = json.dumps({**dataclasses.asdict(recipe.prepare), "training": training})
+        folder = cache_folder("pairs") / combined([how, *pairs.names, *digests])[:32]
+        if world.leads:
+            memory.save()
+            open_store(folder, pairs, recipe.prepare, progress, training=training, skip_bad=source.skip_bad)
+        world.wait()
+        stores[part] = open_store(folder, pairs, recipe.prepare, progress, training=training, skip_bad=source.skip_bad)
+    return stores, contents

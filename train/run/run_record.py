@@ -1,0 +1,94 @@
+"""run.json: which recipe on which data a folder's run is of, so that no other goes on in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nafnet.errors import CheckpointError, RecipeError
+from nafnet.files import PARTIAL_SUFFIX, write_whole
+from nafnet.train.recipes.recipe import Recipe
+from nafnet.train.recipes.recipe_files import recipe_toml
+
+RECORD, RECIPE = "run.json", "recipe.toml"
+# What a process that was killed while it wrote may leave, by the names that a run writes; nobody else's.
+_LEFT_OVER = (
+    f".*.safetensors.*{PARTIAL_SUFFIX}", f".run.json.*{PARTIAL_SUFFIX}", f".recipe.toml.*{PARTIAL_SUFFIX}",
+    f".images.npy.*{PARTIAL_SUFFIX}", f".steps.csv.*{PARTIAL_SUFFIX}", f".evaluations.csv.*{PARTIAL_SUFFIX}",
+    f".curves.png.*{PARTIAL_SUFFIX}", f"states/.state-*{PARTIAL_SUFFIX}", f"samples/.step-*{PARTIAL_SUFFIX}",
+)  # fmt: skip
+
+
+def fingerprint(recipe: Recipe, data: dict[str, Any], initial: str | None) -> str:
+    """SHA-256 of what must be the same for a run to go on: the recipe but for its name, the data's parts, the start.
+
+    Args:
+        initial: SHA-256 of the weights it started from; None: random ones.
+    """
+    told = {**recipe.to_dict(), "name": ""}
+    return hashlib.sha256(json.dumps([told, data["parts"], initial], sort_keys=True).encode()).hexdigest()
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """What `write_record` wrote.
+
+    Raises:
+        CheckpointError: it is not there, or damaged.
+    """
+    try:
+        record = json.loads((run / RECORD).read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or not all(isinstance(record[key], dict) for key in ("recipe", "data")):
+            raise ValueError("not a record")
+        return record
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{run / RECORD}: damaged, or no run's ({error}); choose another folder with -o"
+        ) from error
+
+
+def write_record(run: Path, recipe: Recipe, data: dict[str, Any], **facts: Any) -> None:
+    """Write run.json and recipe.toml, the recipe in full.
+
+    Args:
+        facts: further entries, such as the number of parameters.
+    """
+    versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    record = {"recipe": recipe.to_dict(), "data": data, **facts, "versions": versions}
+    write_whole(run / RECIPE, recipe_toml(recipe).encode())
+    write_whole(run / RECORD, json.dumps(record, indent=1).encode())
+
+
+def refuse_another(run: Path, recipe: Recipe, data: dict[str, Any], initial: str | None) -> None:
+    """Refuse to mix two recipes, two data sets, or two starts in one folder.
+
+    Raises:
+        RecipeError: it holds a run of another; the message says which tables differ.
+        CheckpointError: its record is damaged.
+    """
+    before = read_record(run)
+    ours = json.loads(json.dumps({"recipe": recipe.to_dict(), "data": data}))
+    changed = [
+        f"[{table}]" for table, value in ours["recipe"].items()
+        if table != "name" and before["recipe"].get(table) != value
+    ]  # fmt: skip
+    if before["data"].get("parts") != ours["data"]["parts"]:
+        changed.append("the data")
+    if before.get("initial") != initial:
+        changed.append("the weights to start from (--init)")
+    if changed:
+        raise RecipeError(
+            f"{run} holds a run of another recipe: {', '.join(changed)} differ; choose another folder with -o"
+        )
+
+
+def remove_leftovers(run: Path) -> None:
+    """Delete what a killed process left half written."""
+    for pattern in _LEFT_OVER:
+        for path in run.glob(pattern):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""What a run writes of its model: weights that the other stages take, and pictures of what it restores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from nafnet.checkpoint import StateDict, load_checkpoint, save_checkpoint
+from nafnet.errors import RecipeError
+from nafnet.spec import ModelSpec
+from nafnet.train.recipes.recipe import Recipe
+from nafnet.train.run.curves import write_samples
+from nafnet.train.run.evaluation import EvaluationSet, restore
+
+_SAMPLES = 4
+
+
+def initial_weights(path: Path, recipe: Recipe) -> StateDict:
+    """The weights of a checkpoint, of any layout that is known, for a run to start from.
+
+    Raises:
+        CheckpointError: it cannot be read, or is none of NAFNet.
+        RecipeError: its architecture is another than the recipe's.
+    """
+    checkpoint = load_checkpoint(path)
+    if checkpoint.spec.architecture != recipe.architecture:
+        raise RecipeError(
+            f"{path}: {checkpoint.spec.architecture}, and the recipe {recipe.name} is for {recipe.architecture}; "
+            "set [architecture] to that of the checkpoint"
+        )
+    return checkpoint.state_dict
+
+
+def write_weights(path: Path, model: nn.Module, recipe: Recipe) -> None:
+    """A checkpoint that says what it is: architecture, task, and the patch that its last stage trained on."""
+    architecture = recipe.architecture
+    patches = [recipe.sampling.patch, *(stage[1] for stage in recipe.sampling.stages)]
+    spec = ModelSpec(
+        architecture=architecture, task=recipe.task, channels=architecture.channels, multiple=architecture.multiple,
+        train_patch=patches[-1],
+    )  # fmt: skip
+    save_checkpoint(path, dict(model.state_dict()), spec)
+
+
+@torch.inference_mode()
+def write_restored(path: Path, model: nn.Module, chosen: EvaluationSet, device: torch.device) -> None:
+    """A PNG of some images of a set: degraded, restored, clean."""
+    rows = []
+    for index in np.linspace(0, len(chosen) - 1, min(_SAMPLES, len(chosen))).astype(int):
+        degraded, clean = chosen.pair(int(index))
+        rows.append((degraded, restore(model, degraded, device), clean))
+    write_samples(path, rows)
