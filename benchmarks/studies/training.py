@@ -79,7 +79,7 @@ def _data_seconds(recipe: object, place: Path, workers: int, batches: int = 300)
     from nafnet.train.data.pairs import ArrayPairs
     from nafnet.train.processes.distributed import World
     from nafnet.train.recipes.data_tables import PrepareConfig
-from nafnet.train.recipes.recipe import Recipe
+    from nafnet.train.recipes.recipe import Recipe
 
     assert isinstance(recipe, Recipe)
     pictures = np.random.default_rng(0).integers(0, 256, (40, 512, 512, 3), np.uint8)
