@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import ParityError, SpecError, UsageError
-from nafnet.export.attempts.attempt import Exported, ExportOptions, make_graph, verified
+from nafnet.export.attempts.attempt import Exported, ExportOptions, Note, make_graph, verified
 from nafnet.export.attempts.int8 import quantised
 from nafnet.export.gate.verification import Verification
 from nafnet.files import write_whole
@@ -25,7 +24,6 @@ FORMS: dict[Precision, tuple[Norm, ...]] = {
     "bf16": ("fused", "fused-fp32", "conv"),
     "int8": ("fused",),
 }
-Note = Callable[[str], None]
 
 
 class RefusalError(ParityError):

@@ -22,6 +22,9 @@ from nafnet.onnxfile import embed_spec
 from nafnet.spec import ModelSpec, Norm, Parity, Precision, WireType
 from nafnet.wire import Batch
 
+Note = Callable[[str], None]
+"""Told in a line what is going on."""
+
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
     "fp16": torch.float16,

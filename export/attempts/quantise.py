@@ -20,13 +20,13 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+from nafnet.export.attempts.attempt import Note
 from nafnet.export.gate.half_storage import as_stored
 from nafnet.export.gate.verification import Run, session
 from nafnet.export.network.graph import INPUT
 from nafnet.spec import ModelSpec
 from nafnet.wire import Batch, to_wire
 
-Note = Callable[[str], None]
 _EXTRA = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
 
 

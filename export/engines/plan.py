@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from nafnet.export.attempts.attempt import Exported
-from nafnet.export.engines.builder import Built, build
+from nafnet.export.attempts.attempt import Exported, Note
+from nafnet.export.engines.builder import Built, EngineSettings, build
 from nafnet.export.engines.runner import EngineRunner
-from nafnet.export.formats import Target
 from nafnet.export.gate.cases import cases
 from nafnet.export.gate.parity import refusal, summarise
 from nafnet.export.gate.verification import Verification
@@ -26,7 +25,9 @@ from nafnet.spec import ModelSpec
 from nafnet.wire import wire_shape
 
 
-def build_verified(trt: Any, flavour: str, exported: Exported, target: Target) -> tuple[bytes, ModelSpec]:
+def build_verified(
+    trt: Any, flavour: str, exported: Exported, settings: EngineSettings, note: Note
+) -> tuple[bytes, ModelSpec]:
     """The plan and its spec.
 
     Where a GPU is there to run it, the engine goes through the gate itself, at every shape of its profile. Elsewhere
@@ -39,12 +40,12 @@ def build_verified(trt: Any, flavour: str, exported: Exported, target: Target) -
     low, best, high = (wire_shape((n, spec.channels, h, w), spec.io) for n, h, w in exported.sizes)
     with _Bar(f"{flavour} {trt.__version__}") as bar:
         model = exported.model.SerializeToString()
-        built = build(trt, flavour, model, spec, (low, best, high), target.engine, bar.step)
+        built = build(trt, flavour, model, spec, (low, best, high), settings, bar.step)
     for warning in dict.fromkeys(built.warnings):
         if "overflow" in warning.lower():
-            target.note(f"{flavour} warns: {' '.join(warning.split())}")
+            note(f"{flavour} warns: {' '.join(warning.split())}")
     spec = spec.replace(engine=built.engine)
-    if exported.verification is not None and _runs_here(target):
+    if exported.verification is not None and _runs_here(settings):
         spec = spec.replace(parity=_gate(trt, flavour, exported, built, exported.photographs))
     listed = ", ".join(f"{share:.0%} {kind}" for kind, share in built.engine.layers.items())
     ran = (
@@ -52,7 +53,7 @@ def build_verified(trt: Any, flavour: str, exported: Exported, target: Target) -
         if flavour in (spec.parity.ran_on if spec.parity else ())
         else "not run: no GPU for it is here"
     )
-    target.note(f"{flavour} engine for {built.engine.device}: layers {listed}; {ran}")
+    note(f"{flavour} engine for {built.engine.device}: layers {listed}; {ran}")
     return built.plan, spec
 
 
@@ -66,12 +67,12 @@ def write_plan(path: Path, made: tuple[bytes, ModelSpec]) -> list[Path]:
     return [path, beside]
 
 
-def _runs_here(target: Target) -> bool:
+def _runs_here(settings: EngineSettings) -> bool:
     """Whether the engine is for the GPU of this machine."""
     if not torch.cuda.is_available():
         return False
     major, minor = torch.cuda.get_device_capability()
-    asked = [name.upper() for name in target.engine.compute_capabilities]
+    asked = [name.upper() for name in settings.compute_capabilities]
     return not asked or f"SM{major}{minor}" in asked
 
 

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nafnet.errors import NafnetError
-from nafnet.export.attempts.attempt import Exported
+from nafnet.export.attempts.attempt import Exported, Note
 from nafnet.export.engines.builder import EngineSettings, refuse_settings
-from nafnet.export.exporter import Note
 
 FORMATS = {
     "onnx": "nafnet.export.formats.onnx_file",
