@@ -150,6 +150,20 @@ def test_programs_that_are_named_exist(page: Path) -> None:
         assert importlib.util.find_spec(name), name
 
 
+def test_contributing_names_files_and_what_is_in_them() -> None:
+    """Every path in backticks, but for the old names; and in a cell of its table each name beside a path."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## What moved")
+    now = re.findall(r"^\| `[^`]+` \| `([^`]+)` \|$", text[2], re.MULTILINE)
+    paths = re.findall(r"`([\w.-]+/[\w./-]*)`", text[0])
+    assert len(paths) > 30
+    assert len(now) > 50
+    for path in (*paths, *now):
+        assert (ROOT / path).exists() or path == "site/", path
+    for path, names in re.findall(r"`([\w/]+\.py)`: ([^|]*)", text[0]):
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b{name}\b", (ROOT / path).read_text(encoding="utf-8")), f"{path}: {name}"
+
+
 def literals() -> str:
     """Every string of the sources, one to a line; of an f-string, the parts between its values."""
     found: list[str] = []

@@ -40,5 +40,7 @@ def clean_and_noisy(name: str, sigma: float = 25.0) -> tuple[NDArray[np.float32]
 def save(figure: Figure, name: str) -> None:
     """Write a picture beside the scripts, on white: pages have a dark form as well."""
     options = {"quality": 88} if name.endswith(".jpg") else {"optimize": True}
-    figure.savefig(FOLDER / name, dpi=DOTS_PER_INCH, facecolor="white", pil_kwargs=options)
+    figure.savefig(
+        FOLDER / name, dpi=DOTS_PER_INCH, facecolor="white", bbox_inches="tight", pad_inches=0.08, pil_kwargs=options
+    )
     print(f"{FOLDER / name}: {(FOLDER / name).stat().st_size / 1000:.0f} kB")

@@ -23,7 +23,7 @@ def main() -> None:
     clean, noisy = clean_and_noisy("astronaut")
     crop = np.s_[TOP : TOP + SIDE - 50, LEFT : LEFT + SIDE]
     whole = restored(noisy, WHOLE, 0)
-    figure = Figure(figsize=(8, 2.45), layout="constrained")
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
     panels = figure.subplots(1, 3)
     panels[0].imshow(whole[crop])
     panels[0].set_title(f"restored as a whole:\n{psnr(whole, clean, peak=1.0):.2f} dB to the clean picture")
