@@ -12,18 +12,7 @@ from typing import NoReturn
 
 from nafnet.errors import UsageError
 from nafnet.images.formats import FORMATS, SUFFIXES, Format
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
-    """One photograph and where its restored copy goes."""
-
-    source: Path
-    target: Path
-    format: Format | None = None
-    """Of the target; None keeps the source's own, which is known once it is opened."""
-    compare: Path | None = None
-    """Where original and restored image go side by side."""
+from nafnet.runtime.folder.job import Job
 
 
 def find_jobs(

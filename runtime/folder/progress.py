@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from nafnet.runtime.folder.discovery import Job
+from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.report import FileReport
 
 

@@ -6,13 +6,11 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from nafnet.files import write_whole
-from nafnet.runtime.folder.discovery import Job
-
-if TYPE_CHECKING:
-    from nafnet.runtime.engine.restorer import Restorer
+from nafnet.runtime.engine.restorer import Restorer
+from nafnet.runtime.folder.job import Job
 
 Status = Literal["restored", "unchanged", "elsewhere", "failed", "skipped"]
 """Unchanged: an earlier run restored the same bytes with the same model and settings. Elsewhere: it falls to another

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nafnet.errors import ImageError, UsageError
-from nafnet.runtime import Restorer
+from nafnet.runtime import Restorer, restore_file
 from nafnet.runtime.folder.discovery import find_jobs, listed_jobs
 from nafnet.runtime.folder.ray_run import share_of
 
@@ -211,9 +211,9 @@ def test_one_restorer_for_many_threads(here: Path, identity_onnx: Path) -> None:
         for thread in threads:
             thread.join()
         many = list(restorer.restore_many(pictures))
-        row = restorer.restore_file(here / "photos" / "a.png", here / "a.webp")
+        row = restore_file(restorer, here / "photos" / "a.png", here / "a.webp")
         with pytest.raises(ImageError, match="absent"):
-            restorer.restore_file(here / "absent.png", here / "b.png")
+            restore_file(restorer, here / "absent.png", here / "b.png")
     assert all(np.array_equal(results[index], picture) for index, picture in enumerate(pictures))
     assert all(np.array_equal(one, picture) for one, picture in zip(many, pictures, strict=True))
     assert (row.status, Image.open(here / "a.webp").format) == ("restored", "WEBP")

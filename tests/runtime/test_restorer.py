@@ -17,10 +17,10 @@ from PIL import Image
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import BackendError, ImageError, MissingExtraError, ModelError, UsageError
 from nafnet.pretrained import bundled_model
-from nafnet.runtime import Restorer
+from nafnet.runtime import Restorer, restore_file
 from nafnet.runtime.backends import REGISTRY, backend_class, choose_for, is_installed
 from nafnet.runtime.backends.base import PREPARE_AFTER
-from nafnet.runtime.folder.settings import Output
+from nafnet.runtime.folder.settings import Encoding
 
 MakeOnnx = Callable[..., Path]
 
@@ -189,14 +189,14 @@ def test_restore_file_keeps_its_source_and_its_word(identity_onnx: Path, tmp_pat
     Image.new("RGB", (20, 20), "red").save(source)
     before = source.read_bytes()
     with Restorer.load(identity_onnx) as restorer:
-        for target, output in (("photo.png", None), ("out.gif", None), ("out.jpg", Output(format="png"))):
+        for target, output in (("photo.png", None), ("out.gif", None), ("out.jpg", Encoding(format="png"))):
             with pytest.raises(UsageError, match=target):
-                restorer.restore_file(source, tmp_path / target, output)
-        assert restorer.restore_file(source, tmp_path / "out.png").status == "restored"
+                restore_file(restorer, source, tmp_path / target, output)
+        assert restore_file(restorer, source, tmp_path / "out.png").status == "restored"
     assert source.read_bytes() == before
     assert sorted(path.name for path in tmp_path.glob("*.*g*")) == ["out.png", "photo.png"]
     with pytest.raises(UsageError, match="1 to 100"):
-        Output(quality=0)
+        Encoding(quality=0)
 
 
 def test_a_signal_after_two_restorers_are_closed(identity_onnx: Path) -> None:
