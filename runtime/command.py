@@ -23,7 +23,7 @@ from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.journal import Journal, Shard, settings_key
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.progress import RunProgress
-from nafnet.runtime.folder.report import FileReport, opening, summary, totals, write_report
+from nafnet.runtime.folder.report import FileReport, noted, opening, summary, totals, write_report
 from nafnet.runtime.folder.settings import Encoding, Limits
 
 STDOUT = Path("-")
@@ -133,6 +133,9 @@ def _restore(options: RunOptions, jobs: list[Job], restorer: Restorer, folder: P
             write_report(options.report, rows, report_settings(restorer, options), seconds)
         if options.html:
             _write_html(options, restorer, rows, seconds)
+    if options.verbose:
+        for line in noted(rows):
+            click.echo(line)
     if not options.quiet:
         click.echo(summary(totals(rows, seconds), options.output))
     return 1 if any(row.status == "failed" for row in rows) else 0

@@ -24,7 +24,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("architecture", "wire", "tiling", "metrics"),
         ("spec",),
         ("commandline", "files", "closing", "allocator"),
-        ("errors",),
+        ("errors", "words"),
     ),
     "nafnet.train": (("cli",), ("command",), ("run",), ("data",), ("recipes",), ("synthetic", "processes")),
     "nafnet.export": (

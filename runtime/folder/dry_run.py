@@ -16,6 +16,7 @@ from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.memory import file_bytes
 from nafnet.runtime.folder.settings import Encoding, Limits
+from nafnet.words import counted
 
 
 def print_plan(restorer: Restorer, jobs: Sequence[Job], limits: Limits, encoding: Encoding) -> int:
@@ -39,12 +40,14 @@ def print_plan(restorer: Restorer, jobs: Sequence[Job], limits: Limits, encoding
             megapixels += header.width * header.height
             click.echo(
                 f"{job.source} -> {job.target}: {header.width}x{header.height} {header.format} {header.pixel_type} -> "
-                f"{target.format} {target.pixel_type}, {plan.count} tiles of {width}x{height}, {memory / 2**20:.0f} MB"
+                f"{target.format} {target.pixel_type}, {counted(plan.count, 'tile')} of {width}x{height}, "
+                f"{memory / 2**20:.0f} MB"
             )
     seconds = _seconds_per_tile(restorer) * tiles
     click.echo(
-        f"{len(jobs) - failed} files, {megapixels / 1e6:.1f} MP, {tiles} tiles, about {most_memory / 2**20:.0f} MB at "
-        f"most, about {seconds:.0f} s on {restorer.backend.description}" + (f"; {failed} would fail" if failed else "")
+        f"{counted(len(jobs) - failed, 'file')}, {megapixels / 1e6:.1f} MP, {counted(tiles, 'tile')}, about "
+        f"{most_memory / 2**20:.0f} MB at most, about {seconds:.0f} s on {restorer.backend.description}"
+        + (f"; {failed} would fail" if failed else "")
     )
     return 1 if failed else 0
 

@@ -10,6 +10,7 @@ from nafnet.runtime.engine.events import Item, Layout, Opened
 from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.report import FileReport, Status
 from nafnet.runtime.folder.settings import Encoding
+from nafnet.words import counted
 
 
 class FileItem(Item):
@@ -49,7 +50,7 @@ class FileItem(Item):
         if self.finish():
             if self.recomputed:
                 self.row.notes.append(
-                    f"impossible values in half precision in {self.recomputed} of {self.tiles} tiles: computed again "
+                    f"{counted(self.recomputed, 'tile')} of {self.tiles} had impossible values and were computed again "
                     "in full precision; the picture is fine"
                 )
             self._tell(status)
@@ -67,10 +68,6 @@ class FileItem(Item):
 
     def _tell(self, status: Status) -> None:
         row = self.row
-        row.status, row.tiles, row.flagged, row.seconds["infer"] = (
-            status,
-            self.tiles,
-            self.recomputed,
-            self.infer_seconds,
-        )
+        row.status, row.tiles, row.flagged = status, self.tiles, self.recomputed
+        row.seconds["infer"] = self.infer_seconds
         self._on_done(row)

@@ -163,6 +163,15 @@ def test_a_value_that_is_not_finite_is_the_images_fault(identity_onnx: Path) -> 
             restorer.restore(pixels)
 
 
+def test_floats_from_0_to_255_are_refused_and_bright_hdr_is_not(identity_onnx: Path) -> None:
+    with Restorer.load(identity_onnx) as restorer:
+        with pytest.raises(UsageError, match=r"mean of 128.*divide by 255"):
+            restorer.restore(np.full((20, 20, 3), 128, np.float32))
+        bright = np.full((20, 20, 3), 1, np.float32)
+        bright[3:6, 4:9] = 8  # a lamp
+        assert np.array_equal(restorer.restore(bright), bright)
+
+
 @pytest.mark.parametrize("options", [{"batch": 0}, {"batch": -1}, {"threads": 0}])
 def test_counts_below_one_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="at least 1"):
