@@ -135,7 +135,8 @@ def _run(
     from nafnet.checkpoint import load_checkpoint
     from nafnet.export.engines.builder import EngineSettings
     from nafnet.export.exporter import RefusalError, export
-    from nafnet.export.formats import Target, write_formats
+    from nafnet.export.formats import write_formats
+    from nafnet.export.formats.target import Target
     from nafnet.export.gate.report import show, write_parity_report
 
     loaded = load_checkpoint(source)

@@ -30,41 +30,74 @@ _COUNT = click.IntRange(min=1)
 @click.argument("inputs", nargs=-1, metavar="[INPUT...]", type=_PATH)
 @click.argument("output", type=_PATH)
 @click.option(
-    "--files-from", metavar="FILE", help="Read INPUTs from a file, - for standard input: lines, or NUL-ended."
+    "--files-from",
+    metavar="FILE",
+    help="A list of INPUTs: a file, or - for standard input; one path a line, or NUL-ended.",
 )
-@click.option("--model", help="An .onnx file, a plan or a checkpoint (.safetensors, .pth).  [default: the denoiser]")
+@click.option(
+    "--model", help="The model: .onnx, .plan or a checkpoint (.safetensors, .pth).  [default: the bundled denoiser]"
+)
 @click.option("--backend", default="auto", show_default=True, help="What runs the model; see --list-backends.")
 @click.option(
-    "--list-backends", is_flag=True, is_eager=True, expose_value=False, callback=_list_backends, help="List them."
+    "--list-backends",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_backends,
+    help="List the backends: what can run here, and what the others lack.",
 )
-@click.option("--device", help="cpu, cuda:1, or several: cuda:0,cuda:1.  [default: the backend's]")
+@click.option(
+    "--device", help="Where the model runs: cpu, cuda:1, or several, cuda:0,cuda:1.  [default: the backend's]"
+)
 @click.option("--tile", type=_COUNT, help="Largest side of a tile, in pixels.  [default: the model's]")
-@click.option("--overlap", type=click.IntRange(min=0), help="Pixels that tiles share.  [default: the model's]")
+@click.option(
+    "--overlap", type=click.IntRange(min=0), help="Pixels that neighbouring tiles share.  [default: the model's]"
+)
 @click.option("--batch", type=_COUNT, help="Tiles to run at once.  [default: the backend's]")
 @click.option("--tune", is_flag=True, help="Measure which tile and batch are fastest here; once per model and machine.")
-@click.option("--whole", is_flag=True, help="Without tiles, where an image fits into memory.")
+@click.option("--whole", is_flag=True, help="Restore without tiles what fits into memory.")
 @click.option("--threads", type=_COUNT, help="CPU threads.  [default: all cores]")
-@click.option("--format", "file_format", type=click.Choice(FORMAT_NAMES), help="Of the results.  [default: the file's]")
-@click.option("--depth", type=click.Choice(["8", "16", "32"]), help="Bits of the results.  [default: the file's]")
-@click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF.  [default: 95]")
-@click.option("--compare", type=_PATH, metavar="FOLDER", help="Write original and result side by side, too.")
-@click.option("--overwrite", is_flag=True, help="Start again: restore what is done, replace what is there.")
-@click.option("--shard", metavar="I/N", help="Only this part of the files, by content: for several machines at once.")
 @click.option(
-    "--ray", metavar="ADDRESS", is_flag=False, flag_value="local", help="On a Ray cluster; `local` if left out."
+    "--format", "file_format", type=click.Choice(FORMAT_NAMES), help="Format of the results.  [default: the file's]"
 )
-@click.option("--max-pixels", type=_COUNT, default=1_000_000_000, show_default=True, help="Of one image.")
-@click.option("--decode-seconds", type=_COUNT, default=60, show_default=True, help="That decoding a file may take.")
-@click.option("--decode-memory", type=_COUNT, default=4096, show_default=True, help="MB that decoding a file may take.")
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="What became of each file, as JSON.")
+@click.option(
+    "--depth", type=click.Choice(["8", "16", "32"]), help="Bits of each value of the results.  [default: the file's]"
+)
+@click.option("--quality", type=click.IntRange(1, 100), help="Quality of JPEG, WebP and AVIF, 1 to 100.  [default: 95]")
+@click.option(
+    "--compare", type=_PATH, metavar="FOLDER", help="Also write original and result side by side, into this folder."
+)
+@click.option("--overwrite", is_flag=True, help="Start again: restore what is done already, and replace what is there.")
+@click.option("--shard", metavar="I/N", help="Restore only part I of N of the files: for several machines at once.")
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    is_flag=False,
+    flag_value="local",
+    help="Run on a Ray cluster; without ADDRESS on this machine.",
+)
+@click.option("--max-pixels", type=_COUNT, default=1_000_000_000, show_default=True, help="Largest image, in pixels.")
+@click.option(
+    "--decode-seconds", type=_COUNT, default=60, show_default=True, help="Longest time to decode a file, in seconds."
+)
+@click.option(
+    "--decode-memory", type=_COUNT, default=4096, show_default=True, help="Most memory to decode a file, in MB."
+)
+@click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write what became of each file, as JSON."
+)
 @click.option(
     "--html",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A page of the pictures before and after, as one file.",
+    help="Write a page of the pictures before and after, as one file.",
 )
 @click.option("--dry-run", is_flag=True, help="Print files, sizes, tiles, memory and time; restore nothing.")
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary; errors are still printed.")
-@click.option("--verbose", is_flag=True, help="Say why this backend, and how much memory it takes.")
+@click.option(
+    "--verbose",
+    is_flag=True,
+    help="Say why this backend, how much memory it takes, and what is to be noted of each file.",
+)
 @exits
 def main(**options: Any) -> int:
     """Restore every INPUT, a photograph, a folder of them or a pattern, into the folder OUTPUT.

@@ -17,13 +17,14 @@ from nafnet.errors import UsageError
 from nafnet.files import check_writable
 from nafnet.images.formats import Format
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder.discovery import Job, find_jobs, listed_jobs, prepare_output, read_list
+from nafnet.runtime.folder.discovery import find_jobs, listed_jobs, prepare_output, read_list
 from nafnet.runtime.folder.dry_run import print_memory, print_plan
+from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.journal import Journal, Shard, settings_key
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.progress import RunProgress
-from nafnet.runtime.folder.report import FileReport, opening, summary, totals, write_report
-from nafnet.runtime.folder.settings import Limits, Output
+from nafnet.runtime.folder.report import FileReport, noted, opening, summary, totals, write_report
+from nafnet.runtime.folder.settings import Encoding, Limits
 
 STDOUT = Path("-")
 
@@ -65,8 +66,8 @@ class RunOptions:
         return Limits(max_pixels=self.max_pixels, seconds=float(self.decode_seconds), memory=self.decode_memory * 2**20)
 
     @property
-    def results(self) -> Output:
-        return Output(format=self.file_format, bits=self.depth, quality=self.quality)
+    def encoding(self) -> Encoding:
+        return Encoding(format=self.file_format, bits=self.depth, quality=self.quality)
 
     @property
     def model_options(self) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def run(options: RunOptions) -> int:
 
             tune(restorer, fixed_tile=options.tile, fixed_overlap=options.overlap, fixed_batch=options.batch)
         if options.dry_run:
-            return print_plan(restorer, jobs, options.limits, options.results)
+            return print_plan(restorer, jobs, options.limits, options.encoding)
         prepare_output(jobs)
         if not options.quiet:
             click.echo(opening(restorer, len(jobs)))
@@ -109,7 +110,7 @@ def _restore(options: RunOptions, jobs: list[Job], restorer: Restorer, folder: P
     """Run the jobs, with a journal where the output is a folder."""
     started = time.perf_counter()
     rows: list[FileReport] = []
-    key = settings_key(result_settings(restorer, options.results))
+    key = settings_key(result_settings(restorer, options.encoding))
     journal = Journal(folder, key, shard, ignore=options.overwrite) if folder else None
     try:
         with RunProgress(jobs, quiet=options.quiet) as bar:
@@ -119,7 +120,7 @@ def _restore(options: RunOptions, jobs: list[Job], restorer: Restorer, folder: P
                 pipeline: Any = _on_ray(options, jobs, journal, bar)
             else:
                 pipeline = Pipeline(
-                    restorer, jobs, output=options.results, limits=options.limits, journal=journal,
+                    restorer, jobs, encoding=options.encoding, limits=options.limits, journal=journal,
                     on_pixels=bar.advance, on_done=bar.done,
                 )  # fmt: skip
             rows = pipeline.reports
@@ -132,6 +133,9 @@ def _restore(options: RunOptions, jobs: list[Job], restorer: Restorer, folder: P
             write_report(options.report, rows, report_settings(restorer, options), seconds)
         if options.html:
             _write_html(options, restorer, rows, seconds)
+    if options.verbose:
+        for line in noted(rows):
+            click.echo(line)
     if not options.quiet:
         click.echo(summary(totals(rows, seconds), options.output))
     return 1 if any(row.status == "failed" for row in rows) else 0
@@ -153,18 +157,18 @@ def _on_ray(options: RunOptions, jobs: list[Job], journal: Journal | None, bar: 
     if journal is None:
         raise UsageError(f"--ray: the output {options.output} is a file; expected a folder")
     assert options.ray is not None
-    plan = ray_plan(options.model_options, options.results, options.limits, journal)
+    plan = ray_plan(options.model_options, options.encoding, options.limits, journal)
     return RayPipeline(options.ray, plan, jobs, bar.done)
 
 
-def result_settings(restorer: Restorer, output: Output) -> dict[str, Any]:
+def result_settings(restorer: Restorer, encoding: Encoding) -> dict[str, Any]:
     """Everything that decides the bytes of a result, up to the rounding in which backends differ."""
     spec = restorer.spec
     return {
         "weights": spec.weights_sha256 or restorer.backend.model.sha256,
         "precision": spec.precision, "local_pooling": spec.local_pooling,
         "tile": restorer.tile, "overlap": restorer.overlap, "whole": restorer.whole,
-        "output": [output.format, output.bits, output.quality],
+        "output": [encoding.format, encoding.bits, encoding.quality],
     }  # fmt: skip
 
 

@@ -10,27 +10,62 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from . import import_graph
+from .import_graph import ROOT, STAGES
+
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-FOLDERS = {"nafnet": "nafnet", "train": "nafnet.train", "export": "nafnet.export"}
-FOLDERS |= {"runtime": "nafnet.runtime", "benchmarks": "nafnet.benchmarks"}
 COMMANDS = ("nafnet-train", "nafnet-export", "nafnet-run", "nafnet-bench")
 
 
-def modules() -> list[str]:
-    """Every module of the project by its import name."""
-    found = []
-    for folder, package in FOLDERS.items():
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            parts = path.relative_to(ROOT / folder).with_suffix("").parts
-            found.append(".".join((package, *parts)).removesuffix(".__init__"))
-    return found
+GRAPH = import_graph.import_graph()
+
+
+def test_no_modules_go_round_in_a_circle() -> None:
+    assert import_graph.circle(GRAPH) == []
+
+
+def test_arrows_between_wings_point_down() -> None:
+    """But for the exceptions, each of which is still needed."""
+    assert set(import_graph.wrong_arrows(GRAPH)) == set(import_graph.EXCEPTIONS)
+
+
+def test_every_wing_has_a_floor() -> None:
+    assert import_graph.undeclared(GRAPH) == set()
+
+
+def test_the_engine_knows_no_files() -> None:
+    """Of images it knows pixels alone."""
+    engine = [name for name in GRAPH if name.startswith("nafnet.runtime.engine.")]
+    images = {target for name in engine for target in GRAPH[name] if target.startswith("nafnet.images")}
+    assert images == {"nafnet.images.pixels"}
+
+
+def test_the_graph_sees_hidden_imports(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from nafnet.spec import ModelSpec\n"
+        "def f():\n    import nafnet.tiling\n    from nafnet import wire\nREGISTRY = {'a': 'nafnet.metrics'}\n"
+    )
+    named = import_graph.named_in(file, import_graph.modules())
+    assert named >= {"nafnet.spec", "nafnet.tiling", "nafnet.wire", "nafnet.metrics"}
+
+
+def test_the_graph_finds_circles_and_arrows_that_point_up() -> None:
+    assert set(import_graph.circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})) == {"a", "b", "c"}
+    up = ("nafnet.runtime.engine.batches", "nafnet.runtime.folder.job")
+    across = ("nafnet.train.synthetic.noise", "nafnet.train.processes.signals")
+    forbidden = ("nafnet.export.exporter", "nafnet.runtime.command")
+    down = ("nafnet.runtime.folder.job", "nafnet.runtime.engine.batches")
+    arrows = (up, across, forbidden, down)
+    graph = {name: {target for start, target in arrows if start == name} for arrow in arrows for name in arrow}
+    assert set(import_graph.wrong_arrows(graph)) == {up, across, forbidden}
+    assert import_graph.undeclared({"nafnet.train.attic.box": set()}) == {("nafnet.train", "attic")}
 
 
 def test_every_package_is_declared() -> None:
     """An undeclared package works from the checkout and is missing from the wheel."""
     packages = set()
-    for folder, package in FOLDERS.items():
+    for folder, package in STAGES.items():
         for init in (ROOT / folder).rglob("__init__.py"):
             packages.add(".".join((package, *init.parent.relative_to(ROOT / folder).parts)))
     assert packages == set(PYPROJECT["tool"]["setuptools"]["packages"])
@@ -47,10 +82,10 @@ def test_every_package_is_declared() -> None:
 )
 def test_arrows_point_one_way(package: str, forbidden: tuple[str, ...]) -> None:
     """Importing all of a package, in a process of its own, brings in none of what it may not know."""
-    rooms = sorted(set(FOLDERS.values()) - {"nafnet"})
+    rooms = sorted(set(STAGES.values()) - {"nafnet"})
     own = [
         name
-        for name in modules()
+        for name in GRAPH
         if (name + ".").startswith(package + ".")
         and (package != "nafnet" or not name.startswith(tuple(rooms)))
         and name not in ("nafnet.runtime.backends.torch_eager", "nafnet.runtime.backends.torch_cuda")

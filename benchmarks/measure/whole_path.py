@@ -19,6 +19,7 @@ from nafnet.errors import NafnetError
 from nafnet.images.file import ImageFile, write_image
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.engine.restorer import Restorer
+from nafnet.runtime.folder.one_file import restore_file
 
 SECONDS = 6.0
 """That the reference takes for the photograph, about: in less, what is paid once for a file would weigh more than it
@@ -38,7 +39,7 @@ def whole_paths(
     seconds: float,
     tile_seconds: float,
 ) -> PathsResult:
-    """Time `Restorer.restore_file` in turn, on a JPEG of the picture, continued or cut.
+    """Time `restore_file` in turn, on a JPEG of the picture, continued or cut.
 
     Args:
         tile_seconds: that the reference takes for one tile.
@@ -53,7 +54,7 @@ def whole_paths(
         rows, works = [], []
         for index, (name, backend) in enumerate(backends):
             restorer = Restorer(backend, tile=tile, overlap=overlap, batch=batch)
-            function = functools.partial(restorer.restore_file, source, Path(folder, f"restored-{index}.jpg"))
+            function = functools.partial(restore_file, restorer, source, Path(folder, f"restored-{index}.jpg"))
             row = PathResult(name=name)
             rows.append(row)
             try:

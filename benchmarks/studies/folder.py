@@ -23,7 +23,8 @@ from nafnet.commandline import exits
 from nafnet.images.file import ImageFile, read_image, write_image
 from nafnet.images.formats import Format
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder.discovery import Job, find_jobs, prepare_output
+from nafnet.runtime.folder.discovery import find_jobs, prepare_output
+from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.tiling import cut_tiles, plan_tiles
 

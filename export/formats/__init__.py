@@ -6,14 +6,14 @@ To add a format: write a module here with a function ``write(exported, target) -
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nafnet.errors import NafnetError
-from nafnet.export.attempts.attempt import Exported, Note
+from nafnet.export.attempts.attempt import Exported
 from nafnet.export.engines.builder import EngineSettings, refuse_settings
+from nafnet.export.formats.target import Target
 
 FORMATS = {
     "onnx": "nafnet.export.formats.onnx_file",
@@ -23,20 +23,6 @@ FORMATS = {
     "triton": "nafnet.export.formats.triton_repository",
 }
 ENGINES = ("tensorrt", "tensorrt-rtx")
-
-
-@dataclasses.dataclass(kw_only=True)
-class Target:
-    """Where a format writes, and with what."""
-
-    folder: Path
-    stem: str
-    """The name of the files, without an ending."""
-    engine: EngineSettings
-    note: Note
-    """Told in a line what is going on."""
-    written: dict[str, Path] = dataclasses.field(default_factory=dict)
-    """The artefact of each format that is done."""
 
 
 def require(names: Iterable[str], settings: EngineSettings | None = None) -> None:

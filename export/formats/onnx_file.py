@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nafnet.export.attempts.attempt import Exported
-from nafnet.export.formats import Target
+from nafnet.export.formats.target import Target
 from nafnet.files import write_whole
 
 

@@ -11,7 +11,7 @@ import torch
 from nafnet.errors import EngineError, MissingExtraError
 from nafnet.export.attempts.attempt import Exported
 from nafnet.export.engines.plan import build_verified, write_plan
-from nafnet.export.formats import Target
+from nafnet.export.formats.target import Target
 
 FLAVOUR = "tensorrt"
 OLDEST = (10, 12)

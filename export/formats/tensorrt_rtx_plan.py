@@ -9,7 +9,7 @@ from typing import Any
 from nafnet.errors import MissingExtraError
 from nafnet.export.attempts.attempt import Exported
 from nafnet.export.engines.plan import build_verified, write_plan
-from nafnet.export.formats import Target
+from nafnet.export.formats.target import Target
 
 FLAVOUR = "tensorrt-rtx"
 MODULES = ("tensorrt_rtx", "tensorrt_rtx_bindings")  # the whole package's name, and that of its part

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from nafnet.export.attempts.attempt import Exported
-from nafnet.export.formats import Target
+from nafnet.export.formats.target import Target
 from nafnet.export.network.graph import INPUT, OUTPUT
 from nafnet.files import write_whole
 from nafnet.spec import METADATA_KEY, ModelSpec, WireType

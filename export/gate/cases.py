@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import NafnetError, UsageError
-from nafnet.images.formats import WHITE
+from nafnet.images.pixels import WHITE
 from nafnet.wire import Batch
 
 if TYPE_CHECKING:

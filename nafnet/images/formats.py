@@ -9,16 +9,12 @@ from typing import Any, Literal
 import numpy as np
 
 from nafnet.errors import ImageError
+from nafnet.images.pixels import PIXEL_TYPES, PixelType
 
 Format = Literal["png", "jpeg", "tiff", "webp", "avif", "heif", "bmp", "ppm"]
-PixelType = Literal["uint8", "uint16", "float32"]
 
 # A file of a few hundred kilobytes can claim more pixels than a machine has memory for.
 MAX_PIXELS = 1_000_000_000
-PIXEL_TYPES: dict[int, PixelType] = {8: "uint8", 16: "uint16", 32: "float32"}
-"""By bits."""
-WHITE: dict[str, int] = {"uint8": 255, "uint16": 65535, "float32": 1}
-"""What 1.0 is, by the name of a dtype."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import ImageError
-from nafnet.images.formats import WHITE, Format, Header, PixelType
+from nafnet.images.formats import Format, Header
+from nafnet.images.pixels import WHITE, PixelType
 
 if TYPE_CHECKING:
     from PIL import Image

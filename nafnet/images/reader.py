@@ -13,14 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pyvips
-from numpy.typing import NDArray
 
 from nafnet.errors import ImageError
-from nafnet.images.formats import MAX_PIXELS, Format, Header, PixelType, sniff
+from nafnet.images.formats import MAX_PIXELS, Format, Header, sniff
+from nafnet.images.pixels import PixelType, Rows
 from nafnet.images.plain import bmp_header, ppm_header, ppm_rows, read_bmp
-
-Rows = NDArray[np.generic]
-"""[n,W,C], in the file's depth; alpha, where there is one, is the last of C."""
 
 _LOADERS: dict[Format, str] = {
     **{"png": "pngload", "jpeg": "jpegload", "tiff": "tiffload", "webp": "webpload"},

@@ -19,8 +19,8 @@ from nafnet.closing import Closing
 from nafnet.errors import ImageError, OutputError
 from nafnet.files import whole_file
 from nafnet.images.formats import FORMATS, Header
+from nafnet.images.pixels import Rows
 from nafnet.images.plain import write_bmp, write_ppm
-from nafnet.images.reader import Rows
 from nafnet.images.spill import Spill
 
 DEFAULT_QUALITY = 95

@@ -1,29 +1,45 @@
-"""An image in memory, as a thing that flows through the stages like a file."""
+"""An image in memory, as the events that the engine takes, and back."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import BackendError, NafnetError, UsageError
-from nafnet.images.formats import WHITE, Header
-from nafnet.runtime.engine.events import Band, Closed, Event, Item, Opened
-from nafnet.runtime.folder.discovery import Job
-from nafnet.runtime.folder.report import FileReport
+from nafnet.images.pixels import WHITE
+from nafnet.runtime.engine.events import Band, Closed, Event, Item, Layout, Opened, State
+
+MOST_MEAN = 2.0
+"""Of a float image: not even a bright HDR picture has a mean so far above white, and one from 0 to 255 has."""
 
 
-class ArrayImage(Item):
-    """An item that is no file: its error is raised, not reported.
+class _ArrayItem(Item):
+    """Keeps the error that counts, to be raised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: Exception | None = None
+
+    def fail(self, error: Exception) -> bool:
+        first = super().fail(error)
+        if first:
+            self.error = error
+        return first
+
+
+class ArrayImage:
+    """An array to restore; what fails is raised.
 
     Args:
-        pixels: [H,W] or [H,W,C], C 1 (grey) or 3 (RGB); uint8, uint16 or float32.
+        pixels: [H,W] or [H,W,C], C 1 (grey) or 3 (RGB); uint8 or uint16 over its full range, or float32 with white
+            at 1.
 
     Raises:
-        UsageError: another shape or dtype, or an empty image.
+        UsageError: another shape, dtype or range, or an empty image.
     """
 
     def __init__(self, pixels: NDArray[np.generic]) -> None:
@@ -34,34 +50,29 @@ class ArrayImage(Item):
             raise UsageError(f"image of shape {list(pixels.shape)}; expected [H,W], [H,W,1] or [H,W,3]")
         if pixels.dtype.name not in WHITE:
             raise UsageError(f"image of {pixels.dtype}; expected uint8, uint16 or float32")
-        job = Job(source=Path("array"), target=Path("array"))
-        super().__init__(job=job, report=FileReport.of(job), on_done=lambda _: None)
+        if pixels.dtype == np.float32 and MOST_MEAN < (mean := float(pixels.mean(dtype=np.float64))) < math.inf:
+            raise UsageError(
+                f"image of float32 with a mean of {mean:.4g}; expected values in [0, 1]: divide by 255 or 65535 first"
+            )
         self._rows: NDArray[Any] = pixels.reshape(shape)
-        self._failure: NafnetError | None = None
+        self._item = _ArrayItem()
 
-    def fail(self, error: Exception) -> None:
-        """Keep the first error, to be raised."""
-        super().fail(error)
-        self._failure = self._failure or (error if isinstance(error, NafnetError) else BackendError(str(error)))
-
-    def events(self) -> Iterator[Event]:
-        """The image as the stages take it."""
+    def events(self) -> Iterator[Event[_ArrayItem]]:
+        """The image as the stages take it, from the start."""
         height, width, channels = self._rows.shape
         kind: Any = self._rows.dtype.name
-        header = Header(
-            width=width, height=height, format="tiff", channels=channels, alpha=False, pixel_type=kind,
-            bits=8 * self._rows.itemsize, lossless=True, metadata={},
-        )  # fmt: skip
-        yield from (Opened(self, header), Band(self, self._rows), Closed(self))
+        layout = Layout(height=height, width=width, channels=channels, alpha=False, given=kind, wanted=kind)
+        self._item.begin()
+        yield from (Opened(self._item, layout), Band(self._item, self._rows), Closed(self._item))
 
-    def collect(self, restored: Iterator[Event]) -> NDArray[Any] | None:
+    def collect(self, restored: Iterator[Event[_ArrayItem]]) -> NDArray[Any] | None:
         """The restored image [H,W,C], or None where it is to be fed once more.
 
         Raises:
             NafnetError: it could not be restored.
         """
-        self.again = False
         bands = [event.rows for event in restored if isinstance(event, Band)]
-        if self._failure:
-            raise self._failure
-        return None if self.again else np.concatenate(bands)
+        error = self._item.error
+        if error is not None:
+            raise error if isinstance(error, NafnetError) else BackendError(str(error)) from error
+        return None if self._item.state is State.AGAIN else np.concatenate(bands)

@@ -6,23 +6,20 @@ pictures fill a device too. Where a device has too little memory the batch is ha
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import BackendError, DeviceMemoryError, ImageError
 from nafnet.runtime.backends.base import Backend
+from nafnet.runtime.engine.events import Item
 from nafnet.wire import Batch
-
-if TYPE_CHECKING:
-    from nafnet.runtime.engine.tiles import ImageRun
 
 Recompute = Callable[[Batch], Batch]
 # A restored value may leave the range that the tile's input and [0, 1] span by this share of it. A deblurring model
@@ -32,13 +29,19 @@ OVERSHOOT = 0.5
 MOST_FAILURES = 5
 
 
-@dataclasses.dataclass(eq=False)
-class Task:
-    """One tile of an image on its way to the backend."""
+class Task(Protocol):
+    """What is run: planes, and whose they are."""
 
-    image: ImageRun
-    planes: Batch
-    """float32[G,c,h,w]: one image for the model, or one for each channel where it takes a single one."""
+    @property
+    def item(self) -> Item:
+        """Where errors and counts go; once it is no longer under way, the planes need not be run."""
+
+    @property
+    def planes(self) -> Batch:
+        """float32[G,c,h,w]."""
+
+
+T = TypeVar("T", bound=Task)
 
 
 class SmallerTileError(BackendError):
@@ -49,7 +52,7 @@ class _InFlightError(Exception):
     """The backend failed, and which of the batches in flight it failed on is not known."""
 
 
-class TileRunner:
+class TileRunner(Generic[T]):
     """Runs tasks on a backend.
 
     Args:
@@ -61,12 +64,12 @@ class TileRunner:
 
     def __init__(self, backend: Backend, batch: int, recompute: Recompute, say: Callable[[str], None]) -> None:
         self.backend, self.batch, self._recompute, self._say = backend, batch, recompute, say
-        self._held: deque[Task] = deque()
-        self._flying: deque[list[Task]] = deque()
+        self._held: deque[T] = deque()
+        self._flying: deque[list[T]] = deque()
         self._waited = 0.0  # for tiles, not for the backend
         self._failures = 0  # of the backend, one after the other
 
-    def run(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Batch]]:
+    def run(self, tasks: Iterator[T]) -> Iterator[tuple[T, Batch]]:
         """Each task with its restored planes, float32[G,c,h,w]; tasks of images that failed are passed over.
 
         Raises:
@@ -75,7 +78,7 @@ class TileRunner:
         """
         self._held.clear()
         self._flying.clear()
-        suspects: list[Task] = []
+        suspects: list[T] = []
         while True:
             try:
                 yield from self._one_by_one(suspects)
@@ -93,12 +96,12 @@ class TileRunner:
                 suspects = list(itertools.chain.from_iterable(self._flying))
             self._flying.clear()
 
-    def _one_by_one(self, suspects: list[Task]) -> Iterator[tuple[Task, Batch]]:
+    def _one_by_one(self, suspects: list[T]) -> Iterator[tuple[T, Batch]]:
         """Run again, alone, what was in flight when the backend failed: one image's failure is its own."""
         while suspects:
             task = suspects[0]
             restored = None
-            if not task.image.dropped:
+            if task.item.under_way:
                 try:
                     restored = self.backend(task.planes)
                     self._failures = 0
@@ -108,12 +111,12 @@ class TileRunner:
                     self._failures += 1
                     if self._failures == MOST_FAILURES:
                         raise
-                    task.image.item.fail(error)
+                    task.item.fail(error)
             suspects.pop(0)
             if restored is not None:
                 yield from self._accepted(task, restored)
 
-    def _streamed(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Batch]]:
+    def _streamed(self, tasks: Iterator[T]) -> Iterator[tuple[T, Batch]]:
         try:
             yield from self._until_failure(tasks)
         except DeviceMemoryError:
@@ -121,7 +124,7 @@ class TileRunner:
         except BackendError as error:
             raise _InFlightError(str(error)) from error
 
-    def _until_failure(self, tasks: Iterator[Task]) -> Iterator[tuple[Task, Batch]]:
+    def _until_failure(self, tasks: Iterator[T]) -> Iterator[tuple[T, Batch]]:
         started, self._waited = time.perf_counter(), 0.0
         for restored in self.backend.stream(self._batches(tasks)):
             group = self._flying.popleft()
@@ -130,12 +133,12 @@ class TileRunner:
             position = 0
             for task in group:
                 count = len(task.planes)
-                task.image.item.report.seconds["infer"] += share
+                task.item.infer_seconds += share
                 yield from self._accepted(task, restored[position : position + count])
                 position += count
             started, self._waited = time.perf_counter(), 0.0
 
-    def _batches(self, tasks: Iterator[Task]) -> Iterator[Batch]:
+    def _batches(self, tasks: Iterator[T]) -> Iterator[Batch]:
         """Batches of one shape, from tasks that were given back first and then from new ones."""
         while True:
             asked = time.perf_counter()
@@ -151,8 +154,8 @@ class TileRunner:
                 raise DeviceMemoryError(f"a batch of {len(planes)} tiles is too much for the memory") from error
             yield batch
 
-    def _next_group(self, tasks: Iterator[Task]) -> list[Task]:
-        group: list[Task] = []
+    def _next_group(self, tasks: Iterator[T]) -> list[T]:
+        group: list[T] = []
         while len(group) < self.batch:
             if not self._held:
                 task = next(tasks, None)
@@ -162,24 +165,24 @@ class TileRunner:
             if group and self._held[0].planes.shape != group[0].planes.shape:
                 break
             task = self._held.popleft()
-            if not task.image.dropped:
+            if task.item.under_way:
                 group.append(task)
         return group
 
-    def _accepted(self, task: Task, restored: Batch) -> Iterator[tuple[Task, Batch]]:
+    def _accepted(self, task: T, restored: Batch) -> Iterator[tuple[T, Batch]]:
         """The task with its checked result, unless its image has failed by now."""
-        with task.image.item.guarded():
+        with task.item.guarded():
             restored = self._checked(task, restored)
-        if not task.image.dropped:
+        if task.item.under_way:
             yield task, restored
 
-    def _checked(self, task: Task, restored: Batch) -> Batch:
-        """The restored planes, or those of a second run in fp32 where they cannot be true; the row counts it."""
+    def _checked(self, task: T, restored: Batch) -> Batch:
+        """The restored planes, or those of a second run in fp32 where they cannot be true; the item counts it."""
         if not cannot_be_true(restored, task.planes):
             return restored
         if not np.isfinite(task.planes).all():
             raise ImageError("the image holds values that are not finite (NaN or infinity)")
-        task.image.item.report.flagged += 1
+        task.item.recomputed += 1
         again = self._recompute(task.planes)
         if not np.isfinite(again).all():
             raise BackendError(f"{self.backend.name}: the model's result is not finite, in fp32 either")

@@ -1,6 +1,6 @@
-"""What flows between the stages of a run, and the queue it flows through, bounded by bytes.
+"""What flows through the engine: images as events, and the state of each.
 
-Each image is `Opened`, then `Band`s of its rows from the top, then `Closed`; of an image that failed on the way the
+Each image is `Opened`, then come `Band`s of its rows from the top, then `Closed`; of one that failed on the way the
 rest is missing, and its `Item` says so. Every stage is a generator over such events.
 """
 
@@ -8,136 +8,128 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
-from nafnet.errors import NafnetError
-from nafnet.images.formats import Header
-from nafnet.images.reader import Rows
-from nafnet.runtime.folder.discovery import Job
-from nafnet.runtime.folder.report import FileReport, Status
-
-T = TypeVar("T")
-_WAKE_SECONDS = 0.1  # how often one who waits looks whether the queue was closed
+from nafnet.images.pixels import PixelType, Rows
 
 
-@dataclasses.dataclass(kw_only=True, eq=False)
+class State(enum.Enum):
+    """Where an image stands."""
+
+    UNDER_WAY = "under way"
+    AGAIN = "to be fed once more from its first row"
+    FAILED = "failed"
+    DONE = "done"
+
+
 class Item:
-    """A file on its way through the stages."""
+    """One image on its way through the stages, whatever it came from; a subclass knows that.
 
-    job: Job
-    report: FileReport
-    on_done: Callable[[FileReport], None]
-    failed: bool = False
-    again: bool = False
-    """To be fed once more from the start."""
-    digest: str | None = None
-    """SHA-256 of the input, once it is known."""
-    _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    Threads of several stages change its state, so each change is atomic: of two failures the first counts, and what
+    has failed is never done.
+    """
 
-    def fail(self, error: Exception) -> None:
-        """Whatever goes wrong with this file is its row's error, and the run goes on; the first error counts."""
+    def __init__(self) -> None:
+        self.tiles = 0
+        """Restored of it so far."""
+        self.recomputed = 0
+        """Of these, whose result could not be true, and that were computed again in fp32."""
+        self.infer_seconds = 0.0
+        """That the backend took for it."""
+        self._state = State.UNDER_WAY
+        self._lock = threading.Lock()
+
+    @property
+    def state(self) -> State:
+        """Where it stands now."""
+        return self._state
+
+    @property
+    def under_way(self) -> bool:
+        """Whether its rows are still worth handling."""
+        return self._state is State.UNDER_WAY
+
+    def begin(self) -> None:
+        """Its first row is about to be fed, perhaps not for the first time."""
+        if self._change(State.UNDER_WAY, State.UNDER_WAY, State.AGAIN):
+            self.tiles = self.recomputed = 0
+
+    def ask_again(self) -> None:
+        """What is under way of it is void: it has to be fed once more."""
+        self._change(State.AGAIN, State.UNDER_WAY)
+
+    def finish(self) -> bool:
+        """It is done; says whether it was under way until now."""
+        return self._change(State.DONE, State.UNDER_WAY)
+
+    def fail(self, error: Exception) -> bool:
+        """It failed; says whether this is the first error, the one that counts.
+
+        What is to become of the error is the subclass's to say. It is not kept here: its traceback holds the rows.
+        """
+        del error
+        return self._change(State.FAILED, State.UNDER_WAY, State.AGAIN)
+
+    def _change(self, new: State, *possible: State) -> bool:
         with self._lock:
-            if self.failed:
-                return
-            self.failed = True
-        kind = "" if isinstance(error, NafnetError) else f"{type(error).__name__}: "
-        source, message = self.job.source, f"{kind}{error}"
-        named = message if str(source) in message or f"{str(source)!a}" in message else f"{source}: {message}"
-        self.report.status, self.report.error = "failed", " ".join(named.split())
-        self.on_done(self.report)
-
-    def finish(self, status: Status) -> None:
-        """The file is done."""
-        self.report.status = status
-        self.on_done(self.report)
+            if self._state not in possible:
+                return False
+            self._state = new
+        return True
 
     @contextlib.contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Make any error inside this file's own."""
+    def guarded(self, tell: Callable[[Exception], None] = lambda _: None) -> Iterator[None]:
+        """Make any error inside this image's own; `tell` hears of it first."""
         try:
             yield
-        except Exception as error:  # the boundary between one file and the others
+        except Exception as error:  # the boundary between one image and the others
+            tell(error)
             self.fail(error)
 
 
+I = TypeVar("I", bound=Item)  # noqa: E741, the item of a stream
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The size and the pixels of an image, as they come and as they are to go."""
+
+    height: int
+    width: int
+    channels: int
+    """Colour channels: 1 (grey) or 3 (RGB)."""
+    alpha: bool
+    """Whether each pixel has one value more, which is passed through."""
+    given: PixelType
+    wanted: PixelType
+
+
 @dataclasses.dataclass(frozen=True)
-class Opened:
+class Opened(Generic[I]):
     """An image begins."""
 
-    item: Item
-    header: Header
+    item: I
+    layout: Layout
 
 
 @dataclasses.dataclass(frozen=True)
-class Band:
+class Band(Generic[I]):
     """The next rows of an image."""
 
-    item: Item
+    item: I
     rows: Rows
     original: Rows | None = None
-    """Of restored rows, where they are to be compared: the rows they were made of."""
+    """Of restored rows: the rows they were made of."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Closed:
-    """No more of this item, whether whole, failed or skipped."""
+class Closed(Generic[I]):
+    """No more of this item, whether whole, failed or never opened."""
 
-    item: Item
-
-
-Event = Opened | Band | Closed
+    item: I
 
 
-def size_of(event: Event) -> int:
-    """Bytes an event holds."""
-    return event.rows.nbytes if isinstance(event, Band) else 1024
-
-
-class ByteQueue(Generic[T]):
-    """A queue between two threads that holds at most so many bytes, but at least one value."""
-
-    def __init__(self, limit: int, size: Callable[[T], int]) -> None:
-        self._limit, self._size = limit, size
-        self._values: deque[T] = deque()
-        self._bytes = 0
-        self._closed = False
-        self._changed = threading.Condition()
-
-    def put(self, value: T) -> bool:
-        """Wait for room and put; says whether it was put, which it is not once the queue is closed."""
-        size = self._size(value)
-        with self._changed:
-            while not self._closed and self._values and self._bytes + size > self._limit:
-                self._changed.wait(_WAKE_SECONDS)
-            if self._closed:
-                return False
-            self._values.append(value)
-            self._bytes += size
-            self._changed.notify_all()
-        return True
-
-    def __iter__(self) -> Iterator[T]:
-        """The values as they come, until the queue is closed and empty."""
-        while True:
-            with self._changed:
-                while not self._values:
-                    if self._closed:
-                        return
-                    # With a timeout, for only then does Ctrl-C reach a waiting main thread everywhere.
-                    self._changed.wait(_WAKE_SECONDS)
-                value = self._values.popleft()
-                self._bytes -= self._size(value)
-                self._changed.notify_all()
-            yield value
-
-    def close(self, *, discard: bool = False) -> None:
-        """No more values; with `discard`, those inside are dropped."""
-        with self._changed:
-            self._closed = True
-            if discard:
-                self._values.clear()
-                self._bytes = 0
-            self._changed.notify_all()
+Event: TypeAlias = Opened[I] | Band[I] | Closed[I]

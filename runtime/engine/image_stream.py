@@ -2,87 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import Any, Generic
 
-from nafnet.images.formats import Header
-from nafnet.runtime.engine.batches import SmallerTileError, Task, TileRunner
-from nafnet.runtime.engine.events import Band, Closed, Event, Item, Opened
-from nafnet.runtime.engine.tiles import ImageRun
-from nafnet.runtime.folder.settings import Output
-
-if TYPE_CHECKING:
-    from nafnet.runtime.engine.restorer import Restorer
+from nafnet.runtime.engine.batches import SmallerTileError, TileRunner
+from nafnet.runtime.engine.events import Band, Closed, Event, I, Opened
+from nafnet.runtime.engine.tiles import Tile, TiledImage
+from nafnet.spec import ModelSpec
+from nafnet.tiling import TilePlan
 
 
-class Restoration:
+class ImageStream(Generic[I]):
     """Restores one stream of images; a batch may have tiles of several.
 
     Args:
-        restorer: says how images are cut, and is told where tiles have to be smaller.
+        spec: of the model.
         runner: runs the tiles.
-        output: what is written.
+        plan: how an image of a height and a width is cut, from now on.
+        shrink: called when not even one tile fits the device; afterwards `plan` cuts smaller ones, or it raises.
     """
 
-    def __init__(self, restorer: Restorer, runner: TileRunner, output: Output) -> None:
-        self._restorer, self._runner, self._output = restorer, runner, output
-        self._images: list[ImageRun] = []
+    def __init__(
+        self,
+        spec: ModelSpec,
+        runner: TileRunner[Tile[Any]],
+        plan: Callable[[int, int], TilePlan],
+        shrink: Callable[[SmallerTileError], None],
+    ) -> None:
+        self._spec, self._runner, self._plan, self._shrink = spec, runner, plan, shrink
+        self._images: list[TiledImage[I]] = []
         """Begun and not complete."""
 
-    def run(self, events: Iterator[Event]) -> Iterator[Event]:
+    def run(self, events: Iterator[Event[I]]) -> Iterator[Event[I]]:
         """The restored images, in the order in which they came; see `Restorer.restore_stream`."""
-        tasks = self._tasks(events)
+        tiles = self._tiles(events)
         while True:
             try:
-                yield from self._assembled(tasks)
+                yield from self._assembled(tiles)
                 return
             except SmallerTileError as error:
-                self._restorer.shrink_tile(error)
-                for image in self._images:  # they are to be begun anew
-                    image.abandoned = image.item.again = True
+                self._shrink(error)
+                for image in self._images:
+                    image.item.ask_again()
                 self._images.clear()
 
-    def _assembled(self, tasks: Iterator[Task]) -> Iterator[Event]:
-        for task, planes in self._runner.run(tasks):
-            image, begun = task.image, task.image.begun
+    def _assembled(self, tiles: Iterator[Tile[I]]) -> Iterator[Event[I]]:
+        for tile, planes in self._runner.run(tiles):
+            image, begun = tile.image, tile.image.begun
             made = None
             with image.item.guarded():
                 made = image.add(planes)
-            if made is None or image.dropped:
+            if made is None or not image.item.under_way:
                 continue
             if not begun:
-                yield Opened(image.item, image.target)
+                yield Opened(image.item, image.layout)
             yield Band(image.item, *made)
             if image.complete:
                 self._images.remove(image)
                 yield Closed(image.item)
 
-    def _tasks(self, events: Iterator[Event]) -> Iterator[Task]:
-        image: ImageRun | None = None
+    def _tiles(self, events: Iterator[Event[I]]) -> Iterator[Tile[I]]:
+        image: TiledImage[I] | None = None
         for event in events:
             if isinstance(event, Opened):
                 image = None
-                self._images = [each for each in self._images if not each.dropped]  # their rows are held no longer
+                # The rows of what failed are held no longer.
+                self._images = [each for each in self._images if each.item.under_way]
                 with event.item.guarded():
-                    image = self._begin(event.item, event.header)
+                    plan = self._plan(event.layout.height, event.layout.width)
+                    image = TiledImage(event.item, event.layout, plan, self._spec)
                     self._images.append(image)
-            elif isinstance(event, Band) and image is not None and not image.dropped:
-                yield from self._tasks_of(image, event)
+            elif isinstance(event, Band) and image is not None and image.item.under_way:
+                yield from self._tiles_of(image, event)
 
-    def _tasks_of(self, image: ImageRun, band: Band) -> Iterator[Task]:
+    def _tiles_of(self, image: TiledImage[I], band: Band[I]) -> Iterator[Tile[I]]:
         """The tiles that a band completes; an error while they are cut is the image's own."""
-        tasks = image.tasks(band.rows)
-        while not image.dropped:
-            task = None
+        tiles = image.tiles(band.rows)
+        while image.item.under_way:
+            tile = None
             with image.item.guarded():
-                task = next(tasks, None)
-            if task is None:
+                tile = next(tiles, None)
+            if tile is None:
                 return
-            yield task
-
-    def _begin(self, item: Item, header: Header) -> ImageRun:
-        target = header.converted(item.job.format or self._output.format, self._output.bits)
-        item.report.width, item.report.height, item.report.notes = header.width, header.height, list(target.notes)
-        item.report.tiles = item.report.flagged = 0
-        plan = self._restorer.plan(header.height, header.width)
-        return ImageRun(item, header, target, plan, self._restorer.spec)
+            yield tile

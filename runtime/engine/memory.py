@@ -1,18 +1,11 @@
-"""How much memory a run takes, from the sizes of its images, before it starts."""
+"""How much memory a model takes, from the sizes of its tiles, and how much there is."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from nafnet.images.formats import Header
-from nafnet.images.writer import MEMORY_LIMIT
 from nafnet.spec import ModelSpec
-from nafnet.tiling import TilePlan
 
-QUEUE_BYTES = 64 * 2**20
-"""Of decoded and of restored rows that wait, each."""
 # Measured on OpenVINO and ONNX Runtime, as multiples of the widest activation (2 x width channels of fp32): inputs,
 # outputs and skips of the first level are alive together.
 ACTIVATIONS = 6
@@ -24,14 +17,6 @@ def inference_bytes(spec: ModelSpec, height: int, width: int) -> int:
     """What the model's activations take for one tile, roughly; 32 channels are assumed of an unknown model."""
     channels = spec.architecture.width if spec.architecture else 32
     return ACTIVATIONS * 2 * channels * 4 * height * width
-
-
-def image_bytes(header: Header, plan: TilePlan) -> int:
-    """What one image takes outside the model, on its way from file to file."""
-    height, _ = plan.tile_shape
-    row_planes = header.width * header.channels * np.dtype(np.float32).itemsize
-    decoded, strips = 2 * height * header.row_bytes, 4 * height * row_planes
-    return decoded + strips + min(header.row_bytes * header.height, MEMORY_LIMIT)
 
 
 def available_bytes() -> int | None:

@@ -6,30 +6,26 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.closing import Closing
-from nafnet.errors import BackendError, DeviceMemoryError, ImageError, ModelError, UsageError
+from nafnet.errors import BackendError, DeviceMemoryError, ModelError, UsageError
 from nafnet.runtime.backends import choose_for, make_backend
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.engine.array_image import ArrayImage
 from nafnet.runtime.engine.batches import SmallerTileError, TileRunner
-from nafnet.runtime.engine.events import Event
+from nafnet.runtime.engine.events import Event, I
 from nafnet.runtime.engine.fallback import Fallback
-from nafnet.runtime.engine.image_stream import Restoration
+from nafnet.runtime.engine.image_stream import ImageStream
 from nafnet.runtime.engine.memory import fits_whole
 from nafnet.runtime.engine.model_source import open_model
-from nafnet.runtime.folder.discovery import Job
-from nafnet.runtime.folder.report import FileReport
-from nafnet.runtime.folder.settings import Output
+from nafnet.runtime.engine.tiles import Tile
 from nafnet.tiling import TilePlan, check_tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
-AS_THE_INPUT = Output()
 
 
 class Restorer(Closing):
@@ -67,7 +63,7 @@ class Restorer(Closing):
         self.say = say
         self.reason = "as given"
         """Why this backend, in a few words."""
-        self._runner = TileRunner(backend, batch, Fallback(backend), lambda line: self.say(line))
+        self._runner: TileRunner[Tile[Any]] = TileRunner(backend, batch, Fallback(backend), lambda line: self.say(line))
         self._lock = threading.RLock()
 
     @classmethod
@@ -140,13 +136,13 @@ class Restorer(Closing):
         """Restore an image: [H,W] or [H,W,C], C 1 (grey) or 3 (RGB); the result has its shape and dtype.
 
         Args:
-            pixels: uint8 or uint16 over its full range, or float32 in [0, 1].
+            pixels: uint8 or uint16 over its full range, or float32 with white at 1.
 
         Returns:
             The restored image; integers are clipped and rounded, floats are neither.
 
         Raises:
-            UsageError: another shape or dtype, or an empty image.
+            UsageError: another shape, dtype or range, or an empty image.
             BackendError: the backend failed, or the result is not finite.
         """
         image = ArrayImage(pixels)
@@ -160,29 +156,6 @@ class Restorer(Closing):
         for image in images:
             yield self.restore(image)
 
-    def restore_file(
-        self, source: str | os.PathLike[str], target: str | os.PathLike[str], output: Output | None = None
-    ) -> FileReport:
-        """Restore a file into another, keeping its depth and metadata unless `output` says otherwise.
-
-        The format is that of the target's name.
-
-        Raises:
-            UsageError: the target is the source, or its name ends in no format, or in another than `output` says.
-            ImageError: it cannot be read or restored; the message says why.
-            OutputError: the disk refused.
-        """
-        from nafnet.runtime.folder.pipeline import Pipeline
-
-        job = Job(source=Path(source), target=Path(target), format=(output or AS_THE_INPUT).format_for(Path(target)))
-        if job.target.exists() and job.source.exists() and job.target.samefile(job.source):
-            raise UsageError(f"{target}: is the source itself; choose another name")
-        with self._lock:
-            (row,) = Pipeline(self, [job], output=output or AS_THE_INPUT).run()
-        if row.status == "failed":
-            raise ImageError(row.error or "failed")
-        return row
-
     def plan(self, height: int, width: int) -> TilePlan:
         """The tiles of an image."""
         spec = self.spec
@@ -191,15 +164,15 @@ class Restorer(Closing):
             return plan_tiles(height, width, tile=side, overlap=0, multiple=spec.multiple)
         return plan_tiles(height, width, tile=self.tile, overlap=self.overlap, multiple=spec.multiple)
 
-    def restore_stream(self, events: Iterator[Event], output: Output = AS_THE_INPUT) -> Iterator[Event]:
-        """Restore images that come as events, in bands: the engine beneath files, folders and arrays.
+    def restore_stream(self, events: Iterator[Event[I]]) -> Iterator[Event[I]]:
+        """Restore images that come as events, in bands: what `restore` and the folder stand on.
 
-        Only images that are restored whole are closed. One that is opened once more, after the tile was made smaller
-        for want of memory, has to be fed once more: its item says `again`.
+        Only images that are restored whole are closed. Where the tile had to be made smaller for want of memory, the
+        images that were under way are to be fed once more: their state is `State.AGAIN`.
         """
-        return Restoration(self, self._runner, output).run(events)
+        return ImageStream[I](self.spec, self._runner, self.plan, self._shrink_tile).run(events)
 
-    def shrink_tile(self, error: SmallerTileError) -> None:
+    def _shrink_tile(self, error: SmallerTileError) -> None:
         """Halve the tile, for want of memory.
 
         Raises:

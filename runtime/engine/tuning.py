@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 
 from nafnet.errors import BackendError
@@ -39,11 +38,12 @@ def tune(restorer: Restorer, *, fixed_tile: int | None, fixed_overlap: int | Non
     remembered = cache_folder("tune") / f"{_key(restorer, tiles, batches)}.json"
     best = _remembered(remembered)
     if best is None:
+        restorer.say(f"measuring tiles of {', '.join(map(str, tiles))}, once for this model and machine")
         best = _measure(restorer, tiles, batches)
         write_whole(remembered, json.dumps(best).encode())
     overlap = min(restorer.overlap, best["tile"] // 4) if fixed_overlap is None else fixed_overlap
     restorer.set_tiling(tile=best["tile"], overlap=overlap, batch=best["batch"])
-    click.echo(f"tuned: tiles of {best['tile']}, batches of {best['batch']}: {best['rate']:.2f} MP/s", err=True)
+    restorer.say(f"tuned: tiles of {best['tile']}, batches of {best['batch']}: {best['rate']:.2f} MP/s")
 
 
 def _remembered(path: Path) -> dict[str, Any] | None:

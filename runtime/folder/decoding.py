@@ -18,7 +18,7 @@ import numpy as np
 from nafnet.closing import Closing
 from nafnet.errors import ImageError
 from nafnet.images.formats import Header
-from nafnet.images.reader import Rows
+from nafnet.images.pixels import Rows
 from nafnet.runtime.folder.settings import Limits
 from nafnet.runtime.folder.worker import DIGEST, END, FAILED, FRAME, HEADER, ROWS, header_from_json
 

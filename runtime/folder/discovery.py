@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import glob
 import os
@@ -12,18 +13,7 @@ from typing import NoReturn
 
 from nafnet.errors import UsageError
 from nafnet.images.formats import FORMATS, SUFFIXES, Format
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
-    """One photograph and where its restored copy goes."""
-
-    source: Path
-    target: Path
-    format: Format | None = None
-    """Of the target; None keeps the source's own, which is known once it is opened."""
-    compare: Path | None = None
-    """Where original and restored image go side by side."""
+from nafnet.runtime.folder.job import Job
 
 
 def find_jobs(
@@ -42,7 +32,8 @@ def find_jobs(
 
     Raises:
         UsageError: an input is missing or has no images, two inputs would give one output, an output would
-            replace its input or leave the output folder by a link, or the output folder lies inside an input folder.
+            replace its input or leave the output folder by a link, or the output folder or that of the comparisons
+            lies inside an input folder.
     """
     found = [path for named in inputs for path in _expanded(named)]
     if is_file_output(found, output):
@@ -57,7 +48,13 @@ def find_jobs(
         where = ", ".join(map(str, inputs))
         raise UsageError(f"{where}: no images; expected files ending in {', '.join(SUFFIXES)}")
     if compare:
-        jobs = [dataclasses.replace(job, compare=_compared(job, output, compare)) for job in jobs]
+        for folder in filter(Path.is_dir, found):
+            if _real(compare).is_relative_to(_real(folder)):
+                raise UsageError(
+                    f"--compare {compare}: lies inside the input {folder}, whose next run would take comparisons for "
+                    "photographs; choose a folder outside of it"
+                )
+        jobs = _compared(jobs, output, compare)
     _refuse_collisions(jobs)
     return jobs
 
@@ -76,7 +73,7 @@ def listed_jobs(
         jobs.append(_renamed(Job(source=path, target=output / inside), file_format))
     _refuse_escapes(jobs, output)
     if compare:
-        jobs = [dataclasses.replace(job, compare=_compared(job, output, compare)) for job in jobs]
+        jobs = _compared(jobs, output, compare)
     _refuse_collisions(jobs)
     return jobs
 
@@ -123,9 +120,17 @@ def _renamed(job: Job, file_format: Format | None) -> Job:
     return dataclasses.replace(job, target=target, format=file_format)
 
 
-def _compared(job: Job, output: Path, folder: Path) -> Path:
-    inside = job.target.relative_to(output) if job.target != output else Path(job.target.name)
-    return folder / inside.with_name(f"{inside.name}.jpg")
+def _compared(jobs: Sequence[Job], output: Path, folder: Path) -> list[Job]:
+    """With the comparison's name, that of the result; its ending is in it where results differ in nothing else."""
+    inside = [job.target.relative_to(output) if job.target != output else Path(job.target.name) for job in jobs]
+    times = collections.Counter(path.with_suffix("") for path in inside)
+    named = [
+        path.with_suffix(".jpg")
+        if times[path.with_suffix("")] == 1
+        else path.with_name(f"{path.stem}-{path.suffix.removeprefix('.')}.jpg")
+        for path in inside
+    ]
+    return [dataclasses.replace(job, compare=folder / path) for job, path in zip(jobs, named, strict=True)]
 
 
 def prepare_output(jobs: Sequence[Job]) -> None:
@@ -179,6 +184,12 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
         if target in taken:
             raise UsageError(f"{taken[target]} and {job.source} would both be written to {job.target}; rename one")
         taken[target] = job.source
+    for job in jobs:
+        if job.compare and (replaced := taken.get(_real(job.compare)) or sources.get(_real(job.compare))):
+            raise UsageError(
+                f"{job.source}: its comparison {job.compare} would replace {replaced} or its result; choose another "
+                "folder for --compare"
+            )
 
 
 def _real(path: Path) -> Path:

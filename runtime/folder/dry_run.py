@@ -10,22 +10,23 @@ import click
 import numpy as np
 
 from nafnet.errors import ImageError
-from nafnet.images.formats import Header
-from nafnet.runtime.engine.memory import QUEUE_BYTES, available_bytes, image_bytes, inference_bytes
+from nafnet.runtime.engine.memory import available_bytes
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.decoding import Decoder
-from nafnet.runtime.folder.discovery import Job
-from nafnet.runtime.folder.settings import Limits, Output
+from nafnet.runtime.folder.job import Job
+from nafnet.runtime.folder.memory import file_bytes
+from nafnet.runtime.folder.settings import Encoding, Limits
+from nafnet.words import counted
 
 
-def print_plan(restorer: Restorer, jobs: Sequence[Job], limits: Limits, output: Output) -> int:
+def print_plan(restorer: Restorer, jobs: Sequence[Job], limits: Limits, encoding: Encoding) -> int:
     """Print a line for each file and one for the run; returns the exit code, 1 if a file cannot be restored."""
     tiles = megapixels = most_memory = failed = 0
     with Decoder(limits) as decoder:
         for job in jobs:
             try:
                 header = decoder.header(job.source)
-                target = header.converted(job.format or output.format, output.bits)
+                target = header.converted(job.format or encoding.format, encoding.bits)
             except ImageError as error:
                 message = str(error)
                 click.echo(message if str(job.source) in message else f"{job.source}: {message}", err=True)
@@ -33,18 +34,20 @@ def print_plan(restorer: Restorer, jobs: Sequence[Job], limits: Limits, output: 
                 continue
             plan = restorer.plan(header.height, header.width)
             height, width = plan.tile_shape
-            memory = _memory(restorer, header)
+            memory = file_bytes(restorer, header)
             most_memory = max(most_memory, memory)
             tiles += plan.count * (header.channels if restorer.spec.channels == 1 else 1)
             megapixels += header.width * header.height
             click.echo(
                 f"{job.source} -> {job.target}: {header.width}x{header.height} {header.format} {header.pixel_type} -> "
-                f"{target.format} {target.pixel_type}, {plan.count} tiles of {width}x{height}, {memory / 2**20:.0f} MB"
+                f"{target.format} {target.pixel_type}, {counted(plan.count, 'tile')} of {width}x{height}, "
+                f"{memory / 2**20:.0f} MB"
             )
     seconds = _seconds_per_tile(restorer) * tiles
     click.echo(
-        f"{len(jobs) - failed} files, {megapixels / 1e6:.1f} MP, {tiles} tiles, about {most_memory / 2**20:.0f} MB at "
-        f"most, about {seconds:.0f} s on {restorer.backend.description}" + (f"; {failed} would fail" if failed else "")
+        f"{counted(len(jobs) - failed, 'file')}, {megapixels / 1e6:.1f} MP, {counted(tiles, 'tile')}, about "
+        f"{most_memory / 2**20:.0f} MB at most, about {seconds:.0f} s on {restorer.backend.description}"
+        + (f"; {failed} would fail" if failed else "")
     )
     return 1 if failed else 0
 
@@ -55,19 +58,11 @@ def print_memory(restorer: Restorer, jobs: Sequence[Job], limits: Limits) -> Non
     with Decoder(limits) as decoder:
         for job in jobs:
             with contextlib.suppress(ImageError):  # it will be said when its turn comes
-                memory = _memory(restorer, decoder.header(job.source))
+                memory = file_bytes(restorer, decoder.header(job.source))
                 most, where = max((most, where), (memory, job.source), key=lambda pair: pair[0])
     available = available_bytes()
     there_is = f"; {available / 2**20:.0f} MB are available" if available else ""
     click.echo(f"memory: about {most / 2**20:.0f} MB beside the model, for {where}{there_is}")
-
-
-def _memory(restorer: Restorer, header: Header) -> int:
-    """What an image takes on its way from file to file, the model's activations and the queues included."""
-    plan = restorer.plan(header.height, header.width)
-    height, width = plan.tile_shape
-    activations = inference_bytes(restorer.spec, height, width) * restorer.batch
-    return image_bytes(header, plan) + activations + 2 * QUEUE_BYTES
 
 
 def _seconds_per_tile(restorer: Restorer) -> float:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nafnet.errors import NafnetError
 from nafnet.files import write_whole
-from nafnet.images.formats import WHITE
+from nafnet.images.pixels import WHITE
 from nafnet.images.reader import open_image
 from nafnet.page import picture_uri, render
 from nafnet.runtime.folder.report import FileReport

@@ -20,8 +20,8 @@ from typing import IO, Any, Self
 
 from nafnet.errors import OutputError, UsageError
 from nafnet.files import PARTIAL_SUFFIX, lock
-from nafnet.runtime.folder.discovery import Job
-from nafnet.runtime.folder.report import FileReport
+from nafnet.runtime.folder.item import FileItem
+from nafnet.runtime.folder.job import Job
 
 FOLDER = ".nafnet-run"
 _OWNED = re.compile(rf"\.([\w-]+)-[0-9a-f]{{8}}(?:\.raw)?{re.escape(PARTIAL_SUFFIX)}$")
@@ -146,16 +146,17 @@ class Journal:
         """Record that the output is about to be written: what is found there after a kill is ours."""
         self._append({"event": "started", "output": self._of(job)})
 
-    def restored(self, job: Job, digest: str, row: FileReport) -> None:
+    def restored(self, item: FileItem) -> None:
         """Record a finished file."""
+        job, row = item.job, item.row
         try:
             state = job.target.stat()
         except OSError as error:
             raise OutputError(f"{job.target}: gone while it was written ({error.strerror})") from error
         entry = {
-            "event": "restored", "output": self._of(job), "input": str(job.source), "sha256": digest,
+            "event": "restored", "output": self._of(job), "input": str(job.source), "sha256": item.digest,
             "key": self.key, "bytes": state.st_size, "mtime_ns": state.st_mtime_ns,
-            "width": row.width, "height": row.height, "tiles": row.tiles, "flagged": row.flagged,
+            "width": row.width, "height": row.height, "tiles": item.tiles, "flagged": item.recomputed,
             "time": round(time.time(), 3),
         }  # fmt: skip
         self._append(entry)

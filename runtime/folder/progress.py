@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from nafnet.runtime.folder.discovery import Job
+from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.report import FileReport
+from nafnet.words import counted
 
 
 class MegapixelColumn(ProgressColumn):
@@ -21,7 +22,8 @@ class MegapixelColumn(ProgressColumn):
         fields = task.fields
         speed = f"{fields['pixels'] / 1e6 / task.elapsed:.2f}" if task.elapsed and fields["pixels"] else "-"
         return Text(
-            f"{fields['files']}/{fields['count']} files  {fields['pixels'] / 1e6:.1f} MP  {speed} MP/s", no_wrap=True
+            f"{fields['files']}/{counted(fields['count'], 'file')}  {fields['pixels'] / 1e6:.1f} MP  {speed} MP/s",
+            no_wrap=True,
         )
 
 

@@ -18,11 +18,11 @@ from typing import Any
 from nafnet.errors import MissingExtraError, NafnetError, UsageError
 from nafnet.runtime.backends import REGISTRY
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder.discovery import Job
+from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.journal import Journal, Shard
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.report import FileReport
-from nafnet.runtime.folder.settings import Limits, Output
+from nafnet.runtime.folder.settings import Encoding, Limits
 
 FILES_PER_BATCH = 8
 """What an actor is given at once, and does again but for what its journal has, if it is lost."""
@@ -35,7 +35,7 @@ class RayPlan:
     """Everything an actor needs; it is pickled to its node."""
 
     model_options: dict[str, Any]
-    output: Output
+    encoding: Encoding
     limits: Limits
     folder: Path
     key: str
@@ -172,7 +172,7 @@ class RestoringActor:
             for folder in {job.target.parent} | ({job.compare.parent} if job.compare else set()):
                 folder.mkdir(parents=True, exist_ok=True)
         self._journal.reread()
-        pipeline = Pipeline(self._restorer, jobs, output=plan.output, limits=plan.limits, journal=self._journal)
+        pipeline = Pipeline(self._restorer, jobs, encoding=plan.encoding, limits=plan.limits, journal=self._journal)
         try:
             pipeline.run()
         except NafnetError as error:  # the folder takes no more: the driver is to hear of it for each file
@@ -182,12 +182,12 @@ class RestoringActor:
         return {"index": list(batch["index"]), "row": [dataclasses.asdict(row) for row in pipeline.reports]}
 
 
-def ray_plan(model_options: dict[str, Any], output: Output, limits: Limits, journal: Journal) -> RayPlan:
+def ray_plan(model_options: dict[str, Any], encoding: Encoding, limits: Limits, journal: Journal) -> RayPlan:
     """What the actors do, with paths that hold on every node."""
     model = model_options["model"]
     named = {**model_options, "model": str(Path(model).absolute()) if model else None}
     return RayPlan(
-        model_options=named, output=output, limits=limits, folder=journal.folder.absolute(), key=journal.key,
+        model_options=named, encoding=encoding, limits=limits, folder=journal.folder.absolute(), key=journal.key,
         shard=journal.shard, ignore=journal.ignore, started=time.time(),
     )  # fmt: skip
 

@@ -6,13 +6,12 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from nafnet.files import write_whole
-from nafnet.runtime.folder.discovery import Job
-
-if TYPE_CHECKING:
-    from nafnet.runtime.engine.restorer import Restorer
+from nafnet.runtime.engine.restorer import Restorer
+from nafnet.runtime.folder.job import Job
+from nafnet.words import counted
 
 Status = Literal["restored", "unchanged", "elsewhere", "failed", "skipped"]
 """Unchanged: an earlier run restored the same bytes with the same model and settings. Elsewhere: it falls to another
@@ -70,24 +69,32 @@ def write_report(path: Path, rows: Sequence[FileReport], settings: dict[str, Any
 
 
 def opening(restorer: Restorer, count: int) -> str:
-    """One line on what is about to happen; an artefact that was never compared with PyTorch says so."""
+    """One line on what is about to happen; an artefact that was not verified against PyTorch says so."""
     spec, path = restorer.spec, restorer.backend.model.path
     if restorer.backend.name == "torch":
         parity = "the reference itself"
     elif spec.parity:
-        parity = f"{spec.precision}, {spec.parity.psnr:.0f} dB from PyTorch"
+        parity = f"{spec.precision}, same as PyTorch to {spec.parity.psnr:.0f} dB"
     else:
         parity = f"{spec.precision}, not verified against PyTorch"
     tiles = f"tiles of {restorer.tile}, overlap {restorer.overlap}"
-    return f"{count} files, {path.name} ({spec.task}, {parity}) on {restorer.backend.description}, {tiles}"
+    return f"{counted(count, 'file')}, {path.name} ({spec.task}, {parity}) on {restorer.backend.description}, {tiles}"
 
 
 def summary(sums: dict[str, Any], output: Path) -> str:
     """The last line of a run."""
     words = {"unchanged": "done before", "elsewhere": "of other shards", "failed": "failed", "skipped": "not reached"}
     others = "".join(f", {sums[status]} {word}" for status, word in words.items() if sums[status])
-    flagged = f", {sums['flagged_tiles']} tiles run again in fp32" if sums["flagged_tiles"] else ""
+    if not sums["restored"]:
+        return f"nothing restored{others} in {sums['seconds']['wall']:.1f} s -> {output}"
+    again = counted(sums["flagged_tiles"], "tile")
+    flagged = f" ({again} computed again in full precision; the pictures are fine)" if sums["flagged_tiles"] else ""
     return (
-        f"{sums['restored']} restored{others}{flagged} in {sums['seconds']['wall']:.1f} s: "
+        f"{sums['restored']} restored{flagged}{others} in {sums['seconds']['wall']:.1f} s: "
         f"{sums['megapixels']:.2f} MP, {sums['megapixels_per_second']:.2f} MP/s -> {output}"
     )
+
+
+def noted(rows: Sequence[FileReport]) -> list[str]:
+    """A line for each restored file that could not be kept as it was, or had tiles computed again."""
+    return [f"{row.output}: {'; '.join(row.notes)}" for row in rows if row.status == "restored" and row.notes]

@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from nafnet.errors import UsageError
-from nafnet.images.formats import FORMATS, MAX_PIXELS, PIXEL_TYPES, SUFFIXES, Format
+from nafnet.images.formats import FORMATS, MAX_PIXELS, SUFFIXES, Format
+from nafnet.images.pixels import PIXEL_TYPES
 from nafnet.images.writer import DEFAULT_QUALITY
 
 
@@ -23,7 +24,7 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Output:
+class Encoding:
     """How results are written."""
 
     format: Format | None = None

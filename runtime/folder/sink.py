@@ -7,35 +7,32 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-
 from nafnet.errors import OutputError
-from nafnet.images.formats import FORMATS, Header
 from nafnet.images.writer import ImageWriter, check_quality
-from nafnet.runtime.engine.events import Band, ByteQueue, Closed, Event, Item, Opened
-from nafnet.runtime.engine.tiles import convert_depth
+from nafnet.runtime.engine.events import Band, Closed, Event, Opened
+from nafnet.runtime.folder.byte_queue import ByteQueue
+from nafnet.runtime.folder.comparison import Comparison
+from nafnet.runtime.folder.item import FileItem
 from nafnet.runtime.folder.journal import Journal
-from nafnet.runtime.folder.settings import Output
-
-COMPARE_QUALITY = 92
+from nafnet.runtime.folder.settings import Encoding
 
 
 class Sink:
     """Writes the files of a stream of events.
 
     Args:
-        output: how they are written.
+        encoding: how they are written.
         journal: where finished ones are recorded; None for no record.
         workers: images encoded at once.
     """
 
-    def __init__(self, output: Output, journal: Journal | None, workers: int) -> None:
-        self._output, self._journal, self._workers = output, journal, workers
+    def __init__(self, encoding: Encoding, journal: Journal | None, workers: int) -> None:
+        self._encoding, self._journal, self._workers = encoding, journal, workers
         self._room = threading.Semaphore(workers + 1)  # one is filled while the others are encoded
         self.fatal: OutputError | None = None
         """Why the folder takes no more; nothing is written after it."""
 
-    def run(self, queue: ByteQueue[Event]) -> None:
+    def run(self, queue: ByteQueue[Event[FileItem]]) -> None:
         """Write until the queue is closed and empty; an image that was not closed by then is dropped."""
         try:
             self._consume(queue)
@@ -44,30 +41,31 @@ class Sink:
         finally:
             queue.close(discard=True)
 
-    def _consume(self, events: Iterable[Event]) -> None:
+    def _consume(self, events: Iterable[Event[FileItem]]) -> None:
         with ThreadPoolExecutor(self._workers, thread_name_prefix="encode") as pool:
             current: _Files | None = None
             for event in events:
                 if isinstance(event, Opened):
                     self._drop(current)
-                    current = None if self.fatal else self._open(event)
+                    current = None if self.fatal else self._open(event.item)
                 elif current is not None and isinstance(event, Band):
-                    with self._guarded(event.item):
+                    with event.item.guarded(self._note_fatal):
                         current.write(event)
                 elif current is not None and isinstance(event, Closed):
                     pool.submit(self._finish, current)
                     current = None
             self._drop(current)
 
-    def _open(self, event: Opened) -> _Files | None:
+    def _open(self, item: FileItem) -> _Files | None:
         self._room.acquire()
-        with self._guarded(event.item):
-            if self._output.quality is not None:
-                check_quality(self._output.quality, event.header)
+        with item.guarded(self._note_fatal):
+            assert item.target is not None
+            if self._encoding.quality is not None:
+                check_quality(self._encoding.quality, item.target)
             if self._journal:
-                self._journal.started(event.item.job)
+                self._journal.started(item.job)
             tag = self._journal.tag if self._journal else ""
-            return _Files(event.item, event.header, self._output.effective_quality, tag)
+            return _Files(item, self._encoding.effective_quality, tag)
         self._room.release()
         return None
 
@@ -75,14 +73,13 @@ class Sink:
         item = files.item
         started = time.perf_counter()
         try:
-            with self._guarded(item):
-                if self.fatal is None and not item.failed:
+            with item.guarded(self._note_fatal):
+                if self.fatal is None and item.under_way:
                     files.finish()
-                    item.report.seconds["encode"] += time.perf_counter() - started
+                    item.row.seconds["encode"] += time.perf_counter() - started
                     if self._journal:
-                        assert item.digest is not None
-                        self._journal.restored(item.job, item.digest, item.report)
-                    item.finish("restored")
+                        self._journal.restored(item)
+                    item.settle("restored")
         finally:
             self._drop(files)
 
@@ -91,62 +88,39 @@ class Sink:
             files.close()
             self._room.release()
 
-    def _guarded(self, item: Item) -> _Guard:
-        return _Guard(self, item)
-
-
-class _Guard:
-    """Makes an error the file's own, and one of the folder the run's."""
-
-    def __init__(self, sink: Sink, item: Item) -> None:
-        self._sink, self._item = sink, item
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> bool:
-        if not isinstance(error, Exception):
-            return False
+    def _note_fatal(self, error: Exception) -> None:
+        """What the folder refuses one file it will refuse the next."""
         if isinstance(error, OutputError):
-            self._sink.fatal = self._sink.fatal or error
-        self._item.fail(error)
-        return True
+            self.fatal = self.fatal or error
 
 
 class _Files:
     """The restored file that is being written, and the comparison beside it."""
 
-    def __init__(self, item: Item, header: Header, quality: int, tag: str) -> None:
+    def __init__(self, item: FileItem, quality: int, tag: str) -> None:
+        assert item.target is not None
         self.item = item
-        self._writer = ImageWriter(item.job.target, header, quality=quality, tag=tag)
-        self._compare: ImageWriter | None = None
-        if item.job.compare:
-            item.job.compare.parent.mkdir(parents=True, exist_ok=True)
-            both = Header(
-                width=2 * header.width, height=header.height, format="jpeg", channels=header.channels, alpha=False,
-                pixel_type="uint8", bits=8, lossless=False, metadata={},
-            )  # fmt: skip
-            if both.width > FORMATS["jpeg"].max_side:
-                item.report.notes.append("too wide to be compared side by side")
-            else:
-                self._compare = ImageWriter(item.job.compare, both, quality=COMPARE_QUALITY, tag=tag)
-        self._channels = header.channels
+        self._writer = ImageWriter(item.job.target, item.target, quality=quality, tag=tag)
+        self._comparison: Comparison | None = None
+        if item.job.compare and Comparison.fits(item.target):
+            self._comparison = Comparison(item.job.compare, item.target, tag)
+        elif item.job.compare:
+            item.row.notes.append("too wide to be compared side by side")
 
-    def write(self, band: Band) -> None:
+    def write(self, band: Band[FileItem]) -> None:
         started = time.perf_counter()
         self._writer.write(band.rows)
-        if self._compare:
+        if self._comparison:
             assert band.original is not None
-            pair = [convert_depth(rows[:, :, : self._channels], "uint8") for rows in (band.original, band.rows)]
-            self._compare.write(np.concatenate(pair, axis=1))
-        self.item.report.seconds["encode"] += time.perf_counter() - started
+            self._comparison.write(band.original, band.rows)
+        self.item.row.seconds["encode"] += time.perf_counter() - started
 
     def finish(self) -> None:
         self._writer.finish()
-        if self._compare:
-            self._compare.finish()
+        if self._comparison:
+            self._comparison.finish()
 
     def close(self) -> None:
-        for writer in (self._writer, self._compare):
+        for writer in (self._writer, self._comparison):
             if writer:
                 writer.close()

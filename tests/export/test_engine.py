@@ -19,7 +19,8 @@ from nafnet.export.attempts.attempt import Exported, ExportOptions
 from nafnet.export.engines.builder import EngineSettings, build
 from nafnet.export.engines.layers import refuse_wrong_precision, shares_of_engine
 from nafnet.export.exporter import export
-from nafnet.export.formats import Target, write_formats
+from nafnet.export.formats import write_formats
+from nafnet.export.formats.target import Target
 from nafnet.spec import ModelSpec, Norm, Precision, WireType
 
 trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX's wheels are for Linux on x86-64")

@@ -19,7 +19,8 @@ from nafnet.errors import MissingExtraError, ModelError
 from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.engines.builder import EngineSettings
 from nafnet.export.exporter import export
-from nafnet.export.formats import FORMATS, Target, write_formats
+from nafnet.export.formats import FORMATS, write_formats
+from nafnet.export.formats.target import Target
 from nafnet.export.formats.tensorrt_plan import require
 from nafnet.export.inspection import inspect
 from nafnet.onnxfile import embed_spec, inspect_onnx

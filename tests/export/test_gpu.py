@@ -13,7 +13,7 @@ from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.engines.builder import EngineSettings
 from nafnet.export.engines.plan import build_verified
 from nafnet.export.exporter import export
-from nafnet.export.formats import Target
+from nafnet.export.formats.target import Target
 from nafnet.export.gate.cases import picture
 from nafnet.export.gate.parity import compare
 from nafnet.export.network.rewrites import InferenceNAFNet

@@ -20,8 +20,8 @@ from nafnet.runtime import Restorer
 from nafnet.runtime.backends.base import PREPARE_AFTER, Backend, Model, Run, Shape
 from nafnet.runtime.engine.batches import cannot_be_true
 from nafnet.runtime.engine.fallback import fp32_twin
-from nafnet.runtime.engine.tiles import ImageRun
-from nafnet.runtime.folder.discovery import Job
+from nafnet.runtime.engine.tiles import TiledImage
+from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.spec import ModelSpec
 
@@ -56,6 +56,9 @@ def test_tiles_that_are_not_finite_are_run_again_in_fp32(overflowing: Path, tmp_
         assert np.isnan(restorer.backend(bright)).all(), "else there is nothing to test"
         (row,) = Pipeline(restorer, [Job(source=tmp_path / "in.png", target=tmp_path / "out.png")]).run()
     assert (row.status, row.tiles, row.flagged) == ("restored", 12, 2)
+    assert row.notes == [
+        "2 tiles of 12 had impossible values and were computed again in full precision; the picture is fine"
+    ]
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), picture)
 
 
@@ -198,7 +201,7 @@ class ShortLived(ShortOfMemory):
         raise ModelError(f"no memory for a second copy of {list(shape)}")
 
     def _run(self, batch: Any) -> Any:
-        self.alive.append(sum(type(thing) is ImageRun for thing in gc.get_objects()))
+        self.alive.append(sum(type(thing) is TiledImage for thing in gc.get_objects()))
         restored = super()._run(batch)
         return np.where(batch < 0.01, np.float32(np.nan), restored)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from nafnet.runtime import Restorer
 from nafnet.runtime.backends import REGISTRY, is_installed, presence
-from nafnet.runtime.folder.discovery import Job
+from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.pipeline import Pipeline
 
 pytestmark = [

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nafnet.errors import ImageError, UsageError
-from nafnet.runtime import Restorer
+from nafnet.runtime import Restorer, restore_file
 from nafnet.runtime.folder.discovery import find_jobs, listed_jobs
 from nafnet.runtime.folder.ray_run import share_of
 
@@ -119,12 +119,41 @@ def test_alpha_that_a_format_cannot_hold_is_refused(here: Path, identity_onnx: P
 def test_compared_side_by_side(here: Path, identity_onnx: Path, photograph: NDArray[np.uint8]) -> None:
     done = run(here, "--model", identity_onnx, "--compare", "both", "photos", "out")
     assert done.returncode == 0, done.stderr
-    for name in ("a.png.jpg", "b.jpg.jpg", "below/c.tif.jpg"):
+    for name in ("a.jpg", "b.jpg", "below/c.jpg"):
         with Image.open(here / "both" / name) as image:
             pair = np.asarray(image).astype(int)
         assert pair.shape == (120, 360, 3)
         assert np.abs(pair[:, :180] - photograph).mean() < 4
         assert np.abs(pair[:, :180] - pair[:, 180:]).mean() < 4
+
+
+def test_what_is_done_is_compared_without_being_restored_again(here: Path, identity_onnx: Path) -> None:
+    """A comparison that is asked for later is made of the files: of results without loss, to the bit the same."""
+    arguments = ("--model", identity_onnx, "photos", "out")
+    assert run(here, "--compare", "at-once", *arguments).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in sorted((here / "out").rglob("*.*")) if path.is_file()}
+    done = run(here, "--compare", "later", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert b"nothing restored, 3 done before" in done.stdout
+    for name in ("a.jpg", "below/c.jpg"):
+        assert (here / "later" / name).read_bytes() == (here / "at-once" / name).read_bytes()
+    assert (here / "later" / "b.jpg").exists()
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items() if path.suffix != ".jsonl")
+
+
+def test_comparisons_of_equal_names_have_the_ending_in_them(here: Path) -> None:
+    Image.new("RGB", (20, 20)).save(here / "photos" / "a.bmp")
+    jobs = find_jobs([here / "photos"], here / "out", compare=here / "both")
+    names = {str(job.compare.relative_to(here / "both")) for job in jobs if job.compare}
+    assert names == {"a-bmp.jpg", "a-png.jpg", "b.jpg", "below/c.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "why"), [("photos/both", "lies inside the input"), ("out", "b.jpg would replace"), ("photos", "inside")]
+)
+def test_comparisons_stand_in_nobodys_way(here: Path, folder: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        find_jobs([here / "photos"], here / "out", compare=here / folder)
 
 
 def test_dry_run_says_what_would_be_done(here: Path) -> None:
@@ -134,7 +163,7 @@ def test_dry_run_says_what_would_be_done(here: Path) -> None:
     assert b"text.png" in done.stderr
     lines = done.stdout.decode().splitlines()
     assert len(lines) == 4
-    assert "a.png -> out/a.png: 180x120 png uint8 -> png uint8, 1 tiles of 192x128" in lines[0]
+    assert "a.png -> out/a.png: 180x120 png uint8 -> png uint8, 1 tile of 192x128" in lines[0]
     assert lines[-1].startswith("3 files, 0.1 MP, 3 tiles, about ")
     assert "1 would fail" in lines[-1]
     assert not (here / "out").exists()
@@ -211,9 +240,9 @@ def test_one_restorer_for_many_threads(here: Path, identity_onnx: Path) -> None:
         for thread in threads:
             thread.join()
         many = list(restorer.restore_many(pictures))
-        row = restorer.restore_file(here / "photos" / "a.png", here / "a.webp")
+        row = restore_file(restorer, here / "photos" / "a.png", here / "a.webp")
         with pytest.raises(ImageError, match="absent"):
-            restorer.restore_file(here / "absent.png", here / "b.png")
+            restore_file(restorer, here / "absent.png", here / "b.png")
     assert all(np.array_equal(results[index], picture) for index, picture in enumerate(pictures))
     assert all(np.array_equal(one, picture) for one, picture in zip(many, pictures, strict=True))
     assert (row.status, Image.open(here / "a.webp").format) == ("restored", "WEBP")

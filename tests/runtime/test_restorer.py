@@ -17,10 +17,10 @@ from PIL import Image
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import BackendError, ImageError, MissingExtraError, ModelError, UsageError
 from nafnet.pretrained import bundled_model
-from nafnet.runtime import Restorer
+from nafnet.runtime import Restorer, restore_file
 from nafnet.runtime.backends import REGISTRY, backend_class, choose_for, is_installed
 from nafnet.runtime.backends.base import PREPARE_AFTER
-from nafnet.runtime.folder.settings import Output
+from nafnet.runtime.folder.settings import Encoding
 
 MakeOnnx = Callable[..., Path]
 
@@ -163,6 +163,15 @@ def test_a_value_that_is_not_finite_is_the_images_fault(identity_onnx: Path) -> 
             restorer.restore(pixels)
 
 
+def test_floats_from_0_to_255_are_refused_and_bright_hdr_is_not(identity_onnx: Path) -> None:
+    with Restorer.load(identity_onnx) as restorer:
+        with pytest.raises(UsageError, match=r"mean of 128.*divide by 255"):
+            restorer.restore(np.full((20, 20, 3), 128, np.float32))
+        bright = np.full((20, 20, 3), 1, np.float32)
+        bright[3:6, 4:9] = 8  # a lamp
+        assert np.array_equal(restorer.restore(bright), bright)
+
+
 @pytest.mark.parametrize("options", [{"batch": 0}, {"batch": -1}, {"threads": 0}])
 def test_counts_below_one_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="at least 1"):
@@ -189,14 +198,14 @@ def test_restore_file_keeps_its_source_and_its_word(identity_onnx: Path, tmp_pat
     Image.new("RGB", (20, 20), "red").save(source)
     before = source.read_bytes()
     with Restorer.load(identity_onnx) as restorer:
-        for target, output in (("photo.png", None), ("out.gif", None), ("out.jpg", Output(format="png"))):
+        for target, output in (("photo.png", None), ("out.gif", None), ("out.jpg", Encoding(format="png"))):
             with pytest.raises(UsageError, match=target):
-                restorer.restore_file(source, tmp_path / target, output)
-        assert restorer.restore_file(source, tmp_path / "out.png").status == "restored"
+                restore_file(restorer, source, tmp_path / target, output)
+        assert restore_file(restorer, source, tmp_path / "out.png").status == "restored"
     assert source.read_bytes() == before
     assert sorted(path.name for path in tmp_path.glob("*.*g*")) == ["out.png", "photo.png"]
     with pytest.raises(UsageError, match="1 to 100"):
-        Output(quality=0)
+        Encoding(quality=0)
 
 
 def test_a_signal_after_two_restorers_are_closed(identity_onnx: Path) -> None:

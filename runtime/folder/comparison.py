@@ -1,0 +1,80 @@
+"""`--compare`: the original and the restored photograph side by side, as one JPEG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from nafnet.closing import Closing
+from nafnet.images.formats import FORMATS, Header
+from nafnet.images.pixels import Rows, convert_depth
+from nafnet.images.reader import open_image
+from nafnet.images.writer import ImageWriter
+
+QUALITY = 92
+
+
+class Comparison(Closing):
+    """Writes one comparison from bands of rows. Call `finish`; closed without it, nothing is written.
+
+    Args:
+        path: of the JPEG; its folder is made.
+        header: of the restored file.
+        tag: goes into the names of temporary files.
+    """
+
+    def __init__(self, path: Path, header: Header, tag: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        both = Header(
+            width=2 * header.width, height=header.height, format="jpeg", channels=header.channels, alpha=False,
+            pixel_type="uint8", bits=8, lossless=False, metadata={},
+        )  # fmt: skip
+        self._channels = header.channels
+        self._writer = ImageWriter(path, both, quality=QUALITY, tag=tag)
+
+    @staticmethod
+    def fits(header: Header) -> bool:
+        """Whether a JPEG is wide enough for two of it."""
+        return 2 * header.width <= FORMATS["jpeg"].max_side
+
+    def write(self, original: Rows, restored: Rows) -> None:
+        """Append rows, [n,W,C] each; alpha is left out."""
+        pair = [convert_depth(rows[:, :, : self._channels], "uint8") for rows in (original, restored)]
+        self._writer.write(np.concatenate(pair, axis=1))
+
+    def finish(self) -> None:
+        """Encode it and give it its name."""
+        self._writer.finish()
+
+    def close(self) -> None:
+        """Drop what was not finished."""
+        self._writer.close()
+
+
+def compare_files(original: Iterator[Header | Rows], restored: Path, path: Path, *, max_pixels: int, tag: str) -> None:
+    """Write the comparison of a file that was restored before.
+
+    Args:
+        original: its header, then its rows from the top in bands of one height, as `Decoder.decode` gives them.
+        restored: the result, of the same size.
+        path: of the comparison.
+        max_pixels: of the result.
+        tag: goes into the names of temporary files.
+
+    Raises:
+        ImageError: one of the two cannot be read.
+        OutputError: the disk refused.
+    """
+    reader = open_image(restored, max_pixels=max_pixels)
+    next(original)
+    if not Comparison.fits(reader.header):
+        return
+    with Comparison(path, reader.header, tag) as comparison:
+        results: Iterator[Rows] | None = None
+        for rows in original:
+            assert not isinstance(rows, Header)
+            results = results or reader.rows(len(rows))
+            comparison.write(rows, next(results))
+        comparison.finish()

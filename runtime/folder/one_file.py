@@ -1,0 +1,41 @@
+"""One file into another, for programs that want no folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from nafnet.errors import ImageError, UsageError
+from nafnet.runtime.engine.restorer import Restorer
+from nafnet.runtime.folder.job import Job
+from nafnet.runtime.folder.pipeline import Pipeline
+from nafnet.runtime.folder.report import FileReport
+from nafnet.runtime.folder.settings import Encoding
+
+
+def restore_file(
+    restorer: Restorer,
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    encoding: Encoding | None = None,
+) -> FileReport:
+    """Restore a file into another, keeping its depth and metadata unless `encoding` says otherwise.
+
+    The format is that of the target's name. What is there under that name is replaced.
+
+    Returns:
+        The file's row: size in pixels, tiles, seconds, and notes on what could not be kept.
+
+    Raises:
+        UsageError: the target is the source, or its name ends in no format, or in another than `encoding` says.
+        ImageError: it cannot be read or restored; the message says why.
+        OutputError: the disk refused.
+    """
+    chosen = encoding or Encoding()
+    job = Job(source=Path(source), target=Path(target), format=chosen.format_for(Path(target)))
+    if job.target.exists() and job.source.exists() and job.target.samefile(job.source):
+        raise UsageError(f"{target}: is the source itself; choose another name")
+    (row,) = Pipeline(restorer, [job], encoding=chosen).run()
+    if row.status == "failed":
+        raise ImageError(row.error or "failed")
+    return row

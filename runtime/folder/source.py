@@ -1,0 +1,87 @@
+"""The first stage: files become events. Each decoder is a process of its own; several work side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from nafnet.images.formats import Header
+from nafnet.runtime.engine.events import Band, Closed, Event
+from nafnet.runtime.folder.byte_queue import ByteQueue, size_of
+from nafnet.runtime.folder.decoding import Decoder, DecoderStopped
+from nafnet.runtime.folder.item import FileItem
+from nafnet.runtime.folder.memory import QUEUE_BYTES
+from nafnet.runtime.folder.settings import Encoding, Limits
+
+IsWanted = Callable[[FileItem, Decoder], bool]
+
+
+class Source:
+    """The events of all items, in their order, decoded by several threads, each with a process.
+
+    Args:
+        items: what to read.
+        workers: files decoded at once.
+        limits: what one of them may take.
+        encoding: how results are written, which decides the pixels that are asked for.
+        is_wanted: whether a file is to be restored at all; it may ask the decoder for the file's hash.
+    """
+
+    def __init__(
+        self, items: Sequence[FileItem], workers: int, limits: Limits, encoding: Encoding, is_wanted: IsWanted
+    ) -> None:
+        self._items, self._encoding, self._is_wanted = items, encoding, is_wanted
+        count = min(workers, len(items))
+        self._queues: list[ByteQueue[Event[FileItem]]] = [
+            ByteQueue(QUEUE_BYTES // count, size_of) for _ in range(count)
+        ]
+        self._decoders = [Decoder(limits) for _ in range(count)]
+        self._threads = [
+            threading.Thread(target=self._decode, args=(index,), name=f"decode-{index}", daemon=True)
+            for index in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __iter__(self) -> Iterator[Event[FileItem]]:
+        streams = [iter(queue) for queue in self._queues]
+        for index in range(len(self._items)):
+            for event in streams[index % len(streams)]:
+                yield event
+                if isinstance(event, Closed):
+                    break
+
+    def close(self) -> None:
+        """Stop decoding, and wait for the processes to be gone."""
+        for queue in self._queues:
+            queue.close(discard=True)
+        for decoder in self._decoders:
+            decoder.stop()
+        for thread in self._threads:
+            thread.join()
+
+    def _decode(self, index: int) -> None:
+        """Decode every n-th item into the queue of that index."""
+        target, decoder = self._queues[index], self._decoders[index]
+        with contextlib.suppress(DecoderStopped), decoder:
+            for item in self._items[index :: len(self._queues)]:
+                for event in self._events(item, decoder):
+                    if not target.put(event):
+                        return
+
+    def _events(self, item: FileItem, decoder: Decoder) -> Iterator[Event[FileItem]]:
+        item.begin()
+        with item.guarded():
+            if self._is_wanted(item, decoder):
+                parts = decoder.decode(item.job.source)
+                started = time.perf_counter()
+                for part in parts:
+                    item.row.seconds["decode"] += time.perf_counter() - started
+                    yield item.opened(part, self._encoding) if isinstance(part, Header) else Band(item, part)
+                    if not item.under_way:
+                        parts.close()
+                        break
+                    started = time.perf_counter()
+        yield Closed(item)
