@@ -136,8 +136,10 @@ def test_an_epoch_has_more_examples_of_larger_photographs() -> None:
 
 def test_patches_lie_anywhere_on_the_blocks_of_a_jpeg() -> None:
     """The borders between blocks of 8 are where neighbours differ most; they are found at all eight places."""
-    recipe = small_recipe("noise.clean_share=0", "noise.camera_share=0", "files.jpeg_share=1", "files.quantised_share=0",
-                          "files.jpeg_quality=[5,5]", "files.twice_share=0", "noise.grain_share=0")  # fmt: skip
+    recipe = small_recipe(
+        "noise.clean_share=0", "noise.camera_share=0", "noise.grain_share=0", "files.jpeg_share=1",
+        "files.quantised_share=0", "files.jpeg_quality=[5,5]", "files.twice_share=0",
+    )  # fmt: skip
     image = np.random.default_rng(0).integers(0, 256, (80, 80, 3)).astype(np.uint8)
     examples = CleanExamples([image], recipe)
     places = []
@@ -265,7 +267,7 @@ def test_pictures_that_cannot_be_used_are_named(
     assert name in opened.left_out[0]
 
 
-def test_folders_are_walked_and_hidden_files_passed_over(photographs: Path, tmp_path: Path) -> None:
+def test_folders_are_walked_and_hidden_files_passed_over(photographs: Path) -> None:
     (photographs / ".thumbnails").mkdir()
     for hidden in (photographs / "._00.png", photographs / ".thumbnails" / "00.png"):
         hidden.write_bytes(b"not a picture")

@@ -20,6 +20,8 @@ from nafnet.train.synthetic.compression import as_unit
 from nafnet.train.synthetic.degradation import MARGIN
 
 Example = tuple[NDArray[Any], NDArray[Any]]
+Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+"""Clean ones, uint8[H,W,3] each: in a list, or all in one array."""
 
 
 class Examples(Protocol):
@@ -82,7 +84,7 @@ class CleanExamples:
         recipe: says how they are degraded.
     """
 
-    def __init__(self, images: Sequence[NDArray[np.uint8]], recipe: Recipe) -> None:
+    def __init__(self, images: Images, recipe: Recipe) -> None:
         assert recipe.degradation is not None
         self.images = images
         self.sampling = recipe.sampling

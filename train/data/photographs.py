@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,9 @@ class Photographs:
             image = read_image(self.paths[index])
         except ImageError as error:
             raise DataError(f"{error}; mend it, or take it away") from error
-        assert image.pixels.dtype == np.uint8, "its header was checked"
-        return image.pixels
+        pixels: NDArray[Any] = image.pixels
+        assert pixels.dtype == np.uint8, "its header was checked"
+        return pixels
 
     def subset(self, indices: Sequence[int]) -> Photographs:
         """Some of them, in the order given."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nafnet.errors import TrainingError
 from nafnet.metrics import PROTOCOLS
+from nafnet.train.data.examples import Images
 from nafnet.train.data.pair_store import PairStore
 from nafnet.train.processes.distributed import World
 from nafnet.train.recipes.losses import Loss
@@ -84,9 +85,7 @@ class NoisySet:
         config: how many of the images, spread over all, and how much of each.
     """
 
-    def __init__(
-        self, images: Sequence[NDArray[np.uint8]], add: Callable[[Image, int], Image], config: EvaluationConfig
-    ) -> None:
+    def __init__(self, images: Images, add: Callable[[Image, int], Image], config: EvaluationConfig) -> None:
         self.images = images
         self.add = add
         self.side = config.window or _SIDE
@@ -105,8 +104,7 @@ class NoisySet:
 
 
 def noisy_sets(
-    trained: Sequence[NDArray[np.uint8]], held_out: Sequence[NDArray[np.uint8]], camera: CameraConfig,
-    config: EvaluationConfig,
+    trained: Images, held_out: Images, camera: CameraConfig, config: EvaluationConfig
 ) -> dict[str, NoisySet]:  # fmt: skip
     """The sets of a denoiser: Gaussian noise, a camera's at a medium and a high ISO, a JPEG of noise, and no noise."""
 

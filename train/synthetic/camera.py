@@ -92,7 +92,7 @@ def camera_noise(clean: Image, config: CameraConfig, rng: np.random.Generator, s
     linear = to_linear(contrasted(clean, 1 / camera.contrast))
     raw = np.maximum(linear @ np.linalg.inv(camera.matrix).T, 0) / camera.gains
     noise = _on_sensor(np.sqrt(np.float32(shot) * raw + np.float32(read)), camera, rng)
-    exposed = np.clip(linear + (noise * camera.gains) @ camera.matrix.T, 0, 1)
+    exposed: Image = (linear + (noise * camera.gains) @ camera.matrix.T).clip(0, 1)
     added = contrasted(to_tones(exposed), camera.contrast) - clean
     return sharpened(added, camera.sharpening) if camera.sharpening else added
 
@@ -124,6 +124,7 @@ def _on_sensor(deviation: Image, camera: _Camera, rng: np.random.Generator) -> I
 def sharpened(image: Image, amount: float) -> Image:
     """`image` and `amount` of what a binomial blur of 3 x 3 takes from it; edges are repeated."""
     blurred = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    blurred = (blurred[:-2] + 2 * blurred[1:-1] + blurred[2:]) / 4
-    blurred = (blurred[:, :-2] + 2 * blurred[:, 1:-1] + blurred[:, 2:]) / 4
+    middle, side = np.float32(0.5), np.float32(0.25)
+    blurred = side * (blurred[:-2] + blurred[2:]) + middle * blurred[1:-1]
+    blurred = side * (blurred[:, :-2] + blurred[:, 2:]) + middle * blurred[:, 1:-1]
     return image + np.float32(amount) * (image - blurred)

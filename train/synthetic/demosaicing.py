@@ -21,6 +21,7 @@ Phase = tuple[int, int]
 Estimates = tuple[Image, Image, Image, Image]
 BORDER = 2
 """Pixels at each edge that demosaicing reads and does not give back."""
+_HALF = np.float32(0.5)
 
 
 def mosaic(planes: Image, phase: Phase) -> Image:
@@ -56,9 +57,9 @@ def demosaiced(seen: Image, phase: Phase, method: str) -> Image:
 
 def _bilinear(seen: Image) -> Estimates:
     """At each pixel the mean of its four neighbours, of the two in its row, of those in its column, of its corners."""
-    across = (_shifted(seen, 0, -1) + _shifted(seen, 0, 1)) / 2
-    along = (_shifted(seen, -1, 0) + _shifted(seen, 1, 0)) / 2
-    return (across + along) / 2, across, along, _corners(seen) / 4
+    across = (_shifted(seen, 0, -1) + _shifted(seen, 0, 1)) * _HALF
+    along = (_shifted(seen, -1, 0) + _shifted(seen, 1, 0)) * _HALF
+    return (across + along) * _HALF, across, along, _corners(seen) * _HALF * _HALF
 
 
 def _malvar(seen: Image) -> Estimates:
@@ -66,11 +67,12 @@ def _malvar(seen: Image) -> Estimates:
     row, column = _shifted(seen, 0, -1) + _shifted(seen, 0, 1), _shifted(seen, -1, 0) + _shifted(seen, 1, 0)
     row_2, column_2 = _shifted(seen, 0, -2) + _shifted(seen, 0, 2), _shifted(seen, -2, 0) + _shifted(seen, 2, 0)
     corners = _corners(seen)
+    two, four, five, six, eighth = (np.float32(factor) for factor in (2, 4, 5, 6, 1 / 8))
     return (
-        (4 * here + 2 * (row + column) - row_2 - column_2) / 8,
-        (5 * here + 4 * row - row_2 + column_2 / 2 - corners) / 8,
-        (5 * here + 4 * column - column_2 + row_2 / 2 - corners) / 8,
-        (6 * here + 2 * corners - (row_2 + column_2) * np.float32(1.5)) / 8,
+        (four * here + two * (row + column) - row_2 - column_2) * eighth,
+        (five * here + four * row - row_2 + column_2 * _HALF - corners) * eighth,
+        (five * here + four * column - column_2 + row_2 * _HALF - corners) * eighth,
+        (six * here + two * corners - (row_2 + column_2) * np.float32(1.5)) * eighth,
     )
 
 

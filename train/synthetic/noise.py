@@ -78,7 +78,7 @@ def _gaussian_of_any_strength(shape: tuple[int, ...], config: NoiseConfig, rng: 
     sigma = np.full(3, rng.uniform(0, config.weak_sigma if weak else config.max_sigma), np.float32)
     if uneven:
         sigma *= rng.uniform(0.5, 1.5, 3).astype(np.float32)
-    return sigma / 255 * rng.standard_normal(shape, np.float32)
+    return sigma / np.float32(255) * rng.standard_normal(shape, np.float32)
 
 
 def _enlarged(fine: Callable[[Image], Image], clean: Image, factor: float, rng: np.random.Generator) -> Image:

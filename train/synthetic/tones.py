@@ -27,6 +27,5 @@ def contrasted(tones: Image, contrast: float) -> Image:
     """Tones on an S-curve through 0, 1/2 and 1, whose slope in the middle is `contrast`; 1/contrast takes it back."""
     if contrast == 1:
         return tones
-    bright = tones ** np.float32(contrast)
-    dark = (1 - tones) ** np.float32(contrast)
-    return bright / (bright + dark)
+    bright, dark = (part ** np.float32(contrast) for part in (tones, np.float32(1) - tones))
+    return (bright / (bright + dark)).astype(np.float32, copy=False)
