@@ -45,7 +45,14 @@ def main() -> None:
 )
 @click.option("--input", "degraded", type=click.Path(path_type=Path), help="Instead: the folder of degraded images.")
 @click.option("--target", type=click.Path(path_type=Path), help="With --input: the folder of clean images.")
-@click.option("--skip-bad", is_flag=True, help="Leave out pairs that are incomplete or damaged.")
+@click.option(
+    "--clean",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Instead: a folder of clean photographs, walked, to which a recipe with [noise] (denoise) adds its noise as "
+    "they are drawn; may repeat. A tenth of them is held out for validation.",
+)
+@click.option("--skip-bad", is_flag=True, help="Leave out images that are incomplete or damaged.")
 @click.option("--init", "initial", type=click.Path(path_type=Path), help="Start from the weights of this checkpoint.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/RECIPE]")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change the recipe; may repeat.")

@@ -25,6 +25,7 @@ class TrainOptions:
     root: Path | None
     degraded: Path | None
     target: Path | None
+    clean: tuple[Path, ...]
     skip_bad: bool
     initial: Path | None
     output: Path | None
@@ -36,7 +37,7 @@ class TrainOptions:
 
     @property
     def source(self) -> DataSource:
-        """Where the pairs are.
+        """Where the pairs, or the clean photographs, are.
 
         Raises:
             UsageError: options that do not go together.
@@ -45,7 +46,9 @@ class TrainOptions:
             raise UsageError("--data does not go with --input and --target; give one or the other")
         if bool(self.degraded) != bool(self.target):
             raise UsageError("--input and --target go together; give both")
-        return DataSource(root=self.root or self.degraded, target=self.target, skip_bad=self.skip_bad)
+        if self.clean and (self.root or self.degraded):
+            raise UsageError("--clean does not go with --data, nor with --input and --target; give one or the other")
+        return DataSource(root=self.root or self.degraded, target=self.target, clean=self.clean, skip_bad=self.skip_bad)
 
 
 def run(recipe: Recipe, options: TrainOptions) -> int:

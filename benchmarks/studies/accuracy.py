@@ -20,7 +20,7 @@ from nafnet.commandline import exits
 from nafnet.metrics import psnr
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.train.synthetic.camera import CameraConfig, camera_noise
-from nafnet.train.synthetic.noise import as_jpeg, quantised
+from nafnet.train.synthetic.compression import as_jpeg, quantised
 
 Noisy = Callable[[Photograph, int], NDArray[np.float32]]
 """A clean photograph and a seed, to float32[H,W,3]."""

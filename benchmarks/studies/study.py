@@ -20,8 +20,8 @@ from nafnet.commandline import exits
 from nafnet.errors import TrainingError
 from nafnet.files import whole_file
 from nafnet.train.synthetic.camera import CameraConfig, camera_noise
+from nafnet.train.synthetic.compression import as_8bit
 from nafnet.train.synthetic.dead_leaves import DeadLeaves, DeadLeavesConfig
-from nafnet.train.synthetic.noise import as_8bit
 
 RECIPES = (
     "study/v1", "study/v2", "study/v4", "study/v5",

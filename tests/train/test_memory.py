@@ -27,8 +27,8 @@ def test_only_training_on_the_cpu_keeps_freed_memory(
     monkeypatch.setattr("nafnet.train.command.joined", joined)
     monkeypatch.setattr("nafnet.train.command.keep_memory", lambda: calls.append(1))
     options = TrainOptions(
-        root=tmp_path / "nothing", degraded=None, target=None, skip_bad=False, initial=None, output=tmp_path / "run",
-        device=device, threads=None, workers=0, compiled=False, quiet=True,
+        root=tmp_path / "nothing", degraded=None, target=None, clean=(), skip_bad=False, initial=None,
+        output=tmp_path / "run", device=device, threads=None, workers=0, compiled=False, quiet=True,
     )  # fmt: skip
     with pytest.raises(DataError, match="nothing: no such folder"):
         run(load_recipe("upstream/sidd-width32"), options)

@@ -111,10 +111,14 @@ def test_the_authors_recipes_are_the_authors(name: str, steps: int, batch: int, 
         ("[evaluation]\npatience = -1", "patience = -1"),
         ("[evaluation]\nwindow = 8", "SSIM needs at least 11"),
         ("[generated]\nheld_out = 0", "held_out = 0"),
+        ("[generated]\nshare = 1.0", r"\[generated\] share = 1.0; expected 0 to below 1"),
+        ("[photographs]\nheld_out_share = 0.0", "held_out_share = 0.0; expected a share between 0 and 1"),
+        ("[photographs]\nreduce = 0", r"\[photographs\] reduce = 0; expected at least 1"),
+        ("[noise]\nmax_sigma = 'much'", r"\[noise\] max_sigma = 'much'; expected float"),
         ("[loop]\nsteps = 0", "either steps or epochs"),
         ("[loop]\nsteps = 3\nepochs = 3", "either steps or epochs"),
         ("[loop]\nsteps = true", "expected int"),
-        ("[loop]\nsteps = 3\nloss = 'vgg'", "known are psnr, l1"),
+        ("[loop]\nsteps = 3\nloss = 'vgg'", "known are psnr, bounded-psnr, l1"),
         ("[loop]\nsteps = 3\nbatch = 5\naccumulate = 2", "multiple of accumulate"),
         ("[loop]\nsteps = 3\nprecision = 'fp8'", "expected one of fp32, bf16, fp16"),
         ("[loop]\nsteps = 3\ndropout = 1.5", "between 0 and 1"),
@@ -166,7 +170,7 @@ def test_recipes_are_listed_and_shown(nafnet_train: Command, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_are_what_their_names_say(name: str) -> None:
     target = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    expected = {"psnr": -20, "l1": 0.1, "mse": 0.01, "charbonnier": (0.01 + 1e-6) ** 0.5}
+    expected = {"psnr": -20, "bounded-psnr": -19.99566, "l1": 0.1, "mse": 0.01, "charbonnier": (0.01 + 1e-6) ** 0.5}
     assert float(LOSSES[name](target + 0.1, target)) == pytest.approx(expected[name], rel=1e-4)
 
 

@@ -66,6 +66,7 @@ def test_images_of_many_sizes_smaller_than_a_patch_are_refused(train: Train, pai
 
 
 def trainer(tmp_path: Path, **loop: Any) -> Trainer:
+    loop = {"precision": "fp32", "loss": "psnr", **loop}
     recipe: Recipe = load_recipe("denoise", ["architecture.width=4", *(f"loop.{k}={v}" for k, v in loop.items())])
     return Trainer(recipe, 10, World(), tmp_path)
 

@@ -1,4 +1,4 @@
-"""One training example, of a pair or of a generated image: cut, mirrored, noisy; it follows from numbers alone.
+"""One training example, of a pair or of a clean image: cut, mirrored, noisy; it follows from numbers alone.
 
 An example is (degraded, clean), both float32[3,P,P] or uint8[3,P,P], P the side of the patch; uint8 where it may be,
 for that is a quarter of the bytes to move.
@@ -6,6 +6,7 @@ for that is a quarter of the bytes to move.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,9 +16,12 @@ from nafnet.errors import DataError
 from nafnet.train.data.pair_store import PairStore
 from nafnet.train.recipes.data_tables import SamplingConfig
 from nafnet.train.recipes.recipe import Recipe
-from nafnet.train.synthetic.noise import add_noise, as_unit
+from nafnet.train.synthetic.compression import as_unit
+from nafnet.train.synthetic.degradation import MARGIN
 
 Example = tuple[NDArray[Any], NDArray[Any]]
+Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+"""Clean ones, uint8[H,W,3] each: in a list, or all in one array."""
 
 
 class Examples(Protocol):
@@ -38,7 +42,7 @@ class PairExamples:
         self.sampling = recipe.sampling
         self.seed = recipe.loop.seed
         self._parts = (recipe.sampling.crop // recipe.sampling.patch) ** 2 or 1
-        self._check_sizes(max(recipe.sampling.patch, recipe.sampling.crop, *(s[1] for s in recipe.sampling.stages), 1))
+        self._check_sizes(max(recipe.sampling.crop, *recipe.patches))
 
     def _check_sizes(self, side: int) -> None:
         """Images smaller than a patch make no batch, unless all are of one size."""
@@ -70,27 +74,54 @@ class PairExamples:
         return planes(*turned(degraded, clean, self.sampling, rng))
 
 
-class GeneratedExamples:
-    """Examples from generated images, with noise.
+class CleanExamples:
+    """Examples from clean images, degraded as they are drawn.
+
+    An epoch has as many examples of each image as patches of the first stage fit into it, one at least.
 
     Args:
-        images: uint8[N,S,S,3].
-        recipe: says what noise.
+        images: uint8[H,W,3] each, of any sizes from the largest patch on.
+        recipe: says how they are degraded.
     """
 
-    def __init__(self, images: NDArray[np.uint8], recipe: Recipe) -> None:
+    def __init__(self, images: Images, recipe: Recipe) -> None:
+        assert recipe.degradation is not None
         self.images = images
-        self.recipe = recipe
+        self.sampling = recipe.sampling
+        self.degradation = recipe.degradation
+        sides = np.array([image.shape[:2] for image in images])
+        self._numbers = np.repeat(np.arange(len(images)), np.maximum(sides.prod(1) // recipe.sampling.patch**2, 1))
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self._numbers)
 
     def example(self, index: int, patch: int, epoch: int, rng: np.random.Generator) -> Example:
         del epoch
-        clean, _ = cut(self.images[index], self.images[index], patch, rng)
-        clean, _ = turned(clean, clean, self.recipe.sampling, rng)
-        unit = as_unit(clean)
-        return planes(add_noise(unit, self.recipe.noise, self.recipe.camera, rng), unit)
+        image = self.images[int(self._numbers[index])]
+        wide, _ = cut(image, image, patch + MARGIN, rng)
+        wide, _ = turned(wide, wide, self.sampling, rng)
+        return planes(*cut(*self.degradation.pair(as_unit(wide), rng), patch, rng))
+
+
+class MixedExamples:
+    """Examples of one kind, and in a share of the draws of another.
+
+    Args:
+        main: how long an epoch is follows from these.
+        other: drawn at random.
+        share: of the other.
+    """
+
+    def __init__(self, main: Examples, other: Examples, share: float) -> None:
+        self.main, self.other, self.share = main, other, share
+
+    def __len__(self) -> int:
+        return len(self.main)
+
+    def example(self, index: int, patch: int, epoch: int, rng: np.random.Generator) -> Example:
+        if rng.random() < self.share:
+            return self.other.example(int(rng.integers(len(self.other))), patch, epoch, rng)
+        return self.main.example(index, patch, epoch, rng)
 
 
 def cut(degraded: NDArray[Any], clean: NDArray[Any], side: int, rng: np.random.Generator) -> Example:

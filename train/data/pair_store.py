@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +20,7 @@ from rich.progress import Progress
 
 from nafnet.errors import DataError
 from nafnet.files import exclusive
+from nafnet.train.data.ahead import in_order
 from nafnet.train.data.pairs import Image, Pairs
 from nafnet.train.data.prepare import Piece, prepared
 from nafnet.train.recipes.data_tables import PrepareConfig
@@ -196,12 +195,4 @@ def _rows(pairs: Pairs, config: PrepareConfig, start: int, *, training: bool) ->
         except DataError as error:
             return str(error)
 
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        ahead: deque[Future[list[Piece] | str]] = deque()
-        for index in range(start, len(pairs.names)):
-            ahead.append(pool.submit(one, index))
-            if len(ahead) > 2 * threads:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+    return in_order(one, range(start, len(pairs.names)), os.cpu_count() or 1)

@@ -69,3 +69,16 @@ def _halved(pairs: Pairs, seed: int) -> dict[str, Pairs]:
         "validation": pairs.subset(sorted(order[:half].tolist())),
         "test": pairs.subset(sorted(order[half:].tolist())),
     }
+
+
+def held_out(count: int, share: float, seed: int) -> tuple[list[int], list[int]]:
+    """Which of `count` images are for training, and which for validation: one of each at least, drawn by a seed.
+
+    Raises:
+        DataError: there are fewer than two.
+    """
+    if count < 2:
+        raise DataError(f"{count} photograph cannot be divided into training and validation; give two at least")
+    few = min(max(round(share * count), 1), count - 1)
+    order = np.random.default_rng(seed).permutation(count)
+    return sorted(order[few:].tolist()), sorted(order[:few].tolist())

@@ -1,4 +1,4 @@
-"""The tables of a recipe that say what it trains on: generated images, the split, preparation, sampling.
+"""The tables of a recipe that say what it trains on: generated images, photographs, the split, preparation, sampling.
 
 Each class is one table of the TOML file; a field that is not written has the default.
 """
@@ -42,10 +42,34 @@ class GeneratedConfig:
     held_out: int = 24
     """Further images, never trained on, for validation."""
     seed: int = 0
+    share: float = 0.0
+    """Of the examples, where --clean gives photographs as well; without them all examples are generated."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise RecipeError(f"recipe: [generated] share = {self.share}; expected 0 to below 1")
         at_least("generated", self, 1, "images", "held_out")
         at_least("generated", self, 0, "seed")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PhotographsConfig:
+    """Clean photographs (--clean); they get noise as they are used."""
+
+    held_out_share: float = 0.1
+    """Of the photographs, never trained on, for validation; one at least."""
+    seed: int = 0
+    """Of the draw of those held out."""
+    reduce: int = 1
+    """Make every photograph smaller by this factor first: so goes the noise that it has itself."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.held_out_share < 1:
+            raise RecipeError(
+                f"recipe: [photographs] held_out_share = {self.held_out_share}; expected a share between 0 and 1"
+            )
+        at_least("photographs", self, 0, "seed")
+        at_least("photographs", self, 1, "reduce")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

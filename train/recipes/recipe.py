@@ -13,12 +13,22 @@ from typing import Any, Literal
 from nafnet.errors import RecipeError
 from nafnet.metrics import PROTOCOLS
 from nafnet.spec import Architecture
-from nafnet.train.recipes.data_tables import GeneratedConfig, PrepareConfig, SamplingConfig, SplitConfig, at_least
+from nafnet.train.recipes.data_tables import (
+    GeneratedConfig,
+    PhotographsConfig,
+    PrepareConfig,
+    SamplingConfig,
+    SplitConfig,
+    at_least,
+)
 from nafnet.train.recipes.losses import LOSSES
 from nafnet.train.recipes.schedule import ScheduleConfig
 from nafnet.train.synthetic.camera import CameraConfig
+from nafnet.train.synthetic.compression import FilesConfig
 from nafnet.train.synthetic.dead_leaves import DeadLeavesConfig
+from nafnet.train.synthetic.degradation import Degradation
 from nafnet.train.synthetic.noise import NoiseConfig
+from nafnet.train.synthetic.scene import SceneConfig
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -89,7 +99,7 @@ class EvaluationConfig:
     images: int = 64
     """Images of validation, and of training for the gap between the two; 0: all."""
     window: int = 0
-    """Of larger images the middle alone, a square of this side; 0: all of them."""
+    """Of larger images the middle alone, a square of this side; 0: all of them, of clean images that get noise 256."""
     protocol: str = "plain"
     """See `nafnet.metrics.PROTOCOLS`."""
     patience: int = 0
@@ -113,10 +123,14 @@ class Recipe:
     """The data sets it was written for, by the names of `nafnet-train data`; any other is taken as well."""
     architecture: Architecture = dataclasses.field(default_factory=Architecture)
     generated: GeneratedConfig | None = None
-    """None: it trains on pairs."""
+    """None: it draws no images."""
     dead_leaves: DeadLeavesConfig = dataclasses.field(default_factory=DeadLeavesConfig)
-    noise: NoiseConfig = dataclasses.field(default_factory=NoiseConfig)
+    photographs: PhotographsConfig = dataclasses.field(default_factory=PhotographsConfig)
+    noise: NoiseConfig | None = None
+    """None: it trains on pairs, which have theirs. Generated images always get some."""
+    scene: SceneConfig = dataclasses.field(default_factory=SceneConfig)
     camera: CameraConfig = dataclasses.field(default_factory=CameraConfig)
+    files: FilesConfig = dataclasses.field(default_factory=FilesConfig)
     split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
     prepare: PrepareConfig = dataclasses.field(default_factory=PrepareConfig)
     sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
@@ -125,6 +139,8 @@ class Recipe:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
+        if self.generated is not None and self.noise is None:
+            object.__setattr__(self, "noise", NoiseConfig())
         parts = self.loop.accumulate
         if any(batch % parts for _, _, batch in self.sampling.stages):
             raise RecipeError(f"recipe: [sampling] batches of stages must be multiples of accumulate, {parts}")
@@ -136,6 +152,18 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, equal for equal recipes; stored in the run, compared on resume."""
         return dataclasses.asdict(self)
+
+    @property
+    def degradation(self) -> Degradation | None:
+        """What is done to clean images; None: the recipe trains on pairs."""
+        if self.noise is None:
+            return None
+        return Degradation(scene=self.scene, noise=self.noise, camera=self.camera, files=self.files)
+
+    @property
+    def patches(self) -> list[int]:
+        """The side of a patch in each stage of the run."""
+        return [self.sampling.patch, *(stage[1] for stage in self.sampling.stages)]
 
     def starts(self, steps: int) -> list[tuple[int, int, int]]:
         """(first step, patch, batch) of each stage of a run of `steps`."""

@@ -75,8 +75,10 @@ def recipe_toml(recipe: Recipe) -> str:
     lines, tables = [], []
     for field in dataclasses.fields(recipe):
         value = getattr(recipe, field.name)
-        if recipe.generated is None and field.name in ("dead_leaves", "noise", "camera"):
+        if recipe.noise is None and field.name in ("photographs", "scene", "camera", "files"):
             continue  # pairs have their noise already
+        if recipe.generated is None and field.name == "dead_leaves":
+            continue
         if dataclasses.is_dataclass(value):
             rows = [f"{key} = {_toml(entry)}" for key, entry in vars(value).items()]
             tables.append("\n".join([f"\n[{field.name}]", *rows]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from nafnet.files import whole_file
-from nafnet.train.run.evaluation import TRAIN, middle
+from nafnet.train.run.evaluation import NOT_IN_MEANS, TRAIN, middle
 from nafnet.train.run.logbook import EVALUATION_COLUMNS, EVALUATIONS, STEP_COLUMNS, STEPS, read_rows
 
 WOBBLE = 0.02
@@ -29,8 +29,8 @@ def evaluations(run: Path) -> Series:
 
 
 def held_out_means(series: Series) -> dict[int, dict[str, float]]:
-    """By step, the means over all sets but that of training images, at steps where every set was evaluated."""
-    sets = [by_step for name, by_step in series.items() if name != TRAIN]
+    """By step, the means over all sets but `NOT_IN_MEANS`, at steps where every set was evaluated."""
+    sets = [by_step for name, by_step in series.items() if name not in NOT_IN_MEANS]
     return {
         step: {key: float(np.mean([by_step[step][key] for by_step in sets])) for key in ("loss", "psnr", "ssim")}
         for step in (sets[0] if sets else {})

@@ -14,16 +14,25 @@ from torch import Tensor, nn
 
 from nafnet.errors import TrainingError
 from nafnet.metrics import PROTOCOLS
+from nafnet.train.data.examples import Images
 from nafnet.train.data.pair_store import PairStore
 from nafnet.train.processes.distributed import World
 from nafnet.train.recipes.losses import Loss
+from nafnet.train.recipes.recipe import EvaluationConfig
 from nafnet.train.synthetic.camera import CameraConfig, camera_noise
-from nafnet.train.synthetic.noise import as_jpeg, as_unit, gaussian, quantised
+from nafnet.train.synthetic.compression import as_jpeg, as_unit, quantised
+from nafnet.train.synthetic.degradation import MARGIN
+from nafnet.train.synthetic.noise import gaussian
 
 Image = NDArray[np.float32]
 TRAIN = "train"
+CLEAN = "clean"
+"""The set of images that need nothing done: how much harm is done to them."""
+NOT_IN_MEANS = (TRAIN, CLEAN)
+"""Sets apart: that of training images, and that of clean ones, whose decibels are many and sway."""
 MOST_PSNR = 100.0
 """dB; of 8 bits' rounding alone it is 59."""
+_SIDE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +66,7 @@ class StoreSet:
     def __init__(self, store: PairStore, most: int = 0, window: int = 0) -> None:
         self.store = store
         self.window = window
-        count = min(most or len(store), len(store))
-        self.indices = np.linspace(0, len(store) - 1, count).round().astype(int)
+        self.indices = spread(len(store), most)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -69,38 +77,61 @@ class StoreSet:
 
 
 class NoisySet:
-    """The middle of generated images, with one kind of noise."""
+    """The middle of clean images, with one kind of noise; it lies anywhere on a sensor's mosaic and a JPEG's blocks.
 
-    def __init__(self, images: NDArray[np.uint8], add: Callable[[Image, int], Image], side: int = 256) -> None:
+    Args:
+        images: uint8[H,W,3] each.
+        add: what is done to float32[H,W,3], by a seed.
+        config: how many of the images, spread over all, and how much of each.
+    """
+
+    def __init__(self, images: Images, add: Callable[[Image, int], Image], config: EvaluationConfig) -> None:
         self.images = images
         self.add = add
-        self.side = side
+        self.side = config.window or _SIDE
+        self.indices = spread(len(images), config.images)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.indices)
 
     def pair(self, index: int) -> tuple[Image, Image]:
-        clean = as_unit(middle(self.images[index], self.side))
-        return self.add(clean, index), clean
+        clean = as_unit(middle(self.images[int(self.indices[index])], self.side + MARGIN))
+        degraded = self.add(clean, index)
+        places = np.random.default_rng((index, 3))
+        top, left = (int(places.integers(0, max(length - self.side, 0) + 1)) for length in clean.shape[:2])
+        area = np.s_[top : top + self.side, left : left + self.side]
+        return degraded[area], clean[area]
 
 
-def noisy_sets(trained: NDArray[np.uint8], held_out: NDArray[np.uint8], camera: CameraConfig) -> dict[str, NoisySet]:
-    """The sets of a denoiser: Gaussian noise, a camera's at a medium and a high ISO, and a JPEG of noise."""
+def noisy_sets(
+    trained: Images, held_out: Images, camera: CameraConfig, config: EvaluationConfig
+) -> dict[str, NoisySet]:  # fmt: skip
+    """The sets of a denoiser: Gaussian noise, a camera's at a medium and a high ISO, a JPEG of noise, and no noise."""
+
+    def with_gaussian(sigma: float) -> Callable[[Image, int], Image]:
+        return lambda clean, seed: gaussian(clean, sigma, seed)
 
     def seen_by_camera(shot: float) -> Callable[[Image, int], Image]:
         return lambda clean, seed: quantised(
             clean + camera_noise(clean, camera, np.random.default_rng((seed, 2)), shot)
         )
 
-    return {
-        TRAIN: NoisySet(trained[: len(held_out)], lambda clean, seed: gaussian(clean, 25, seed)),
-        "sigma 15": NoisySet(held_out, lambda clean, seed: gaussian(clean, 15, seed)),
-        "sigma 25": NoisySet(held_out, lambda clean, seed: gaussian(clean, 25, seed)),
-        "sigma 50": NoisySet(held_out, lambda clean, seed: gaussian(clean, 50, seed)),
-        "camera": NoisySet(held_out, seen_by_camera(2e-3)),
-        "camera, dark": NoisySet(held_out, seen_by_camera(8e-3)),
-        "jpeg": NoisySet(held_out, lambda clean, seed: as_jpeg(gaussian(clean, 25, seed), 90, halved=True)),
+    sets = {f"sigma {sigma}": with_gaussian(sigma) for sigma in (5, 15, 25, 50)}
+    sets |= {
+        "camera": seen_by_camera(2e-3),
+        "camera, dark": seen_by_camera(8e-3),
+        "jpeg": lambda clean, seed: as_jpeg(gaussian(clean, 25, seed), 90, halved=True),
+        CLEAN: lambda clean, _: clean,
     }
+    # As many of the training images as of the others: for the gap between the two.
+    few = [trained[int(index)] for index in spread(len(trained), len(held_out))]
+    made = {name: NoisySet(held_out, add, config) for name, add in sets.items()}
+    return {TRAIN: NoisySet(few, with_gaussian(25), config), **made}
+
+
+def spread(count: int, most: int) -> NDArray[np.int64]:
+    """At most `most` numbers from 0 to below `count`, evenly spread; all where `most` is 0."""
+    return np.linspace(0, count - 1, min(most or count, count)).round().astype(np.int64)
 
 
 @torch.inference_mode()
@@ -142,6 +173,6 @@ def middle(image: NDArray[Any], side: int) -> NDArray[Any]:
 
 
 def mean_psnr(scores: dict[str, Scores]) -> float:
-    """The mean over all sets but that of training images, in dB: what "best" goes by."""
-    held_out: Sequence[float] = [each.psnr for name, each in scores.items() if name != TRAIN]
+    """The mean over all sets but `NOT_IN_MEANS`, in dB: what "best" goes by."""
+    held_out: Sequence[float] = [each.psnr for name, each in scores.items() if name not in NOT_IN_MEANS]
     return float(np.mean(held_out))

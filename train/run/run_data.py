@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.progress import Progress
 
 from nafnet.errors import DataError, UsageError
 from nafnet.files import cache_folder
+from nafnet.train.data.clean_store import VERSION, CleanStore, write_store
 from nafnet.train.data.digests import DigestMemory, combined
-from nafnet.train.data.examples import Examples, GeneratedExamples, PairExamples
+from nafnet.train.data.examples import CleanExamples, Examples, MixedExamples, PairExamples
 from nafnet.train.data.image_store import open_images
 from nafnet.train.data.layouts import find_data
 from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.pair_store import PairStore, open_store
 from nafnet.train.data.pairs import Pairs
-from nafnet.train.data.splits import divide
+from nafnet.train.data.photographs import Photographs, find_photographs
+from nafnet.train.data.splits import divide, held_out
 from nafnet.train.processes.distributed import World
+from nafnet.train.recipes.data_tables import GeneratedConfig
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.run.evaluation import TRAIN, EvaluationSet, StoreSet, noisy_sets
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataSource:
-    """Where pairs are."""
+    """Where pairs, or clean photographs, are."""
 
     root: Path | None = None
     """A data set, or the folder of degraded images."""
     target: Path | None = None
     """The folder of clean images, where the two are apart."""
+    clean: tuple[Path, ...] = ()
+    """Folders of clean photographs, instead of pairs."""
     skip_bad: bool = False
 
 
@@ -54,10 +62,21 @@ def open_data(recipe: Recipe, source: DataSource, run: Path, progress: Progress,
         UsageError: a folder for a recipe that draws its images, or none for one that does not.
         DataError: the folder holds no data set, or one with faults and without `skip_bad`.
     """
-    if recipe.generated is not None:
+    if recipe.noise is not None:
         if source.root is not None:
-            raise UsageError(f"{recipe.name} draws its images; --data, --input and --target do not go with it")
+            raise UsageError(
+                f"{recipe.name} draws its images; --data, --input and --target do not go with it. To train on "
+                "photographs to which it adds its noise, give --clean FOLDER"
+            )
+        if source.clean:
+            return _photographs(recipe, source, run, progress, world)
+        if recipe.generated is None:
+            raise UsageError(f"{recipe.name} adds noise to clean photographs: give --clean FOLDER")
         return _generated(recipe, run, progress, world)
+    if source.clean:
+        raise UsageError(
+            f"{recipe.name} trains on pairs and adds no noise; --clean goes with a recipe that has [noise], as denoise"
+        )
     if source.root is None:
         wanted = ", ".join(recipe.layouts) or "any data set that `nafnet-train data` knows"
         raise UsageError(f"{recipe.name} trains on pairs: give --data DIR ({wanted}), or --input DIR --target DIR")
@@ -67,15 +86,60 @@ def open_data(recipe: Recipe, source: DataSource, run: Path, progress: Progress,
 def _generated(recipe: Recipe, run: Path, progress: Progress, world: World) -> RunData:
     config = recipe.generated
     assert config is not None
+    images = _drawn(recipe, config, run, progress, world)
+    trained, others = images[: config.images], images[config.images :]
+    sets = noisy_sets(trained, others, recipe.camera, recipe.evaluation)
+    record = {"layout": "generated", "parts": {TRAIN: {"images": len(trained)}, "held out": {"images": len(others)}}}
+    return RunData(CleanExamples(trained, recipe), dict(sets), record)
+
+
+def _drawn(recipe: Recipe, config: GeneratedConfig, run: Path, progress: Progress, world: World) -> NDArray[np.uint8]:
     path = run / "images.npy"
     if world.leads:
         open_images(path, config, recipe.dead_leaves, progress)
     world.wait()
-    images = open_images(path, config, recipe.dead_leaves, progress)
-    trained, held_out = images[: config.images], images[config.images :]
-    sets = noisy_sets(trained, held_out, recipe.camera)
-    record = {"layout": "generated", "parts": {TRAIN: {"images": len(trained)}, "held out": {"images": len(held_out)}}}
-    return RunData(GeneratedExamples(trained, recipe), dict(sets), record)
+    return open_images(path, config, recipe.dead_leaves, progress)
+
+
+def _photographs(recipe: Recipe, source: DataSource, run: Path, progress: Progress, world: World) -> RunData:
+    """Clean photographs, and in the recipe's share of the examples generated images."""
+    config = recipe.photographs
+    found, faults = find_photographs(source.clean, max(recipe.patches) * config.reduce)
+    _refuse_faults(faults, source)
+    memory = DigestMemory()
+    digests = [memory.of(path) for path in progress.track(found.paths, description="reading photographs")]
+    folder = cache_folder("clean") / combined([str(VERSION), str(config.reduce), *digests])[:32]
+    if world.leads:
+        memory.save()
+        write_store(folder, found, config.reduce, progress)
+    world.wait()
+    parts = dict(zip((TRAIN, "held out"), held_out(len(found.names), config.held_out_share, config.seed), strict=True))
+    stores = {part: CleanStore(folder, numbers) for part, numbers in parts.items()}
+    sets = noisy_sets(stores[TRAIN], stores["held out"], recipe.camera, recipe.evaluation)
+    record: dict[str, Any] = {
+        "layout": "clean photographs",
+        "root": [str(folder) for folder in source.clean],
+        "parts": {part: _part(found, digests, numbers) for part, numbers in parts.items()},
+    }
+    examples: Examples = CleanExamples(stores[TRAIN], recipe)
+    if recipe.generated is not None and recipe.generated.share:
+        images = _drawn(recipe, recipe.generated, run, progress, world)[: recipe.generated.images]
+        examples = MixedExamples(examples, CleanExamples(images, recipe), recipe.generated.share)
+        record["parts"]["generated"] = {"images": len(images), "share": recipe.generated.share}
+    return RunData(examples, dict(sets), record, tuple(faults))
+
+
+def _part(found: Photographs, digests: Sequence[str], numbers: Sequence[int]) -> dict[str, Any]:
+    """What run.json says of some of the photographs."""
+    names = [found.names[number] for number in numbers]
+    return {"images": len(names), "names": names, "sha256": combined(digests[number] for number in numbers)}
+
+
+def _refuse_faults(faults: Sequence[str], source: DataSource) -> None:
+    if faults and not source.skip_bad:
+        few = "; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
+        lists = "" if source.clean else "; `nafnet-train data` lists all"
+        raise DataError(f"{few}. Mend them, or leave them out with --skip-bad{lists}")
 
 
 def _paired(recipe: Recipe, source: DataSource, progress: Progress, world: World) -> RunData:
@@ -92,9 +156,7 @@ def _paired(recipe: Recipe, source: DataSource, progress: Progress, world: World
         wrong = {index: fault for index in range(len(pairs.names)) if (fault := pairs.fault(index))}
         faults += wrong.values()
         whole[part] = pairs.subset([index for index in range(len(pairs.names)) if index not in wrong])
-    if faults and not source.skip_bad:
-        few = "; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
-        raise DataError(f"{few}. Mend them, or leave them out with --skip-bad; `nafnet-train data` lists all")
+    _refuse_faults(faults, source)
     stores, digests = _stores(recipe, whole, source, progress, world)
     config = recipe.evaluation
     shown = [part for part in (TRAIN, "validation" if "validation" in stores else "test") if part in stores]

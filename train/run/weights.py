@@ -37,10 +37,9 @@ def initial_weights(path: Path, recipe: Recipe) -> StateDict:
 def write_weights(path: Path, model: nn.Module, recipe: Recipe) -> None:
     """A checkpoint that says what it is: architecture, task, and the patch that its last stage trained on."""
     architecture = recipe.architecture
-    patches = [recipe.sampling.patch, *(stage[1] for stage in recipe.sampling.stages)]
     spec = ModelSpec(
         architecture=architecture, task=recipe.task, channels=architecture.channels, multiple=architecture.multiple,
-        train_patch=patches[-1],
+        train_patch=recipe.patches[-1],
     )  # fmt: skip
     save_checkpoint(path, dict(model.state_dict()), spec)
 

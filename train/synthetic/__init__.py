@@ -1,1 +1,1 @@
-"""Images and noise made by arithmetic: dead leaves, textures, a camera's noise."""
+"""Pictures and their faults made by arithmetic: dead leaves, textures, a camera's noise, files."""

@@ -1,0 +1,103 @@
+"""Clean photographs, decoded once into one file on the disk and read as a memory map without copying.
+
+A store is a folder: pixels.bin holds uint8[H,W,3] of each photograph in turn, index.json the sizes. The index is
+written last, so a store that has one is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from rich.progress import Progress
+
+from nafnet.errors import DataError
+from nafnet.files import whole_file, write_whole
+from nafnet.train.data.ahead import in_order
+from nafnet.train.data.photographs import Photographs
+
+VERSION = 1
+"""Of what is made of a photograph; part of a store's key, so that one of another version is never taken for it."""
+_INDEX, _PIXELS = "index.json", "pixels.bin"
+Image = NDArray[np.uint8]
+
+
+class CleanStore(Sequence[Image]):
+    """Some photographs of a store, by number: uint8[H,W,3], read-only views of the file.
+
+    Args:
+        folder: a finished store.
+        chosen: the numbers of those; None: all.
+    """
+
+    def __init__(self, folder: Path, chosen: Sequence[int] | None = None) -> None:
+        self.folder = folder
+        sizes = np.array(json.loads((folder / _INDEX).read_text(encoding="utf-8")), np.int64).reshape(-1, 2)
+        ends = np.cumsum(sizes.prod(1) * 3)
+        places = np.column_stack([ends - sizes.prod(1) * 3, sizes])
+        self._places = places if chosen is None else places[list(chosen)]
+        self._pixels: Image | None = None
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Image]: ...
+    def __getitem__(self, index: int | slice) -> Image | Sequence[Image]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        if self._pixels is None:
+            self._pixels = np.memmap(self.folder / _PIXELS, np.uint8, mode="r")
+        offset, height, width = map(int, self._places[index])
+        return self._pixels[offset : offset + height * width * 3].reshape(height, width, 3)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pixels": None}  # a worker process maps the file itself
+
+
+def write_store(folder: Path, photographs: Photographs, reduce: int, progress: Progress) -> None:
+    """Make the store in `folder`, unless it is there.
+
+    Args:
+        folder: its own for these photographs, this `reduce` and `VERSION`.
+        photographs: checked, see `Photographs.faults`.
+        reduce: the factor by which each is made smaller.
+        progress: gets a task.
+
+    Raises:
+        DataError: a photograph cannot be decoded, or the disk has not the room.
+    """
+    if (folder / _INDEX).exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = [(height // reduce, width // reduce) for height, width in photographs.sizes]
+    needed, free = sum(height * width * 3 for height, width in sizes), shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"{folder}: {len(sizes)} photographs take {needed / 1e9:.1f} GB once decoded, and {free / 1e9:.1f} GB are "
+            "free; choose another disk (NAFNET_CACHE), or make them smaller (--set photographs.reduce=2)"
+        )
+    with whole_file(folder / _PIXELS) as temporary, temporary.open("wb") as file:
+        _write(file, photographs, reduce, progress)
+    write_whole(folder / _INDEX, json.dumps(sizes).encode())
+
+
+def _write(file: BinaryIO, photographs: Photographs, reduce: int, progress: Progress) -> None:
+    def decoded(index: int) -> Image:
+        pixels = photographs.load(index)
+        return np.asarray(PillowImage.fromarray(pixels).reduce(reduce))[
+            : pixels.shape[0] // reduce, : pixels.shape[1] // reduce
+        ]
+
+    images: Iterator[Image] = in_order(decoded, range(len(photographs.names)), os.cpu_count() or 1)
+    for image in progress.track(images, total=len(photographs.names), description="decoding photographs"):
+        file.write(np.ascontiguousarray(image).data)
