@@ -14,6 +14,7 @@ from pathlib import Path
 from nafnet.errors import NafnetError
 from nafnet.export.attempts.attempt import Exported, Note
 from nafnet.export.engines.builder import EngineSettings, refuse_settings
+from nafnet.steps import OnStep, unwatched
 
 FORMATS = {
     "onnx": "nafnet.export.formats.onnx_file",
@@ -35,6 +36,8 @@ class Target:
     engine: EngineSettings
     note: Note
     """Told in a line what is going on."""
+    on_step: OnStep = unwatched
+    """Told how far it is."""
     written: dict[str, Path] = dataclasses.field(default_factory=dict)
     """The artefact of each format that is done."""
 
