@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from nafnet.export.attempts.int8 import quantised
 from nafnet.export.gate.verification import Verification
 from nafnet.files import write_whole
 from nafnet.spec import ModelSpec, Norm, Precision
+from nafnet.steps import OnStep, unwatched
 from nafnet.tiling import check_tile
 
 # Tried in this order until one passes the gate: the fastest first, then what leaves less and less to the engine.
@@ -26,6 +28,12 @@ FORMS: dict[Precision, tuple[Norm, ...]] = {
 }
 
 
+# On two cores of a laptop, rounded up: what PyTorch takes for a block of the graph, whatever its size, and values
+# (width x width x pixels, for each block) that the comparisons get through.
+_SECONDS_BEFORE, _SECONDS_PER_BLOCK, _VALUES_PER_SECOND = 8.0, 1.0, 6e8
+_TIMES: dict[Precision, float] = {"fp32": 1, "fp16": 2, "bf16": 2, "int8": 3}  # as many executors and attempts
+
+
 class RefusalError(ParityError):
     """The gate refused every form; `verification` is that of the last."""
 
@@ -34,11 +42,14 @@ class RefusalError(ParityError):
         self.verification, self.attempts = verification, attempts
 
 
-def export(checkpoint: Checkpoint, options: ExportOptions, note: Note = lambda _: None) -> Exported:
+def export(
+    checkpoint: Checkpoint, options: ExportOptions, note: Note = lambda _: None, on_step: OnStep = unwatched
+) -> Exported:
     """Export in the first form that the gate accepts.
 
     Args:
         note: told in a line what is going on.
+        on_step: told how far it is.
 
     Raises:
         RefusalError: none is accepted.
@@ -47,7 +58,7 @@ def export(checkpoint: Checkpoint, options: ExportOptions, note: Note = lambda _
     reference = checkpoint.build(local_pooling=options.local_pooling)
     spec = _spec(checkpoint, options)
     if options.precision == "int8":
-        exported = quantised(reference, spec.replace(norm=options.norm or FORMS["int8"][0]), options, note)
+        exported = quantised(reference, spec.replace(norm=options.norm or FORMS["int8"][0]), options, note, on_step)
         found = exported.verification
         if found and (error := found.refusal()):
             raise RefusalError(str(error), found, ())
@@ -59,8 +70,8 @@ def export(checkpoint: Checkpoint, options: ExportOptions, note: Note = lambda _
     for norm, calm in forms:
         form = f"norm {norm}{', scaled' if calm else ''}"
         note(f"{options.precision}, {form}")
-        graph = make_graph(reference, spec.replace(norm=norm), calm)
-        exported = verified(reference, graph, options)
+        graph = make_graph(reference, spec.replace(norm=norm), calm, on_step)
+        exported = verified(reference, graph, options, on_step=on_step)
         found = exported.verification
         error = found.refusal() if found else None
         if error is None:
@@ -71,12 +82,26 @@ def export(checkpoint: Checkpoint, options: ExportOptions, note: Note = lambda _
     raise RefusalError(str(error), found, tuple(attempts))
 
 
+def expected_time(spec: ModelSpec, options: ExportOptions | None = None) -> str:
+    """How long `export` takes, very roughly, in words: `about a minute`. `spec` is the checkpoint's."""
+    options = options or ExportOptions()
+    architecture = spec.architecture
+    assert architecture is not None
+    blocks = sum(architecture.encoder_blocks) + architecture.middle_blocks + sum(architecture.decoder_blocks)
+    seconds = _SECONDS_BEFORE + _SECONDS_PER_BLOCK * blocks
+    if options.verify:
+        tiles = 12 + sum(options.batch or ()) + len(options.photographs)
+        values = architecture.width**2 * blocks * tiles * (options.tile or spec.tile) ** 2
+        seconds += _TIMES[options.precision] * values / _VALUES_PER_SECOND
+    minutes = math.ceil(seconds / 60)
+    return "about a minute" if minutes == 1 else f"about {minutes} minutes"
+
+
 def _spec(checkpoint: Checkpoint, options: ExportOptions) -> ModelSpec:
     """What is known of the artefact before it is made."""
-    spec = checkpoint.spec
-    local = spec.local_pooling if options.local_pooling is None else options.local_pooling
-    spec = spec.replace(
-        precision=options.precision, io=options.io, local_pooling=local, verified=False, parity=None,
+    stated = {} if options.local_pooling is None else {"local_pooling": options.local_pooling}
+    spec = checkpoint.spec.replace(
+        **stated, precision=options.precision, io=options.io, verified=False, parity=None,
         exported_by=f"nafnet-toolchain {version('nafnet-toolchain')}, torch {torch.__version__}",
     )  # fmt: skip
     if options.precision in ("fp16", "bf16") and options.norm == "rms":
@@ -100,7 +125,9 @@ def _spec(checkpoint: Checkpoint, options: ExportOptions) -> ModelSpec:
     return spec.replace(tile=options.tile, multiple=options.tile, overlap=overlap, fixed_shape=True)
 
 
-def export_onnx(checkpoint: Checkpoint, path: Path, *, norm: Norm | None = None) -> ModelSpec:
+def export_onnx(
+    checkpoint: Checkpoint, path: Path, *, norm: Norm | None = None, on_step: OnStep = unwatched
+) -> ModelSpec:
     """Write `checkpoint` to `path` as one self-contained fp32 ONNX file of dynamic batch, height and width.
 
     Input and output are ``float32[N,C,H,W]`` in [0, 1], H and W multiples of the spec's `multiple`.
@@ -111,6 +138,6 @@ def export_onnx(checkpoint: Checkpoint, path: Path, *, norm: Norm | None = None)
     Raises:
         ParityError: the graph does not match the checkpoint in PyTorch; nothing is left at `path`.
     """
-    exported = export(checkpoint, ExportOptions(norm=norm))
+    exported = export(checkpoint, ExportOptions(norm=norm), on_step=on_step)
     write_whole(path, exported.model.SerializeToString())
     return exported.spec

@@ -14,6 +14,7 @@ from nafnet.files import file_sha256
 from nafnet.onnxfile import inspect_onnx, read_onnx
 from nafnet.planfile import inspect_plan
 from nafnet.spec import ModelSpec, Parity
+from nafnet.words import counted
 
 Line = tuple[str, str]
 CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt")
@@ -76,15 +77,17 @@ def _plan(path: Path) -> Iterator[Line]:
 def _spec(spec: ModelSpec) -> Iterator[Line]:
     """What any spec says."""
     yield "architecture", str(spec.architecture or "unknown: a foreign file without a spec")
-    yield "task", spec.task
+    yield "task", "unknown" if "task" in spec.assumed else spec.task
     size = f"{spec.tile}x{spec.tile} exactly" if spec.fixed_shape else f"any multiple of {spec.multiple}"
     layout = f"[N,H,W,{spec.channels}]" if spec.io == "uint8" else f"[N,{spec.channels},H,W]"
-    yield "input", f"{spec.io}{layout}, {spec.colour_order}, H and W {size}"
-    yield "tiles", f"{spec.tile}, overlap {spec.overlap}, trained on patches of {spec.train_patch}"
+    yield "input", f"{spec.io}{layout}, {spec.colour_order}{spec.doubt('colour_order')}, H and W {size}"
+    yield "tiles", f"{spec.tile}{spec.doubt('tile')}, overlap {spec.overlap}{spec.doubt('overlap')}"
+    yield "trained on", "unknown" if "train_patch" in spec.assumed else f"patches of {spec.train_patch}"
     norm = f", LayerNorm as {spec.norm}" if spec.norm else ""
     scale = f", residual stream scaled by {list(spec.residual_scale)}" if spec.residual_scale else ""
-    yield "precision", f"{spec.precision}{norm}{scale}"
-    yield "local pooling", "on" if spec.local_pooling else "off"
+    yield "precision", "unknown" if "precision" in spec.assumed else f"{spec.precision}{norm}{scale}"
+    pooling = f"{'on' if spec.local_pooling else 'off'}{spec.doubt('local_pooling')}"
+    yield "local pooling", pooling if spec.architecture else "unknown: in the graph, if at all"
     if spec.half_layers:
         yield "kept in half", ", ".join(spec.half_layers)
     yield "parity", _parity(spec.parity, spec.verified)
@@ -100,5 +103,6 @@ def _parity(parity: Parity | None, verified: bool | None) -> str:
     if parity is None:
         return "not verified: exported with --no-verify" if verified is False else "none: nobody compared it"
     on = f" on {', '.join(parity.ran_on)}" if parity.ran_on else ""
-    figures = f"at least {parity.psnr:.1f} dB, largest difference {parity.max_abs:.1e}, {parity.cases} comparisons{on}"
-    return f"{figures}: {'passed' if parity.passed else 'refused'}"
+    figures = f"{parity.psnr:.1f} dB or more, largest difference {parity.max_abs:.1e}"
+    given = f"gives what PyTorch gives ({figures})" if parity.passed else f"refused ({figures})"
+    return f"{given}, in {counted(parity.cases, 'comparison')}{on}; this says nothing about how good the pictures are"

@@ -23,8 +23,10 @@ from torch import Tensor
 
 from nafnet.architecture import NAFNet
 from nafnet.errors import CheckpointError, SpecError
+from nafnet.filekind import first_bytes, refuse_other
 from nafnet.files import write_whole
-from nafnet.spec import METADATA_KEY, Architecture, ModelSpec
+from nafnet.spec import METADATA_KEY, UNTOLD, Architecture, ModelSpec
+from nafnet.words import counted
 
 StateDict = dict[str, Tensor]
 
@@ -42,7 +44,7 @@ class Checkpoint:
     state_dict: StateDict
     """float32, upstream's names, no prefix."""
     spec: ModelSpec
-    """From the file where it holds one; else architecture and hash alone are known, the rest are defaults."""
+    """From the file where it holds one; else architecture and hash alone are known, and the rest is `assumed`."""
     source: Path
 
     def build(self, *, local_pooling: bool | None = None) -> NAFNet:
@@ -64,8 +66,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; expected a NAFNet checkpoint")
     if path.suffix == ".safetensors":
+        refuse_other(path, "safetensors file", CheckpointError)
         tensors, spec = _read_safetensors(path)
     else:
+        refuse_other(path, "PyTorch checkpoint", CheckpointError)
         tensors, spec = _read_pickle(path), None
     state_dict = _strip_prefixes(tensors)
     architecture = infer_architecture(state_dict, path)
@@ -76,6 +80,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             channels=architecture.channels,
             multiple=architecture.multiple,
             weights_sha256=digest,
+            assumed=UNTOLD,
         )
     elif (spec.architecture, spec.channels, spec.multiple, spec.weights_sha256) != (
         architecture, architecture.channels, architecture.multiple, digest,
@@ -131,11 +136,13 @@ def infer_architecture(state_dict: StateDict, source: Path | str = "checkpoint")
     except (KeyError, IndexError, StopIteration, ValueError, ZeroDivisionError, SpecError) as error:
         some = ", ".join(list(state_dict)[:3])
         raise CheckpointError(
-            f"{source}: not a NAFNet checkpoint: {len(state_dict)} tensors ({some}, ...), "
+            f"{source}: not a NAFNet checkpoint: {counted(len(state_dict), 'tensor')} ({some}, ...), "
             "expected intro, encoders, downs, middle_blks, ups, decoders, ending"
         ) from error
     if sum(counts.values()) > len(state_dict):  # each block has many tensors; numbers with gaps name none
-        raise CheckpointError(f"{source}: looks like {architecture}, but has {len(state_dict)} tensors alone")
+        raise CheckpointError(
+            f"{source}: looks like {architecture}, but has {counted(len(state_dict), 'tensor')} alone"
+        )
     _check_shapes(state_dict, architecture, source)
     return architecture
 
@@ -149,7 +156,7 @@ def _check_shapes(state_dict: StateDict, architecture: Architecture, source: Pat
     if wrong:
         first = wrong[0]
         raise CheckpointError(
-            f"{source}: looks like {architecture}, but {len(wrong)} tensors do not fit: "
+            f"{source}: looks like {architecture}, but for {counted(len(wrong), 'tensor')}: "
             f"{first} is {found.get(first, 'missing')}, expected {expected.get(first, 'none')}"
         )
 
@@ -186,15 +193,25 @@ def _read_pickle(path: Path) -> StateDict:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the pickle's protocol, which for a damaged file is any number
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: refused: it holds more than tensors, and reading it could run code; "
-            "re-save its state dict as safetensors"
-        ) from error
     except Exception as error:  # a damaged file makes the unpickler raise nearly anything, IndexError for one
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path}: not a readable PyTorch checkpoint ({reason})") from error
+        raise _unreadable(path, error) from error
     return _unwrap(content, path)
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    """What is wrong with a pickle, which is little else than a program: PyTorch's reader runs none of it."""
+    text = str(error) or type(error).__name__
+    if not isinstance(error, pickle.UnpicklingError):
+        return CheckpointError(f"{path}: not a readable PyTorch checkpoint ({text.splitlines()[0]})")
+    if "Unsupported operand" in text:  # not an instruction that torch.save writes
+        return CheckpointError(
+            f"{path}: not written by torch.save, or damaged ({first_bytes(path)}); expected a PyTorch checkpoint"
+        )
+    named = re.search(r"GLOBAL (\S+)", text)
+    return CheckpointError(
+        f"{path}: refused: it holds more than tensors{f' ({named[1]})' if named else ''}, and reading it could run "
+        "code; re-save its state dict as safetensors"
+    )
 
 
 def _unwrap(content: Any, path: Path) -> StateDict:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -15,7 +14,10 @@ from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
 from nafnet.errors import ModelError, SpecError
-from nafnet.spec import METADATA_KEY, ModelSpec, Precision, WireType
+from nafnet.filekind import first_bytes, refuse_other
+from nafnet.onnxgraph import graphs, multiple_of, precision_of, tensors
+from nafnet.spec import METADATA_KEY, UNTOLD, ModelSpec, Precision, WireType
+from nafnet.words import counted
 
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 # They can run for ever, and no image-to-image network needs one.
@@ -54,7 +56,8 @@ class _Border:
 
 
 def inspect_onnx(path: Path) -> ModelSpec:
-    """The spec of an ONNX file; for a foreign file, one with what its graph tells: channels, multiple, fixed size.
+    """The spec of an ONNX file; for a foreign file, one with what its graph tells: channels, multiple, fixed size,
+    precision. What it does not tell is in `assumed`.
 
     Raises:
         ModelError: missing, unreadable, unsafe (external data, foreign operators, local functions, loops), malformed
@@ -69,9 +72,10 @@ def inspect_onnx(path: Path) -> ModelSpec:
                 return _checked(path, ModelSpec.from_json(entry.value), border, model.graph)
             except SpecError as error:
                 raise SpecError(f"{path}: {error}") from error
+    precision = precision_of(model.graph, border.wire)
     spec = ModelSpec(
-        channels=border.channels, multiple=_multiple(model.graph), io=border.wire,
-        exported_by=str(model.producer_name) or None,
+        channels=border.channels, multiple=multiple_of(model.graph), io=border.wire, precision=precision or "fp32",
+        exported_by=str(model.producer_name) or None, assumed=(*UNTOLD, *(() if precision else ("precision",))),
     )  # fmt: skip
     if border.side is None:
         return spec
@@ -87,10 +91,16 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such file; expected an ONNX model")
+    refuse_other(path, "ONNX model", ModelError)
     try:
         model = onnx.load(str(path), load_external_data=False)
-    except (DecodeError, OSError, ValueError) as error:
-        raise ModelError(f"{path}: not a readable ONNX file ({error})") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (DecodeError, ValueError) as error:
+        raise ModelError(
+            f"{path}: damaged, cut short, or no ONNX model at all ({first_bytes(path)}); export it anew, or download "
+            "or copy it again"
+        ) from error
     if not model.graph.node or not model.opset_import:
         raise ModelError(f"{path}: not an ONNX model: it has no graph")
     _refuse_unsafe(path, model)
@@ -105,8 +115,10 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 def _checked(path: Path, spec: ModelSpec, border: _Border, graph: onnx.GraphProto) -> ModelSpec:
     """The spec, once it is known to speak of this graph."""
     if spec.channels != border.channels:
-        raise ModelError(f"{path}: the spec says {spec.channels} channels, the graph takes {border.channels}")
-    held = {tensor.data_type for tensor in _tensors(graph)}
+        raise ModelError(
+            f"{path}: the spec says {counted(spec.channels, 'channel')}, the graph takes {border.channels}"
+        )
+    held = {tensor.data_type for tensor in tensors(graph)}
     needed = _STORED[spec.precision]
     if (needed and not needed & held) or (not needed and held & _HALVES):
         raise ModelError(f"{path}: the spec says {spec.precision}, the weights are of another type")
@@ -130,29 +142,29 @@ def _refuse_unsafe(path: Path, model: onnx.ModelProto) -> None:
     if model.functions:
         raise ModelError(f"{path}: refused: it defines functions of its own; export it anew as a plain graph")
     # Text that is not UTF-8 comes as bytes.
-    domains = {str(node.domain) for graph in _graphs(model.graph) for node in graph.node} - STANDARD_DOMAINS
+    domains = {str(node.domain) for graph in graphs(model.graph) for node in graph.node} - STANDARD_DOMAINS
     if domains:
         raise ModelError(f"{path}: refused: operators of {', '.join(sorted(domains))}; expected standard ONNX alone")
-    loops = {str(node.op_type) for graph in _graphs(model.graph) for node in graph.node} & LOOPS
+    loops = {str(node.op_type) for graph in graphs(model.graph) for node in graph.node} & LOOPS
     if loops:
         raise ModelError(f"{path}: refused: it loops ({', '.join(sorted(loops))}); expected a plain graph")
-    if any(part.sparse_initializer for part in _graphs(model.graph)) or _has_sparse_attributes(model.graph):
+    if any(part.sparse_initializer for part in graphs(model.graph)) or _has_sparse_attributes(model.graph):
         raise ModelError(f"{path}: refused: sparse tensors; expected dense ones")
     _refuse_expanding(path, model.graph)
-    for tensor in _tensors(model.graph):
+    for tensor in tensors(model.graph):
         if tensor.external_data or tensor.data_location:
             raise ModelError(f"{path}: refused: weights are in other files; expected one self-contained file")
         _refuse_false_size(path, tensor)
 
 
 def _has_sparse_attributes(graph: onnx.GraphProto) -> bool:
-    attributes = (entry for part in _graphs(graph) for node in part.node for entry in node.attribute)
+    attributes = (entry for part in graphs(graph) for node in part.node for entry in node.attribute)
     return any(entry.HasField("sparse_tensor") or entry.sparse_tensors for entry in attributes)
 
 
 def _refuse_expanding(path: Path, graph: onnx.GraphProto) -> None:
     """A few bytes that name a shape make a reader, which folds constants, allocate all of it."""
-    for part in _graphs(graph):
+    for part in graphs(graph):
         shapes = {tensor.name: tensor for tensor in part.initializer}
         for node in part.node:
             for entry in node.attribute:
@@ -181,31 +193,13 @@ def _refuse_false_size(path: Path, tensor: onnx.TensorProto) -> None:
         raise ModelError(f"{path}: refused: initialiser {tensor.name!r} claims {shape} values in {packed} bytes")
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph and those inside its nodes."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            inner = [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
-            for child in inner:
-                yield from _graphs(child)
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor: initialisers and the attributes of nodes."""
-    for part in _graphs(graph):
-        yield from part.initializer
-        for node in part.node:
-            for attribute in node.attribute:
-                yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
-
-
 def _border(path: Path, graph: onnx.GraphProto) -> _Border:
     """What goes in, once it and the one output are found to be images of one kind."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
     if len(inputs) != 1 or len(graph.output) != 1:
-        raise ModelError(f"{path}: {len(inputs)} inputs and {len(graph.output)} outputs; expected one image in and out")
+        found = f"{counted(len(inputs), 'input')} and {counted(len(graph.output), 'output')}"
+        raise ModelError(f"{path}: {found}; expected one image in and out")
     borders = []
     for value in (inputs[0], graph.output[0]):
         tensor = value.type.tensor_type
@@ -225,25 +219,7 @@ def _border(path: Path, graph: onnx.GraphProto) -> _Border:
     if height < 0 or width < 0:
         raise ModelError(f"{path}: height and width are {height}x{width}; expected sizes, or none")
     if channels < 1 or given[1] not in (0, channels):
-        raise ModelError(f"{path}: {channels} channels in and {given[1]} out; expected the same number")
+        raise ModelError(f"{path}: {counted(channels, 'channel')} in and {given[1]} out; expected the same number")
     if height != width:
         raise ModelError(f"{path}: height and width are fixed at {height}x{width}; export it dynamic, or square")
     return _Border(wire, channels, height or None)
-
-
-def _multiple(graph: onnx.GraphProto) -> int:
-    """What H and W must be multiples of: 2 for each halving on the way to the smallest images in the graph.
-
-    A convolution of stride 2 halves, and DepthToSpace by 2 doubles again. What else enlarges an image is not known
-    here, and the multiple is then larger than it need be.
-    """
-    levels: dict[str, int] = {}
-    for node in graph.node:
-        level = max((levels.get(name, 0) for name in node.input), default=0)
-        if node.op_type == "Conv":
-            strides = next((list(a.ints) for a in node.attribute if a.name == "strides"), [1])
-            level += max(strides, default=1) == 2
-        elif node.op_type == "DepthToSpace":
-            level -= next((a.i for a in node.attribute if a.name == "blocksize"), 0) == 2
-        levels.update(dict.fromkeys(node.output, level))
-    return int(2 ** min(max(levels.values(), default=0), 8))

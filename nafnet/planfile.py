@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nafnet.errors import ModelError, SpecError
+from nafnet.filekind import what_else
 from nafnet.files import file_sha256
 from nafnet.spec import ModelSpec
 
@@ -20,13 +21,18 @@ def inspect_plan(path: Path) -> ModelSpec:
         raise ModelError(f"{path}: no such file; expected a plan")
     beside = path.with_name(f"{path.name}.json")
     if not beside.is_file():
-        raise ModelError(f"{path}: {beside.name} is not beside it, and a plan alone does not say what it is")
+        what = what_else(path, "TensorRT plan")
+        reason = f"this is {what}; expected a TensorRT plan" if what else "a plan alone does not say what it is"
+        raise ModelError(f"{path}: {beside.name} is not beside it, and {reason}")
     try:
         spec = ModelSpec.from_json(beside.read_text(encoding="utf-8", errors="replace"))
     except SpecError as error:
         raise SpecError(f"{beside}: {error}") from error
     if spec.engine is None or spec.engine.plan_sha256 != file_sha256(path):
-        raise ModelError(f"{path}: {beside.name} describes another plan (SHA-256 differs); export it anew")
+        what = what_else(path, "TensorRT plan") or "damaged, or a plan of another export"
+        raise ModelError(
+            f"{path}: {beside.name} describes another plan (SHA-256 differs); this is {what}: export it anew"
+        )
     return spec
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from types import UnionType
-from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, get_args
 
 from nafnet.errors import SpecError
+from nafnet.fieldtypes import check_types
 
 FORMAT_VERSION = 1
 METADATA_KEY = "nafnet.spec"
+# What no tensor or graph tells of a network and of how it was trained; assumed where there is no spec.
+UNTOLD = ("task", "train_patch", "local_pooling", "tile", "overlap", "input_range", "colour_order")
 
 Norm = Literal["manual", "rms", "conv", "fused", "fused-fp32"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -164,13 +166,17 @@ class ModelSpec:
     """False: exported with the parity gate switched off. None: a checkpoint, or a foreign file."""
     engine: Engine | None = None
     """Of a TensorRT plan alone."""
+    assumed: tuple[str, ...] = ()
+    """The fields that nobody stated and that cannot be derived: they hold a default, which is a guess."""
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_range", tuple(self.input_range))
-        for name in ("residual_scale", "half_layers"):
+        for name in ("residual_scale", "half_layers", "assumed"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
+        if strange := set(self.assumed) - set(self.__dataclass_fields__):
+            raise SpecError(f"spec: assumed names {', '.join(map(str, strange))}, expected fields of a spec")
         for name, known in (("precision", Precision), ("io", WireType)):
             if getattr(self, name) not in get_args(known):
                 expected = ", ".join(get_args(known))
@@ -183,8 +189,13 @@ class ModelSpec:
             raise SpecError(f"spec: overlap is {self.overlap!r}; expected a whole number of at least 0")
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with the named fields changed."""
-        return dataclasses.replace(self, **changes)
+        """A copy with the named fields changed, which are then no longer assumed."""
+        assumed = tuple(name for name in self.assumed if name not in changes)
+        return dataclasses.replace(self, **{"assumed": assumed, **changes})
+
+    def doubt(self, *names: str) -> str:
+        """What a message is to add where one of these fields is assumed; else nothing."""
+        return " (a guess: the file does not say)" if set(names) & set(self.assumed) else ""
 
     def to_json(self) -> str:
         """One line of JSON, the same for equal specs."""
@@ -212,38 +223,9 @@ class ModelSpec:
             for name, kind in (("architecture", Architecture), ("parity", Parity), ("engine", Engine)):
                 if fields.get(name) is not None:
                     fields[name] = kind(**fields[name])
-                    _check_types(fields[name], f"{name}.")
+                    check_types(fields[name], f"{name}.")
             spec = cls(**fields)
-            _check_types(spec)
+            check_types(spec)
             return spec
         except (TypeError, RecursionError) as error:
             raise SpecError(f"spec: {error}") from error
-
-
-def _check_types(part: Architecture | Parity | Engine | ModelSpec, where: str = "") -> None:
-    """Raise SpecError unless every field is of the type it is declared with: the text may be anybody's."""
-    for name, kind in get_type_hints(type(part)).items():
-        value = getattr(part, name)
-        if not _is_of(value, kind):
-            raise SpecError(f"spec: {where}{name} is {str(value)[:60]!r}; expected {str(kind).replace('typing.', '')}")
-
-
-def _is_of(value: object, kind: Any) -> bool:
-    """Whether a value is of a type, as far as the fields above use types."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return value in inner
-    if origin in (UnionType, Union):
-        return any(_is_of(value, each) for each in inner)
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
-        return len(kinds) == len(value) and all(map(_is_of, value, kinds))
-    if origin is dict:
-        return isinstance(value, dict) and all(_is_of(k, inner[0]) and _is_of(v, inner[1]) for k, v in value.items())
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)

@@ -25,6 +25,7 @@ from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.progress import RunProgress
 from nafnet.runtime.folder.report import FileReport, noted, opening, summary, totals, write_report
 from nafnet.runtime.folder.settings import Encoding, Limits
+from nafnet.steps import Display
 
 STDOUT = Path("-")
 
@@ -86,8 +87,7 @@ def run(options: RunOptions) -> int:
             _check_writable(f"--{name}", path, options.output)
     shard = Shard.parse(options.shard) if options.shard else Shard()
     jobs = _find(options)
-    with Restorer.load(**options.model_options) as restorer:
-        restorer.say = lambda line: click.echo(line, err=True)
+    with _load(options) as restorer:
         if options.tune:
             from nafnet.runtime.engine.tuning import tune
 
@@ -104,6 +104,17 @@ def run(options: RunOptions) -> int:
         if folder is None and shard.count > 1:
             raise UsageError(f"--shard {options.shard}: the output {options.output} is a file; expected a folder")
         return _restore(options, jobs, restorer, folder, shard)
+
+
+def _load(options: RunOptions) -> Restorer:
+    """The model; where that takes long, for it is a checkpoint that is exported first, it is said how far it is."""
+    quiet = options.quiet
+    with Display(lines=sys.stderr, quiet=quiet) as display:
+        display.step(f"loading {options.model or 'the bundled model'}", 0, 0)
+        say = (lambda _: None) if quiet else display.say
+        restorer = Restorer.load(**options.model_options, say=say, on_step=display.step)
+    restorer.say = lambda line: click.echo(line, err=True)
+    return restorer
 
 
 def _restore(options: RunOptions, jobs: list[Job], restorer: Restorer, folder: Path | None, shard: Shard) -> int:

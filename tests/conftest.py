@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from nafnet.architecture import NAFNet
 from nafnet.spec import Architecture
+from tests.sharing import Exporter, Once
 
 TINY = Architecture(width=4, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1))
 MakeOnnx = Callable[..., Path]
@@ -24,6 +25,19 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or fills the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAFNET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """What all workers share."""
+    return Once(tmp_path_factory)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exports_each_network_once(once: Once) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", Exporter(once))
         yield
 
 

@@ -19,16 +19,17 @@ STAGES |= {"runtime": "nafnet.runtime", "benchmarks": "nafnet.benchmarks"}
 # A module may import its own wing and the floors below it.
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "nafnet": (
-        ("pretrained", "page", "images"),
+        ("pretrained", "page"),
         ("checkpoint", "onnxfile", "planfile"),
-        ("architecture", "wire", "tiling", "metrics"),
-        ("spec",),
-        ("commandline", "files", "closing", "allocator"),
+        ("architecture", "wire", "tiling", "metrics", "filekind", "onnxgraph"),
+        ("spec", "images"),
+        ("commandline", "files", "closing", "allocator", "fieldtypes", "steps"),
         ("errors", "words"),
     ),
     "nafnet.train": (("cli",), ("command",), ("run",), ("data",), ("recipes",), ("synthetic", "processes")),
     "nafnet.export": (
-        ("cli",), ("exporter", "inspection"), ("formats",), ("engines",), ("attempts",), ("gate",), ("network",),
+        ("cli",), ("command",), ("exporter", "inspection"), ("formats",), ("engines",), ("attempts",), ("gate",),
+        ("network",),
     ),
     "nafnet.runtime": (("", "cli"), ("command",), ("folder",), ("engine",), ("backends",)),
     "nafnet.benchmarks": (

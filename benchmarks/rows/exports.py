@@ -12,7 +12,8 @@ from nafnet.errors import ModelError
 from nafnet.export.attempts.attempt import Exported, ExportOptions
 from nafnet.export.engines.builder import EngineSettings
 from nafnet.export.exporter import export
-from nafnet.export.formats import Target, write_formats
+from nafnet.export.formats import write_formats
+from nafnet.export.formats.target import Target
 from nafnet.export.network.graph import to_onnx
 from nafnet.planfile import inspect_plan
 from nafnet.runtime.backends.base import Model

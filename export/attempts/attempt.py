@@ -14,12 +14,21 @@ from nafnet.architecture import NAFNet
 from nafnet.export.gate.cases import Case, Size, cases, picture, picture_size
 from nafnet.export.gate.parity import summarise
 from nafnet.export.gate.truth import Pairs
-from nafnet.export.gate.verification import Run, Verification, executors, profile_sizes, strictest
+from nafnet.export.gate.verification import (
+    AMPLIFIED,
+    Count,
+    Run,
+    Verification,
+    executors,
+    profile_sizes,
+    strictest,
+)
 from nafnet.export.network.graph import to_onnx, with_weights
 from nafnet.export.network.rewrites import InferenceNAFNet
 from nafnet.export.network.scaling import calming, residual_peaks, scaled
 from nafnet.onnxfile import embed_spec
 from nafnet.spec import ModelSpec, Norm, Parity, Precision, WireType
+from nafnet.steps import OnStep, unwatched
 from nafnet.wire import Batch
 
 Note = Callable[[str], None]
@@ -80,11 +89,12 @@ class Graph:
     """What runs the same graph with another network's weights; None where it cannot be had."""
 
 
-def make_graph(reference: NAFNet, spec: ModelSpec, calm: bool) -> Graph:
+def make_graph(reference: NAFNet, spec: ModelSpec, calm: bool, on_step: OnStep = unwatched) -> Graph:
     """Export in one form.
 
     Args:
         calm: scale the residual stream so that half cannot overflow, see `scaling`.
+        on_step: told when a graph is written, which takes PyTorch half a second or more for each block.
     """
     assert spec.norm is not None
     norm, side, dtype = spec.norm, spec.tile if spec.fixed_shape else None, DTYPES[spec.precision]
@@ -96,6 +106,7 @@ def make_graph(reference: NAFNet, spec: ModelSpec, calm: bool) -> Graph:
         return InferenceNAFNet(scaled(network, factors), norm, dtype=dtype, side=side), factors
 
     def traced(module: InferenceNAFNet) -> onnx.ModelProto:
+        on_step(f"PyTorch writes the network as an ONNX graph ({spec.precision}, norm {norm})", 0, 0)
         return to_onnx(module, spec.channels, spec.multiple, wire=spec.io, side=side)
 
     module, factors = rewritten(reference)
@@ -109,30 +120,25 @@ def make_graph(reference: NAFNet, spec: ModelSpec, calm: bool) -> Graph:
     return Graph(model=model, spec=spec, remade=remade)
 
 
-def verified(reference: NAFNet, graph: Graph, options: ExportOptions, truth: Pairs = ()) -> Exported:
+def verified(
+    reference: NAFNet, graph: Graph, options: ExportOptions, truth: Pairs = (), on_step: OnStep = unwatched
+) -> Exported:
     """Compare, and write what came of it into the graph.
 
     Args:
         truth: pictures and what they should become, where that is part of the gate.
+        on_step: told of each comparison.
     """
     model, spec = graph.model, graph.spec
     sizes = profile_sizes(spec, options.batch or (1, 1, 1))
     found = None
     if options.verify:
-        found = Verification(reference, spec)
+        on_step("loading the graph into ONNX Runtime", 0, 0)
         runs = executors(model, spec)
-        compared = compared_sizes(spec, sizes if options.batch else ())
-        found.compare_all(cases(spec.channels, spec.multiple, spec.tile, compared, options.photographs), runs)
-        if beyond := beyond_the_box(spec):
-            found.compare_all(
-                [
-                    Case(
-                        name=f"picture {'x'.join(map(str, beyond))}",
-                        batch=picture(beyond[0], spec.channels, *beyond[1:]),
-                    )
-                ],
-                runs,
-            )
+        inputs = _inputs(spec, sizes if options.batch else (), options)
+        louder = [probe(spec)] * len(AMPLIFIED) if graph.remade else []
+        found = Verification(reference, spec, Count.of([*(case.batch for case in inputs), *louder], len(runs), on_step))
+        found.compare_all(inputs, runs)
         if graph.remade:
             found.compare_amplified(graph.remade, probe(spec))
         found.measure_truth(truth, strictest(runs))
@@ -148,6 +154,18 @@ def verified(reference: NAFNet, graph: Graph, options: ExportOptions, truth: Pai
         photographs=options.photographs,
         attempts=(),
     )
+
+
+def _inputs(spec: ModelSpec, sizes: Sequence[Size], options: ExportOptions) -> list[Case]:
+    """All that is compared; with local pooling, what is larger than its box as well."""
+    compared = compared_sizes(spec, sizes)
+    inputs = list(cases(spec.channels, spec.multiple, spec.tile, compared, options.photographs))
+    if beyond := beyond_the_box(spec):
+        batch, height, width = beyond
+        inputs.append(
+            Case(name=f"picture {batch}x{height}x{width}", batch=picture(batch, spec.channels, height, width))
+        )
+    return inputs
 
 
 def _summary(found: Verification) -> Parity:

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from nafnet.architecture import NAFNet
-from nafnet.export.attempts.attempt import Exported, ExportOptions, Graph, make_graph, probe_size, verified
+from nafnet.export.attempts.attempt import Exported, ExportOptions, Graph, Note, make_graph, probe_size, verified
 from nafnet.export.attempts.quantise import Quantiser, fewest_in_half
 from nafnet.export.gate.cases import centre, picture
 from nafnet.export.gate.truth import Pairs, pairs
 from nafnet.spec import ModelSpec
+from nafnet.steps import OnStep
 from nafnet.wire import Batch
 
 
-def quantised(reference: NAFNet, spec: ModelSpec, options: ExportOptions, note: Callable[[str], None]) -> Exported:
+def quantised(reference: NAFNet, spec: ModelSpec, options: ExportOptions, note: Note, on_step: OnStep) -> Exported:
     """As much in int8 as the gate accepts; what it says of everything in int8, where it accepts nothing."""
     note(f"int8: calibrating, norm {spec.norm}")
-    graph = make_graph(reference, spec, calm=False)
+    graph = make_graph(reference, spec, calm=False, on_step=on_step)
     quantiser = Quantiser(graph.model, spec, _calibration(spec, options))
 
     def tried(kept: Sequence[str]) -> Exported:
+        count = f"{len(quantiser.groups) - len(kept)} of {len(quantiser.groups)} blocks and layers"
+        on_step(f"ONNX Runtime quantises {count}", 0, 0)
         model = quantiser.quantise([group for group in quantiser.groups if group not in kept])
         attempt = Graph(model=model, spec=spec.replace(half_layers=tuple(kept)), remade=None)
-        return verified(reference, attempt, options, _truth(spec, options))
+        return verified(reference, attempt, options, _truth(spec, options), on_step)
 
     try:
         everything = tried(())
         if everything.verification is None or everything.verification.passed:
             return everything
         note(str(everything.verification.refusal()))
-        dearest, results = list(quantiser.costs(note)), {0: everything}
+        dearest, results = list(quantiser.costs(note, on_step)), {0: everything}
 
         def accepted(count: int) -> bool:
             results[count] = tried(dearest[:count])

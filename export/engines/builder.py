@@ -15,9 +15,10 @@ from typing import Any
 from nafnet.errors import EngineError, UsageError
 from nafnet.export.engines.layers import read_layers, refuse_wrong_precision
 from nafnet.export.engines.log import Log, log_of
-from nafnet.export.engines.progress import OnStep, Stop, interruptible, make_monitor
+from nafnet.export.engines.progress import Stop, interruptible, make_monitor
 from nafnet.files import cache_folder, write_whole
 from nafnet.spec import Engine, ModelSpec
+from nafnet.steps import OnStep, unwatched
 
 Shape = tuple[int, ...]
 MIB = 1 << 20
@@ -52,7 +53,7 @@ class Built:
 
 def build(
     trt: Any, flavour: str, model: bytes, spec: ModelSpec, shapes: tuple[Shape, Shape, Shape],
-    settings: EngineSettings, on_step: OnStep = lambda *_: None,
+    settings: EngineSettings, on_step: OnStep = unwatched,
 ) -> Built:  # fmt: skip
     """Build `model`, an ONNX file's bytes.
 
@@ -61,7 +62,7 @@ def build(
         flavour: tensorrt or tensorrt-rtx.
         spec: of the graph; its precision is what the plan must have.
         shapes: smallest, best and largest shape of the input.
-        on_step: told of the builder's progress.
+        on_step: told of the builder's phases.
 
     Raises:
         UsageError: the library has not what the settings ask for.

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nafnet.export.attempts.attempt import Exported, Note
 from nafnet.export.engines.builder import Built, EngineSettings, build
 from nafnet.export.engines.runner import EngineRunner
 from nafnet.export.gate.cases import cases
 from nafnet.export.gate.parity import refusal, summarise
-from nafnet.export.gate.verification import Verification
+from nafnet.export.gate.verification import Count, Verification
 from nafnet.files import write_whole
-from nafnet.spec import ModelSpec
+from nafnet.spec import ModelSpec, Parity
+from nafnet.steps import OnStep, unwatched
 from nafnet.wire import wire_shape
 
 
 def build_verified(
-    trt: Any, flavour: str, exported: Exported, settings: EngineSettings, note: Note
+    trt: Any, flavour: str, exported: Exported, settings: EngineSettings, note: Note, on_step: OnStep = unwatched
 ) -> tuple[bytes, ModelSpec]:
-    """The plan and its spec.
+    """The plan and its spec; `on_step` is told of the builder's phases, and of each comparison.
 
     Where a GPU is there to run it, the engine goes through the gate itself, at every shape of its profile. Elsewhere
     the spec's parity is that of the graph it was built from, and `ran_on` says so.
@@ -38,15 +34,18 @@ def build_verified(
     """
     spec = exported.spec
     low, best, high = (wire_shape((n, spec.channels, h, w), spec.io) for n, h, w in exported.sizes)
-    with _Bar(f"{flavour} {trt.__version__}") as bar:
-        model = exported.model.SerializeToString()
-        built = build(trt, flavour, model, spec, (low, best, high), settings, bar.step)
+    title = f"{flavour} {trt.__version__} builds the engine"
+    on_step(title, 0, 0)
+    built = build(
+        trt, flavour, exported.model.SerializeToString(), spec, (low, best, high), settings,
+        lambda phase, done, total: on_step(f"{title}: {phase}", done, total),
+    )  # fmt: skip
     for warning in dict.fromkeys(built.warnings):
         if "overflow" in warning.lower():
             note(f"{flavour} warns: {' '.join(warning.split())}")
     spec = spec.replace(engine=built.engine)
     if exported.verification is not None and _runs_here(settings):
-        spec = spec.replace(parity=_gate(trt, flavour, exported, built, exported.photographs))
+        spec = spec.replace(parity=_gate(trt, flavour, exported, built, on_step))
     listed = ", ".join(f"{share:.0%} {kind}" for kind, share in built.engine.layers.items())
     ran = (
         "run and compared"
@@ -76,14 +75,14 @@ def _runs_here(settings: EngineSettings) -> bool:
     return not asked or f"SM{major}{minor}" in asked
 
 
-def _gate(trt: Any, flavour: str, exported: Exported, built: Built, photographs: Sequence[NDArray[np.float32]]) -> Any:
+def _gate(trt: Any, flavour: str, exported: Exported, built: Built, on_step: OnStep) -> Parity:
     """Every case through the engine itself, but those that need another network's weights."""
     found = exported.verification
     assert found is not None
     with contextlib.closing(EngineRunner(trt, built.plan, exported.spec.io)) as run:
-        own = Verification(exported.reference, exported.spec)
         spec = exported.spec
-        inputs = cases(spec.channels, spec.multiple, spec.tile, exported.sizes, photographs)
+        inputs = list(cases(spec.channels, spec.multiple, spec.tile, exported.sizes, exported.photographs))
+        own = Verification(exported.reference, spec, Count.of([case.batch for case in inputs], 1, on_step))
         own.compare_all(inputs, {flavour: run})
     found.rows += own.rows
     if not own.passed:
@@ -91,25 +90,3 @@ def _gate(trt: Any, flavour: str, exported: Exported, built: Built, photographs:
         raise refusal(own.rows, exported.spec.precision)
     before = exported.spec.parity
     return dataclasses.replace(summarise(own.rows, own.passed), truth_loss=before.truth_loss if before else None)
-
-
-class _Bar:
-    """The builder's phases as one bar."""
-
-    def __init__(self, title: str) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        console = Console(stderr=True)
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._progress.add_task(f"{title}: building", total=None)
-        self._title = title
-
-    def step(self, phase: str, done: int, total: int) -> None:
-        """Show the phase that moved last."""
-        self._progress.update(self._task, description=f"{self._title}: {phase}", completed=done, total=total)
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()

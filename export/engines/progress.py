@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from nafnet.steps import OnStep
+
 Stop = threading.Event
-OnStep = Callable[[str, int, int], None]
-"""Phase, steps done, steps in all."""
 
 
 def make_monitor(trt: Any, on_step: OnStep, stop: Stop) -> Any:

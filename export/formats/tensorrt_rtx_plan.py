@@ -23,7 +23,8 @@ def write(exported: Exported, target: Target) -> list[Path]:
         ParityError: the engine is not what was asked for, or does not match PyTorch.
     """
     path = target.folder / f"{target.stem}-rtx.plan"
-    return write_plan(path, build_verified(require(), FLAVOUR, exported, target.engine, target.note))
+    made = build_verified(require(), FLAVOUR, exported, target.engine, target.note, target.on_step)
+    return write_plan(path, made)
 
 
 def require() -> Any:

@@ -16,6 +16,7 @@ from nafnet.export.gate.parity import GATES, UNMEASURABLE
 from nafnet.export.gate.verification import Verification, Worst
 from nafnet.files import write_whole
 from nafnet.spec import ModelSpec
+from nafnet.words import counted
 
 FORMAT_VERSION = 1
 MOST_GAIN = 1000.0
@@ -28,14 +29,15 @@ def parity_table(found: Verification) -> Table:
     limits = [f"PSNR at least {gate.psnr:g} dB"]
     limits += [f"largest at most {gate.max_abs:.1e}"] if gate.max_abs is not None else []
     limits += [f"99.9% at most {gate.p999:.1e}"] if gate.p999 is not None else []
-    table = Table(title=f"Parity with PyTorch fp32 ({found.spec.precision}: {', '.join(limits)})")
-    for heading in ("input", "on", "PSNR, dB", "largest", "99.9%", ""):
-        table.add_column(heading, justify="right" if heading in ("PSNR, dB", "largest", "99.9%") else "left")
+    table = Table(title=f"The export against PyTorch in fp32 (to pass in {found.spec.precision}: {', '.join(limits)})")
+    figures = ("PSNR, dB", "largest", "99.9%")
+    for heading in ("input", "on", *figures, ""):
+        table.add_column(heading, justify="right" if heading in figures else "left")
     for row in found.rows:
-        figures = (f"{row.psnr:.1f}", f"{row.max_abs:.1e}", f"{row.p999:.1e}")
+        measured = (f"{row.psnr:.1f}", f"{row.max_abs:.1e}", f"{row.p999:.1e}")
         if row.max_abs == UNMEASURABLE:
-            figures = ("-", "-", "-")
-        table.add_row(row.case, row.ran_on, *figures, row.refused or "passed", style="red" if row.refused else None)
+            measured = ("-", "-", "-")
+        table.add_row(row.case, row.ran_on, *measured, row.refused or "passed", style="red" if row.refused else None)
     return table
 
 
@@ -55,9 +57,8 @@ def truth_line(found: Verification) -> str | None:
     loss = found.truth
     if loss is None:
         return "no ground truth: give --images and --truth to measure what int8 loses against clean pictures"
-    return (
-        f"against {loss.pictures} clean pictures: PyTorch {loss.reference_psnr:.2f} dB, the export {loss.psnr:.2f} dB"
-    )
+    pictures = counted(loss.pictures, "clean picture")
+    return f"against {pictures}: PyTorch {loss.reference_psnr:.2f} dB, the export {loss.psnr:.2f} dB"
 
 
 def tiling_line(found: Verification) -> str | None:
@@ -67,8 +68,17 @@ def tiling_line(found: Verification) -> str | None:
         return None
     height, width = error.image
     return (
-        f"in tiles of {error.tile}, overlap {error.overlap}, over {height}x{width}: PyTorch to itself untiled "
-        f"{error.tiling_psnr:.1f} dB, the export to PyTorch in the same tiles {error.backend_psnr:.1f} dB"
+        f"Cutting into tiles ({error.tile}, overlap {error.overlap}, over {height}x{width}) changes the picture by "
+        f"{error.tiling_psnr:.1f} dB, in PyTorch too; the export by {error.backend_psnr:.1f} dB."
+    )
+
+
+def closing_line(found: Verification) -> str:
+    """The last word on an export that passed, and what it does not mean."""
+    lowest = min(row.psnr for row in found.rows)
+    return (
+        f"all {counted(len(found.rows), 'comparison')} passed: the export gives what PyTorch gives ({lowest:.0f} dB or "
+        "more); this says nothing about how good the pictures are"
     )
 
 

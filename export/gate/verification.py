@@ -1,8 +1,9 @@
 """Runs an exported graph beside the PyTorch module it came from, on every case, and keeps what the gate said.
 
-Three questions, kept apart: does the graph give what PyTorch gives (the gate); does it still when the activations are
-as large as in trained networks (the gate, too); and what does cutting an image into tiles change, in PyTorch and in
-the graph (reported, never mixed with the first).
+Three questions, kept apart: does the graph give what PyTorch gives (the gate); does it still with the inner values
+scaled up, because real models have values there that do not fit in fp16 (the gate, too); and what does cutting an image
+into tiles change, in PyTorch and in the graph (reported, never mixed with the first). None of them says how good the
+pictures are.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from nafnet.export.network.scaling import amplifying, residual_peaks, scaled
 from nafnet.metrics import psnr
 from nafnet.onnxfile import HARMFUL_OPTIMIZERS
 from nafnet.spec import ModelSpec
+from nafnet.steps import OnStep, unwatched
 from nafnet.tiling import blend_tiles, cut_tiles, plan_tiles
 from nafnet.wire import Batch, from_wire, to_wire
+from nafnet.words import counted
 
 Run = Callable[[Batch], Batch]
 # Bottlenecks of trained networks were seen at 175; the second is what another training may come to.
@@ -58,16 +61,43 @@ class TilingError:
     """What the gate has against the graph in tiles."""
 
 
+class Count:
+    """Numbers comparisons, for whoever watches; progress is measured in values, for the inputs differ in size.
+
+    Args:
+        total: how many comparisons there will be; of 0, nobody said.
+        values: of all of their inputs.
+    """
+
+    def __init__(self, total: int = 0, values: int = 0, on_step: OnStep = unwatched) -> None:
+        self.on_step = on_step
+        self._number, self._total, self._done, self._values = 0, total, 0, values
+
+    @classmethod
+    def of(cls, batches: Sequence[Batch], executors: int, on_step: OnStep) -> Count:
+        """Of comparing each of the batches on so many executors."""
+        return cls(len(batches) * executors, sum(batch.size for batch in batches) * executors, on_step)
+
+    def next(self, name: str, ran_on: str, batch: Batch) -> None:
+        """Say which comparison begins; those before it are done."""
+        self._number += 1
+        of = f" of {self._total}" if self._total else ""
+        self.on_step(f"comparison {self._number}{of}: {name} on {ran_on}", self._done, self._values)
+        self._done += batch.size
+
+
 class Verification:
     """Collects comparisons of one artefact.
 
     Args:
         reference: the network as trained, fp32.
         spec: the artefact's, for its precision, border and tiles.
+        count: tells of each comparison.
     """
 
-    def __init__(self, reference: NAFNet, spec: ModelSpec) -> None:
+    def __init__(self, reference: NAFNet, spec: ModelSpec, count: Count | None = None) -> None:
         self.reference, self.spec = reference, spec
+        self._count = count or Count()
         self.rows: list[Row] = []
         self.worst: Worst | None = None
         self.tiling: TilingError | None = None
@@ -83,13 +113,14 @@ class Verification:
         if any(row.refused for row in self.rows):
             return refusal(self.rows, self.spec.precision)
         if self.truth is not None and self.truth.refused:
-            return ParityError(f"parity refused: {self.truth.refused} ({self.truth.pictures} pictures)")
+            return ParityError(f"parity refused: {self.truth.refused} ({counted(self.truth.pictures, 'picture')})")
         if self.tiling is not None and self.tiling.refused:
             return ParityError(f"parity refused: in tiles {self.tiling.refused}")
         return None
 
     def measure_truth(self, found: Pairs, run: Run) -> None:
         """Against clean pictures, see `truth`; without any, nothing is measured."""
+        self._count.on_step(f"restoring {counted(len(found), 'picture')} to compare with clean ones", 0, 0)
         self.truth = measure_loss(_torch(self.reference), run, found)
 
     def compare_all(self, cases: Iterable[Case], executors: dict[str, Run]) -> None:
@@ -108,7 +139,7 @@ class Verification:
             factors = amplifying(peaks, target)
             louder = scaled(self.reference, factors, keep_epsilon=True)
             reached = factors[-1] * peaks[-1]
-            self._compare(f"picture, bottleneck at {reached:.0f}", batch, louder, make(louder))
+            self._compare(f"inner values to {reached:.0f}", batch, louder, make(louder))
 
     def measure_tiling(self, run: Run) -> None:
         """Tiles of the spec's size over a picture of several, in PyTorch and in the graph."""
@@ -121,11 +152,12 @@ class Verification:
 
         reference = _torch(self.reference)
         parts = [part[None].copy() for part in cut_tiles(image[0], plan)]
-        expected = [reference(part) for part in parts]
-        rows = [
-            compare("tile", "", run(part), want, self.spec.precision, self.spec.io)
-            for part, want in zip(parts, expected, strict=True)
-        ]
+        expected, rows = [], []
+        for index, part in enumerate(parts):
+            done = f"what tiles change: {index + 1} of {len(parts)}, then the whole picture"
+            self._count.on_step(done, index, len(parts) + 2)
+            expected.append(reference(part))
+            rows.append(compare("tile", "", run(part), expected[-1], self.spec.precision, self.spec.io))
         tiled = blend_tiles((part[0].copy() for part in expected), plan, channels)
         lowest = worst(rows)
         self.tiling = TilingError(
@@ -135,8 +167,11 @@ class Verification:
 
     def _compare(self, name: str, batch: Batch, reference: NAFNet, executors: dict[str, Run]) -> None:
         batch = from_wire(to_wire(batch, self.spec.io), self.spec.io)  # both see what the border lets through
-        expected = _torch(reference)(batch)
+        expected: Batch | None = None
         for ran_on, run in executors.items():
+            self._count.next(name, ran_on, batch)
+            if expected is None:
+                expected = _torch(reference)(batch)
             given = run(batch)
             row = compare(name, ran_on, given, expected, self.spec.precision, self.spec.io)
             self.rows.append(row)

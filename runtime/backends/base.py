@@ -36,6 +36,13 @@ class Model:
     path: Path
     """An ONNX file, a checkpoint or a plan, as the backend reads."""
     spec: ModelSpec
+    source: Path | None = None
+    """The file that the user named, where `path` was made of it."""
+
+    @property
+    def name(self) -> str:
+        """Of the file that the user named."""
+        return (self.source or self.path).name
 
     @property
     def sha256(self) -> str:
@@ -181,9 +188,7 @@ class Backend(Closing):
     def check_restored(self, restored: Batch, batch: Batch) -> None:
         """Raise BackendError unless the result has the shape of what it was made of."""
         if restored.shape != batch.shape:
-            raise BackendError(
-                f"{self.name}: {self.model.path.name} gave {list(restored.shape)} for {list(batch.shape)}"
-            )
+            raise BackendError(f"{self.name}: {self.model.name} gave {list(restored.shape)} for {list(batch.shape)}")
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
@@ -194,7 +199,7 @@ class Backend(Closing):
             raise
         except Exception as error:  # each library has its own family of errors
             kind = DeviceMemoryError if is_memory_error(error) else BackendError
-            raise kind(f"{self.name}: running {self.model.path.name} failed ({error})") from error
+            raise kind(f"{self.name}: running {self.model.name} failed ({error})") from error
 
     def close(self) -> None:
         """Free the model's memory; the backend cannot be called any more."""

@@ -8,6 +8,7 @@ exported anew, and so is every file once exports are written otherwise.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,14 +19,25 @@ from nafnet.planfile import inspect_plan
 from nafnet.pretrained import bundled_model
 from nafnet.runtime.backends import REGISTRY
 from nafnet.runtime.backends.base import Model
+from nafnet.steps import OnStep, unwatched
 
-REVISION = 2
+REVISION = 3
 """Of the graphs that nafnet-export writes by default: one more whenever they change within a version."""
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
 
-def open_model(source: str | os.PathLike[str] | None, backend: str) -> Model:
+def open_model(
+    source: str | os.PathLike[str] | None,
+    backend: str,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    on_step: OnStep = unwatched,
+) -> Model:
     """The model that `backend`, a name of `REGISTRY`, is to run; None is the bundled denoiser.
+
+    Args:
+        say: told in a line that a checkpoint is exported, for about how long, and where the result is kept.
+        on_step: told how far the export is.
 
     Raises:
         NafnetError: missing, unreadable, unsafe or not an image model; or the `export` extra is needed.
@@ -47,7 +59,7 @@ def open_model(source: str | os.PathLike[str] | None, backend: str) -> Model:
         from nafnet.checkpoint import load_checkpoint
 
         return Model(path=path, spec=load_checkpoint(path).spec)
-    return _exported(path)
+    return _exported(path, say, on_step)
 
 
 def _plan(path: Path, backend: str) -> Model:
@@ -58,17 +70,20 @@ def _plan(path: Path, backend: str) -> Model:
     return Model(path=path, spec=inspect_plan(path))
 
 
-def _exported(path: Path) -> Model:
+def _exported(path: Path, say: Callable[[str], None], on_step: OnStep) -> Model:
     """The cached export of a checkpoint, made now if it is not there."""
     cached = cache_folder("onnx") / f"{file_sha256(path)}-{version('nafnet-toolchain')}-{REVISION}.onnx"
     if cached.exists():
         try:
-            return Model(path=cached, spec=inspect_onnx(cached))
+            return Model(path=cached, spec=inspect_onnx(cached), source=path)
         except NafnetError:
             cached.unlink()  # from another format version, or damaged: make it again
+    on_step("loading PyTorch", 0, 0)
     try:
         from nafnet.checkpoint import load_checkpoint
-        from nafnet.export.exporter import export_onnx
+        from nafnet.export.exporter import expected_time, export_onnx
     except ImportError as error:
         raise MissingExtraError(f"{path} is a checkpoint, and {error.name}, which exports it,", "export") from error
-    return Model(path=cached, spec=export_onnx(load_checkpoint(path), cached))
+    checkpoint = load_checkpoint(path)
+    say(f"exporting {path.name} once ({expected_time(checkpoint.spec)}); kept in {cached.parent}")
+    return Model(path=cached, spec=export_onnx(checkpoint, cached, on_step=on_step), source=path)

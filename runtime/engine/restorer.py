@@ -23,6 +23,7 @@ from nafnet.runtime.engine.image_stream import ImageStream
 from nafnet.runtime.engine.memory import fits_whole
 from nafnet.runtime.engine.model_source import open_model
 from nafnet.runtime.engine.tiles import Tile
+from nafnet.steps import OnStep, unwatched
 from nafnet.tiling import TilePlan, check_tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
@@ -79,6 +80,7 @@ class Restorer(Closing):
         threads: int | None = None,
         whole: bool = False,
         say: Callable[[str], None] = lambda _: None,
+        on_step: OnStep = unwatched,
     ) -> Self:
         """Load a model.
 
@@ -92,7 +94,8 @@ class Restorer(Closing):
             batch: tiles to run at once; the backend's own choice by default.
             threads: CPU threads; all cores by default.
             whole: restore without tiles what fits into memory.
-            say: told, in a line, what had to be changed on the way.
+            say: told, in a line, what had to be changed on the way, and that a checkpoint is exported.
+            on_step: told how far the export of a checkpoint is.
 
         Raises:
             NafnetError: the model or the backend cannot be used; one line says why.
@@ -100,12 +103,12 @@ class Restorer(Closing):
         _check_count("batch", batch)
         _check_count("threads", threads)
         choice = choose_for(backend, model, device)
-        opened = open_model(model, choice.name)
+        opened = open_model(model, choice.name, say=say, on_step=on_step)
         side = opened.spec.tile if tile is None else tile
         if opened.spec.fixed_shape and side != opened.spec.tile:
-            raise UsageError(f"--tile {side}: {opened.path.name} was exported for tiles of {opened.spec.tile} alone")
+            raise UsageError(f"--tile {side}: {opened.name} was exported for tiles of {opened.spec.tile} alone")
         if opened.spec.fixed_shape and whole:
-            raise UsageError(f"--whole: {opened.path.name} was exported for tiles of {opened.spec.tile} alone")
+            raise UsageError(f"--whole: {opened.name} was exported for tiles of {opened.spec.tile} alone")
         shared = min(opened.spec.overlap, side // 4) if overlap is None else overlap
         check_tile(side, shared, opened.spec.multiple)
         made = make_backend(choice, opened, threads)

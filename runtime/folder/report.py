@@ -70,7 +70,7 @@ def write_report(path: Path, rows: Sequence[FileReport], settings: dict[str, Any
 
 def opening(restorer: Restorer, count: int) -> str:
     """One line on what is about to happen; an artefact that was not verified against PyTorch says so."""
-    spec, path = restorer.spec, restorer.backend.model.path
+    spec, name = restorer.spec, restorer.backend.model.name
     if restorer.backend.name == "torch":
         parity = "the reference itself"
     elif spec.parity:
@@ -78,7 +78,7 @@ def opening(restorer: Restorer, count: int) -> str:
     else:
         parity = f"{spec.precision}, not verified against PyTorch"
     tiles = f"tiles of {restorer.tile}, overlap {restorer.overlap}"
-    return f"{counted(count, 'file')}, {path.name} ({spec.task}, {parity}) on {restorer.backend.description}, {tiles}"
+    return f"{counted(count, 'file')}, {name} ({spec.task}, {parity}) on {restorer.backend.description}, {tiles}"
 
 
 def summary(sums: dict[str, Any], output: Path) -> str:

@@ -14,11 +14,13 @@ import torch
 from PIL import Image
 
 from nafnet.architecture import NAFNet
+from nafnet.benchmarks.measure import roofline
 from nafnet.benchmarks.rows.candidate import Candidate
 from nafnet.benchmarks.rows.candidates import Wanted, rows
 from nafnet.benchmarks.rows.exports import Exports
 from nafnet.checkpoint import load_checkpoint
 from nafnet.spec import Architecture
+from tests.sharing import Once
 
 from .timed import timed
 
@@ -61,24 +63,40 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def benched(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def benched(small: Path, once: Once) -> Path:
     """A folder with result.json, result.html, result.md and what was printed, in out.txt."""
-    folder = tmp_path_factory.mktemp("bench")
-    photographs(folder / "images")
-    named = [word for name in BACKENDS for word in ("--backend", name)]
-    written = ["--json", "result.json", "--html", "result.html", "--markdown", "result.md"]
-    done = nafnet_bench(
-        folder, "--model", small, *named, "--tile", "64,96", "--seconds", "0.2", "--images", "images", *written
-    )
-    assert done.returncode == 0, done.stderr
-    (folder / "out.txt").write_text(done.stdout, encoding="utf-8")
-    return folder
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        photographs(folder / "images")
+        named = [word for name in BACKENDS for word in ("--backend", name)]
+        written = ["--json", "result.json", "--html", "result.html", "--markdown", "result.md"]
+        done = nafnet_bench(
+            folder, "--model", small, *named, "--tile", "64,96", "--seconds", "0.2", "--images", "images", *written
+        )
+        assert done.returncode == 0, done.stderr
+        (folder / "out.txt").write_text(done.stdout, encoding="utf-8")
+
+    return once("bench", make)
 
 
 @pytest.fixture
 def result() -> Any:
     """A result to be changed by hand."""
     return timed()
+
+
+@pytest.fixture(autouse=True)
+def _short_yardsticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine can do is not asked in this process."""
+    monkeypatch.setitem(roofline.MATRIX_SIDE, "cpu", 64)
+    monkeypatch.setitem(roofline.COPIED_BYTES, "cpu", 2**16)
+
+
+@pytest.fixture
+def exports(small: Path, tmp_path: Path) -> Exports:
+    """Of the small checkpoint, made when they are needed."""
+    return Exports(load_checkpoint(small), tmp_path, "rms", 1)
 
 
 @pytest.fixture(scope="session")

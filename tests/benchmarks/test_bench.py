@@ -12,10 +12,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from click.testing import CliRunner
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.utils.flop_counter import FlopCounterMode
 
 from nafnet.architecture import NAFNet
+from nafnet.benchmarks.cli import main
 from nafnet.benchmarks.measure.case import Opened, Shape, check, inputs, run_case
 from nafnet.benchmarks.measure.cold_start import cold_start
 from nafnet.benchmarks.measure.roofline import Rates, count, floor
@@ -23,6 +25,7 @@ from nafnet.benchmarks.measure.scores import accuracy, restore_all
 from nafnet.benchmarks.pictures import Picture, Pictures
 from nafnet.benchmarks.report.tables import speed_sheet
 from nafnet.benchmarks.rows.candidate import Candidate
+from nafnet.benchmarks.rows.exports import Exports
 from nafnet.errors import BackendError
 from nafnet.export.network.graph import to_onnx
 from nafnet.spec import Architecture
@@ -180,27 +183,47 @@ def test_wrong_options_are_refused_in_a_line(words: list[str], message: str, sma
     assert not list(tmp_path.iterdir())
 
 
-def test_a_slower_backend_exits_with_3_and_an_export_is_a_row(
-    small: Path, benched: Path, candidates: list[Candidate], tmp_path: Path
-) -> None:
-    old = json.loads((benched / "result.json").read_text(encoding="utf-8"))
+ROW, FIGURES = 0.4, {"copy": 0.006, "multiply": 0.2}
+"""Seconds that each call is said to take: of a row, and of the yardsticks by the names of their functions."""
+
+
+def baseline_of(benched: Path, other: dict[str, float]) -> dict[str, Any]:
+    """A result of 20 rounds with the same figures, but for `other` ones by the name of the row or yardstick."""
+    old: dict[str, Any] = json.loads((benched / "result.json").read_text(encoding="utf-8"))
     case = old["models"][0]["cases"][0]
-    # As if the machine had been seen in every state: a copy takes whatever it takes now.
-    copies = [seconds for seconds in np.geomspace(1e-4, 1.0, 200) for _ in range(8)]
-    case["yardsticks"]["copy"]["seconds"] = copies
-    for name, speed in [*case["yardsticks"].items(), *((row["name"], row["speed"]) for row in case["rows"])]:
-        if name != "copy":
-            factor = 20 if name == "onnxruntime ours" else 1
-            speed["seconds"] = [speed["minimum"] / factor] * len(copies)
-    (tmp_path / "old.json").write_text(json.dumps(old), encoding="utf-8")
+    speeds = {**case["yardsticks"], **{row["name"]: row["speed"] for row in case["rows"]}}
+    for name, speed in speeds.items():
+        usual = {"copy": FIGURES["copy"], "matrix product fp32": FIGURES["multiply"]}.get(name, ROW)
+        speed["seconds"] = [other.get(name, usual)] * 20
+    old["settings"]["malloc"] = "default"
+    return old
+
+
+@pytest.mark.parametrize(
+    ("other", "code", "said"),
+    [({}, 0, "Against the baseline"), ({"onnxruntime ours": 0.3}, 3, "slower"), ({"copy": 0.012}, 4, "undecided")],
+    ids=["as fast", "a row was faster", "a machine in another state"],
+)
+def test_the_exit_code_follows_from_the_figures(
+    other: dict[str, float], code: int, said: str, small: Path, benched: Path, exports: Exports, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The baseline's against those of the clock, which are given: the work itself takes whatever it takes."""
+
+    def told(function: Any) -> float:
+        function()
+        return FIGURES.get(getattr(function, "__name__", "a row"), ROW)
+
+    monkeypatch.setattr("nafnet.benchmarks.timing.timed", told)
+    (tmp_path / "old.json").write_text(json.dumps(baseline_of(benched, other)), encoding="utf-8")
     artefact = tmp_path / "mine.onnx"
-    shutil.copy(candidates[-1].model.path, artefact)
-    words = ["--model", small, "--model", artefact, "--backend", "onnxruntime", "--tile", "64", "--seconds", "0.5"]
-    images = ["--images", benched / "images"]
-    done = nafnet_bench(tmp_path, *words, *images, "--no-cold", "--baseline", "old.json")
-    assert done.returncode == 3, done.stderr
-    assert "slower" in done.stdout
-    assert "onnxruntime mine.onnx" in done.stdout
+    shutil.copy(exports.ours("fp32").path, artefact)
+    words = ["--model", small, "--model", artefact, "--backend", "onnxruntime", "--tile", "64", "--seconds", "0"]
+    places = ["--images", benched / "images", "--baseline", tmp_path / "old.json", "--malloc", "default", "--no-cold"]
+    done = CliRunner().invoke(main, [str(word) for word in (*words, *places)])
+    assert done.exit_code == code, done.output
+    assert said in done.stdout
+    assert "onnxruntime mine.onnx" in done.stdout, "an export is a row"
 
 
 def test_a_row_that_is_refused_stays_in_its_table(result: dict[str, Any]) -> None:

@@ -14,7 +14,6 @@ from nafnet.benchmarks.measure.roofline import Work, count, yardsticks
 from nafnet.benchmarks.rows.candidate import Absent, Candidate
 from nafnet.benchmarks.rows.candidates import Wanted, asked_for, rows
 from nafnet.benchmarks.rows.exports import Exports
-from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import BackendError
 from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.exporter import export
@@ -22,11 +21,6 @@ from nafnet.runtime.backends.base import Model
 from nafnet.spec import WireType
 
 SHAPE = Shape(batch=1, channels=3, tile=64)
-
-
-@pytest.fixture
-def exports(small: Path, tmp_path: Path) -> Exports:
-    return Exports(load_checkpoint(small), tmp_path, "rms", 1)
 
 
 def exported(exports: Exports, path: Path, wire: WireType = "float32") -> Model:

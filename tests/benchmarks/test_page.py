@@ -22,6 +22,7 @@ from nafnet.page import heat, picture_uri, render
 from nafnet.runtime.folder.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, write_gallery
 from nafnet.runtime.folder.report import FileReport
 from nafnet.train.run.evaluation import middle
+from tests.processes import GUARD
 
 from .conftest import shown_times
 
@@ -38,7 +39,7 @@ def browser() -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as player:
         # Chromium's sandbox wants rights that a container's root lacks; it opens nothing here but our own files.
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=1e3 * GUARD)
         yield browser
         browser.close()
 
@@ -46,6 +47,7 @@ def browser() -> Iterator[Browser]:
 def opened(browser: Browser, path: Path, size: tuple[int, int]) -> Page:
     """The page, with the network off; whatever it asks for beyond itself, or complains of, fails the test."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, offline=True)
+    context.set_default_timeout(1e3 * GUARD)
     page = context.new_page()
     page.on("pageerror", lambda error: pytest.fail(str(error)))
     page.on("console", lambda message: pytest.fail(message.text))

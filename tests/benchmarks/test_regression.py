@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nafnet.benchmarks.measure.case import Shape
@@ -13,12 +13,13 @@ from nafnet.benchmarks.measure.roofline import Work
 from nafnet.benchmarks.rows.candidate import Candidate
 from nafnet.benchmarks.rows.candidates import Wanted, rows
 from nafnet.benchmarks.rows.exports import Exports
-from nafnet.benchmarks.studies.honesty import _measure
-from nafnet.benchmarks.verdict.baseline import rounds_of
+from nafnet.benchmarks.studies import honesty
+from nafnet.benchmarks.studies.honesty import Slower
+from nafnet.benchmarks.timing import MIN_ROUNDS
 from nafnet.benchmarks.verdict.regression import changes_sheet, compare_results, suspects
-from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import UsageError
 from nafnet.runtime.backends.base import Backend
+from nafnet.wire import Batch
 
 from .timed import NAMES, baseline, case_of, changed, regressed, seconds_of
 
@@ -99,22 +100,59 @@ def test_results_without_common_rows_are_refused(result: Any) -> None:
         compare_results(other, result)
 
 
-def test_honesty_opens_the_backends_for_each_measurement(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_honesty_opens_the_backends_for_each_measurement_and_slows_the_one_it_names(
+    exports: Exports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = list(rows(Exports(load_checkpoint(small), tmp_path, "rms", 1), Wanted(backends=("torch",))))
-    candidates = [row for row in chosen if isinstance(row, Candidate)]
-    opened: list[str] = []
+    candidates = [row for row in rows(exports, Wanted(backends=("torch",))) if isinstance(row, Candidate)]
+    opened: list[tuple[str, Backend]] = []
+    slowed: list[tuple[Backend, float]] = []
+    calls: list[int] = []
     original = Candidate.open
 
     def spied(self: Candidate, threads: int) -> Backend:
-        opened.append(self.name)
-        return original(self, threads)
+        backend = original(self, threads)
+        opened.append((self.name, backend))
+        return backend
+
+    class Spied(Slower):
+        """Tells of itself, and takes no longer."""
+
+        def __init__(self, backend: Backend, share: float) -> None:
+            super().__init__(backend, 0.0)
+            slowed.append((backend, share))
+
+        def __call__(self, batch: Batch) -> Batch:
+            calls.append(1)
+            return super().__call__(batch)
 
     monkeypatch.setattr(Candidate, "open", spied)
+    monkeypatch.setattr(honesty, "Slower", Spied)
     shape, work = Shape(batch=1, channels=3, tile=64), Work(layers=(), other_flops=0, other_bytes=0)
     name = "torch channels-last"
-    cases = [_measure(candidates, shape, work, 1, 0, [], slow) for slow in (None, (name, 9.0))]
-    assert opened == 2 * ["torch eager", name]
-    fastest = [min(rounds_of(case)[name]) for case in cases]
-    assert fastest[1] > 5 * fastest[0]
+    for slow in (None, (name, 9.0)):
+        honesty._measure(candidates, shape, work, 1, 0, [], slow)
+    assert [each for each, _ in opened] == 2 * ["torch eager", name]
+    assert slowed == [(opened[3][1], 9.0)]
+    assert len(calls) > MIN_ROUNDS, "it is called where it is timed"
+
+
+def test_a_slower_backend_takes_so_much_longer_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 0.001
+        return now
+
+    class TenSeconds:
+        """Gives its input back."""
+
+        def _run(self, batch: Batch) -> Batch:
+            nonlocal now
+            now += 10
+            return batch
+
+    slower, batch = Slower(TenSeconds(), 9.0), np.zeros((1, 3, 8, 8), np.float32)  # type: ignore[arg-type]
+    monkeypatch.setattr("time.perf_counter", clock)
+    assert slower(batch) is batch
+    assert now == pytest.approx(10 + 90, rel=0.001)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from torch import nn
 
 from nafnet.architecture import NAFNet
 from nafnet.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from nafnet.export.attempts.attempt import Exported, ExportOptions
+from nafnet.export.exporter import export
 from nafnet.spec import Architecture, ModelSpec
 
 MakeNetwork = Callable[[Architecture], NAFNet]
@@ -52,3 +55,31 @@ def checkpoint_path(
 @pytest.fixture
 def checkpoint(checkpoint_path: Path) -> Checkpoint:
     return load_checkpoint(checkpoint_path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """An export that several tests look at, and what was told on the way."""
+
+    exported: Exported
+    notes: list[str]
+    steps: list[tuple[str, float, float]]
+
+
+def recorded(path: Path, options: ExportOptions) -> Recorded:
+    notes: list[str] = []
+    steps: list[tuple[str, float, float]] = []
+    made = export(load_checkpoint(path), options, notes.append, lambda *step: steps.append(step))
+    return Recorded(made, notes, steps)
+
+
+@pytest.fixture(scope="session")
+def plain_export(checkpoint_path: Path) -> Recorded:
+    """In fp32, of any size."""
+    return recorded(checkpoint_path, ExportOptions())
+
+
+@pytest.fixture(scope="session")
+def half_export(checkpoint_path: Path) -> Recorded:
+    """In fp16."""
+    return recorded(checkpoint_path, ExportOptions(precision="fp16", norm="fused"))

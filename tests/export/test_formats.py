@@ -19,7 +19,7 @@ from nafnet.errors import MissingExtraError, ModelError
 from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.engines.builder import EngineSettings
 from nafnet.export.exporter import export
-from nafnet.export.formats import FORMATS, write_formats
+from nafnet.export.formats import FORMATS, engine_at_hand, write_formats
 from nafnet.export.formats.target import Target
 from nafnet.export.formats.tensorrt_plan import require
 from nafnet.export.inspection import inspect
@@ -79,23 +79,30 @@ def test_missing_tensorrt_names_the_extra(tmp_path: Path) -> None:
     with pytest.raises(MissingExtraError, match=r"nafnet-toolchain\[tensorrt\]"):
         require()
     done = command("--format", "tensorrt", cwd=tmp_path)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "[tensorrt]" in done.stderr
+    assert done.returncode == 2
+    assert "[tensorrt]" in done.stderr.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_command_writes_what_it_says(checkpoint_path: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx_bindings")
-    done = command(checkpoint_path, "--fp16", "-o", "out", "--batch", "1:2:2", "--report", "report.json", cwd=tmp_path)
+    both = ("--format", "onnx", "--format", "tensorrt-rtx")
+    words = ("--fp16", *both, "-o", "out", "--batch", "1:2:2", "--report", "report.json")
+    done = command(checkpoint_path, *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "ONNX and a tensorrt-rtx engine" in done.stdout
+    assert not set("\x1b\r\b") & set(done.stdout + done.stderr), "a log gets no control characters"
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"small-fp16.onnx", "small-fp16-rtx.plan", "small-fp16-rtx.plan.json"}
     spec = inspect_onnx(tmp_path / "out" / "small-fp16.onnx")
     assert (spec.precision, spec.norm, spec.verified) == ("fp16", "fused", True)
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert report["refused"] is None
-    assert report["spec"]["parity"]["cases"] == len(report["comparisons"])
+    count = len(report["comparisons"])
+    assert report["spec"]["parity"]["cases"] == count
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith(f"all {count} comparisons passed: the export gives what PyTorch gives")
+    assert last.endswith("says nothing about how good the pictures are")
+    assert "takes about a minute" in done.stdout.splitlines()[1], "before the work"
     assert {row["ran_on"] for row in report["comparisons"]} == {"ONNX Runtime", "fp16 storage"}
     assert {"tiling_psnr", "backend_psnr"} <= report["tiling"].keys()
     sizes = {tuple(row["shape"]) for row in report["comparisons"]}
@@ -120,20 +127,25 @@ def test_refusal_leaves_the_report_alone(checkpoint: Checkpoint, tmp_path: Path)
     done = command("wild.safetensors", "--fp16", "--format", "onnx", "--norm", "fused", "-o", "out",
                    "--report", "why.json", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 3, done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert "passed" not in done.stdout.splitlines()[-1]
     assert list((tmp_path / "out").iterdir()) == []
     report = json.loads((tmp_path / "why.json").read_text(encoding="utf-8"))
-    assert report["refused"] in done.stderr
+    assert report["refused"] in done.stderr.splitlines()[-1]
     assert any(row["refused"] for row in report["comparisons"])
     assert len(report["attempts"]) == 2
     assert (tmp_path / "why.png").is_file()
 
 
 def test_unverified_says_so_ever_after(checkpoint_path: Path, tmp_path: Path) -> None:
-    done = command(checkpoint_path, "--no-verify", cwd=tmp_path)
+    done = command(checkpoint_path, "--fp16", "--no-verify", "-o", "made", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "not verified" in done.stdout
-    path = tmp_path / "small-unverified.onnx"
+    *before, last = done.stdout.splitlines()
+    assert "not verified" in last
+    path = tmp_path / "made" / "small-fp16-unverified.onnx"
+    assert list(path.parent.iterdir()) == [path], "an engine is not built unless it is asked for"
+    engine = engine_at_hand()
+    assert (before[-1] == f"an engine of it can be built here, too: --format {engine}") == (engine is not None)
     assert inspect_onnx(path).verified is False
     assert '"verified": false' in inspect_onnx(path).to_json()
     assert dict(inspect(path))["parity"] == "not verified: exported with --no-verify"
@@ -178,6 +190,10 @@ def test_inspect_reads_checkpoints_and_foreign_files(checkpoint_path: Path, iden
     foreign = dict(inspect(identity_onnx))
     assert foreign["architecture"].startswith("unknown")
     assert foreign["operators"] == "1 Identity"
+    assert foreign["tiles"].startswith("256 (a guess: the file does not say), overlap 16 (a guess")
+    assert [foreign[name] for name in ("task", "trained on", "precision")] == ["unknown", "unknown", "fp32"]
+    assert lines["tiles"] == "64, overlap 16"
+    assert lines["trained on"] == "patches of 32"
     model = onnx.load(identity_onnx)
     embed_spec(model, ModelSpec(verified=False))
     onnx.save(model, identity_onnx)

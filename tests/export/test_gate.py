@@ -19,13 +19,15 @@ from nafnet.errors import CheckpointError, UsageError
 from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.exporter import RefusalError, export
 from nafnet.export.gate.cases import read_photographs, read_truth
-from nafnet.export.gate.report import write_parity_report
+from nafnet.export.gate.report import tiling_line, write_parity_report
 from nafnet.export.gate.truth import measure_loss
 from nafnet.export.gate.verification import AMPLIFIED, TilingError, Verification
 from nafnet.export.network import rewrites
 from nafnet.export.network.rewrites import InferenceNAFNet
 from nafnet.export.network.scaling import amplifying, calming, residual_peaks, scaled
 from nafnet.spec import Architecture, ModelSpec
+
+from .conftest import Recorded
 
 MakeNetwork = Callable[[Architecture], NAFNet]
 WHITE_BATCH = np.ones((1, 3, 16, 16), np.float32)
@@ -57,11 +59,11 @@ def test_local_pooling_is_compared_where_it_does_something(
         export(loaded, options)
 
 
-def test_amplified_rows_say_how_large_the_stream_became(checkpoint: Checkpoint) -> None:
-    found = export(checkpoint, ExportOptions(precision="fp16", norm="fused")).verification
+def test_amplified_rows_say_how_large_the_stream_became(half_export: Recorded) -> None:
+    found = half_export.exported.verification
     assert found is not None
     names = {row.case for row in found.rows}
-    assert {f"picture, bottleneck at {target:.0f}" for target in AMPLIFIED} <= names
+    assert {f"inner values to {target:.0f}" for target in AMPLIFIED} <= names
 
 
 def test_what_overflows_only_when_amplified_is_refused(checkpoint: Checkpoint) -> None:
@@ -115,12 +117,15 @@ def test_nothing_that_is_not_finite_passes(checkpoint: Checkpoint) -> None:
     assert found.passed
 
 
-def test_tiling_is_measured_apart(checkpoint: Checkpoint) -> None:
-    found = export(checkpoint, ExportOptions()).verification
+def test_tiling_is_measured_apart(plain_export: Recorded) -> None:
+    found = plain_export.exported.verification
     assert found is not None
     assert found.tiling is not None
     assert 10 < found.tiling.tiling_psnr < 90, "SCA sees another mean in each tile"
     assert found.tiling.backend_psnr > 90
+    line = tiling_line(found)
+    assert line is not None
+    assert f"changes the picture by {found.tiling.tiling_psnr:.1f} dB, in PyTorch too; the export by " in line
 
 
 @pytest.mark.parametrize("values", [(float("inf"), float("nan")), (1e30, 1e30)])

@@ -47,6 +47,68 @@ def test_foreign_file_of_a_fixed_square_runs_in_tiles_of_it(make_onnx: MakeOnnx)
     assert (spec.tile, spec.multiple, spec.fixed_shape) == (64, 64, True)
 
 
+def weighted(kind: int, stored: int | None) -> tuple[list[onnx.NodeProto], list[TensorProto]]:
+    """A convolution in a type, whose weights may be stored in another."""
+    array = np.zeros((3, 3, 1, 1), helper.tensor_dtype_to_np_dtype(stored or kind))
+    cast = [helper.make_node("Cast", ["weight"], ["cast"], to=kind)] if stored else []
+    turned = helper.make_node("Transpose", ["cast" if stored else "weight"], ["turned"], perm=[1, 0, 2, 3])
+    convolution = helper.make_node("Conv", ["image", "turned"], ["restored"])
+    return [*cast, turned, convolution], [numpy_helper.from_array(array, "weight")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored", "precision"),
+    [
+        (TensorProto.FLOAT, None, "fp32"),
+        (TensorProto.FLOAT16, None, "fp16"),
+        (TensorProto.FLOAT, TensorProto.FLOAT16, "fp32"),
+        (TensorProto.FLOAT16, TensorProto.FLOAT, "fp16"),
+    ],
+    ids=["fp32", "fp16", "stored-in-half", "stored-in-single"],
+)
+def test_foreign_file_tells_what_it_computes_in(
+    make_onnx: MakeOnnx, kind: int, stored: int | None, precision: str
+) -> None:
+    nodes, held = weighted(kind, stored)
+    spec = inspect_onnx(make_onnx(*nodes, kind=kind, initializer=held))
+    assert (spec.precision, spec.doubt("precision")) == (precision, "")
+
+
+def test_foreign_file_in_8_bits_says_so(make_onnx: MakeOnnx) -> None:
+    scale = numpy_helper.from_array(np.float32(0.1), "scale")
+    weight = numpy_helper.from_array(np.zeros((3, 3, 1, 1), np.int8), "weight")
+    zero = numpy_helper.from_array(np.int8(0), "zero")
+    nodes = [
+        helper.make_node("QuantizeLinear", ["image", "scale", "zero"], ["quantised"]),
+        helper.make_node("DequantizeLinear", ["quantised", "scale", "zero"], ["back"]),
+        helper.make_node("DequantizeLinear", ["weight", "scale", "zero"], ["wide"]),
+        helper.make_node("Conv", ["back", "wide"], ["restored"]),
+    ]
+    held = [scale, weight, zero]
+    assert inspect_onnx(make_onnx(*nodes, initializer=held)).precision == "int8"
+    weights_alone = [nodes[2], helper.make_node("Conv", ["image", "wide"], ["restored"])]
+    assert inspect_onnx(make_onnx(*weights_alone, initializer=held)).precision == "fp32"
+
+
+def test_an_export_without_its_spec_is_known_by_its_types(tmp_path: Path) -> None:
+    model = onnx.load(bundled_model(".onnx"))
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "stripped.onnx")
+    assert inspect_onnx(tmp_path / "stripped.onnx").precision == "fp32"
+
+
+def test_what_a_foreign_file_does_not_tell_is_assumed(make_onnx: MakeOnnx) -> None:
+    free = inspect_onnx(make_onnx())
+    assert {"tile", "overlap", "train_patch", "task"} <= set(free.assumed)
+    assert not {"channels", "multiple", "io", "precision"} & set(free.assumed)
+    fixed = inspect_onnx(make_onnx(shape=("batch", 3, 64, 64)))
+    assert not {"tile", "overlap"} & set(fixed.assumed)
+    assert "train_patch" in fixed.assumed
+    bytes_ = inspect_onnx(make_onnx(kind=TensorProto.UINT8, shape=("n", "h", "w", 3)))
+    assert "precision" in bytes_.assumed, "it computes nothing, and 8 bits at the border say nothing of the inside"
+    assert inspect_onnx(bundled_model(".onnx")).assumed == ()
+
+
 @pytest.mark.parametrize(
     ("kind", "shape", "io"),
     [
@@ -64,7 +126,7 @@ def test_foreign_file_tells_what_it_takes(
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        (ModelSpec(channels=1), "1 channels"),
+        (ModelSpec(channels=1), "the spec says 1 channel, the graph takes 3"),
         (ModelSpec(io="uint8"), "says uint8, the graph takes float32"),
         (ModelSpec(fixed_shape=True, multiple=256), "says the size is 256, in the graph it is free"),
     ],

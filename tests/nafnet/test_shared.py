@@ -44,6 +44,16 @@ def test_wrong_specs_are_refused_in_words(text: str, complaint: str) -> None:
         ModelSpec.from_json(text)
 
 
+def test_what_is_assumed_says_so_until_somebody_states_it() -> None:
+    spec = ModelSpec.from_json(ModelSpec(assumed=("tile", "overlap")).to_json())
+    assert spec.doubt("tile") == spec.doubt("multiple", "overlap") == " (a guess: the file does not say)"
+    assert spec.doubt("multiple") == ""
+    stated = spec.replace(tile=spec.tile)
+    assert (stated.doubt("tile"), stated.assumed) == ("", ("overlap",))
+    with pytest.raises(SpecError, match="assumed names colour, expected fields of a spec"):
+        ModelSpec(assumed=("colour",))
+
+
 def test_spec_json_names_every_field() -> None:
     assert json.loads(ModelSpec().to_json()).keys() == set(ModelSpec.__dataclass_fields__)
 

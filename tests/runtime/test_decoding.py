@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,6 +19,9 @@ from nafnet.errors import ImageError
 from nafnet.images.formats import Header
 from nafnet.runtime.folder.decoding import Decoder, DecoderStopped
 from nafnet.runtime.folder.settings import Limits
+from tests.processes import GUARD, has_ended, running
+
+PATIENT = Limits(seconds=GUARD)
 
 
 @pytest.fixture
@@ -37,19 +42,19 @@ def process_of(decoder: Decoder) -> int:
 
 
 def test_what_hangs_is_stopped(good: Path, photograph: NDArray[np.uint8]) -> None:
-    with Decoder(Limits(seconds=1)) as decoder:
+    with Decoder(PATIENT) as decoder:
         decoder.header(good)
         os.kill(process_of(decoder), signal.SIGSTOP)
-        started = time.monotonic()
+        decoder._limits = Limits(seconds=0.5)
         with pytest.raises(ImageError, match=r"good\.png: decoding it took too long"):
             decoded(decoder, good)
-        assert time.monotonic() - started < 10
+        decoder._limits = PATIENT
         assert np.array_equal(decoded(decoder, good), photograph)
 
 
 @pytest.mark.parametrize("verb", ["digest", "header", "decode"])
 def test_what_crashes_is_named(verb: str, good: Path, photograph: NDArray[np.uint8]) -> None:
-    with Decoder(Limits()) as decoder:
+    with Decoder(PATIENT) as decoder:
         decoder.header(good)
         os.kill(process_of(decoder), signal.SIGSEGV)
         with pytest.raises(ImageError, match=r"good\.png: the decoder died of it \(SIGSEGV\)"):
@@ -60,39 +65,44 @@ def test_what_crashes_is_named(verb: str, good: Path, photograph: NDArray[np.uin
 def test_what_takes_too_much_memory_fails_alone(tmp_path: Path, good: Path, photograph: NDArray[np.uint8]) -> None:
     """A WebP of 144 megapixels takes 600 MB to decode, for the format has no bands."""
     Image.new("RGB", (12_000, 12_000)).save(tmp_path / "large.webp", quality=1, method=0)
-    with Decoder(Limits(memory=900 * 2**20)) as decoder:
+    with Decoder(Limits(seconds=GUARD, memory=900 * 2**20)) as decoder:
         with pytest.raises(ImageError, match=r"large\.webp"):
             decoded(decoder, tmp_path / "large.webp")
         assert np.array_equal(decoded(decoder, good), photograph)
 
 
-def test_stopping_ends_what_is_under_way(good: Path) -> None:
-    decoder = Decoder(Limits(seconds=60))
+def test_stopping_ends_what_is_under_way(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, ask = threading.Event(), Decoder._ask
+
+    def heard(self: Decoder, path: Path, verb: str) -> None:
+        ask(self, path, verb)
+        asked.set()
+
+    decoder = Decoder(PATIENT)
     decoder.header(good)
     os.kill(process_of(decoder), signal.SIGSTOP)
-    threading.Timer(0.3, decoder.stop).start()
-    started = time.monotonic()
+    monkeypatch.setattr(Decoder, "_ask", heard)
+    stopper = threading.Thread(target=lambda: asked.wait(GUARD) and decoder.stop())
+    stopper.start()
     with decoder, pytest.raises(DecoderStopped):
         decoded(decoder, good)
-    assert time.monotonic() - started < 10
+    stopper.join()
 
 
 def test_it_dies_with_its_parent(good: Path) -> None:
     """Also when it hangs in the middle of a file."""
-    import subprocess
-    import sys
-
     script = (
         "import sys, time; from pathlib import Path; from nafnet.runtime.folder.decoding import Decoder\n"
         "from nafnet.runtime.folder.settings import Limits\n"
-        "d = Decoder(Limits()); d.header(Path(sys.argv[1])); print(d._process.pid, flush=True); time.sleep(60)"
+        f"d = Decoder(Limits(seconds={GUARD})); d.header(Path(sys.argv[1])); print(d._process.pid, flush=True)\n"
+        f"time.sleep({GUARD})"
     )
-    with subprocess.Popen([sys.executable, "-c", script, good], stdout=subprocess.PIPE, text=True) as parent:
+    with running([sys.executable, "-c", script, good], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.kill()
-    for _ in range(100):
-        if not Path(f"/proc/{child}").exists() or "zombie" in Path(f"/proc/{child}/status").read_text(encoding="ascii"):
-            return
-        time.sleep(0.1)
-    pytest.fail("the decoder outlived its parent")
+        parent.wait(GUARD)
+    given_up = time.monotonic() + GUARD
+    while not has_ended(child):
+        assert time.monotonic() < given_up, "the decoder outlived its parent"
+        time.sleep(0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,13 @@ from PIL import Image
 
 from nafnet.errors import UsageError
 from nafnet.runtime.folder.journal import FOLDER, Shard
+from tests.processes import GUARD, Hold, running, wait_until
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")
 COUNT = 40
 KILLS = 5
+RESULT = r"/out/.*\.(png|jpg)$"
+"""Where results are renamed to."""
 
 
 @pytest.fixture(scope="module")
@@ -77,15 +82,15 @@ def test_killed_again_and_again_it_does_everything_once(
     photos: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     out, chance = tmp_path / "out", random.Random(0)
-    for _ in range(KILLS):
+    for kill in range(KILLS):
         before = len(restored(out)) if out.exists() else 0
-        with subprocess.Popen([PROGRAM, "--threads", "1", "--quiet", photos, out]) as process:
+        held = Hold(tmp_path / f"held-{kill}", COUNT // (KILLS + 1), RESULT)  # at the latest it is killed there
+        with running([PROGRAM, "--threads", "1", "--quiet", photos, out], env=held.environment) as process:
             # At some moment after it began to write, so that each run comes further.
-            while process.poll() is None and (not out.exists() or len(restored(out)) <= before):
-                time.sleep(0.002)
+            wait_until(lambda before=before: out.exists() and len(restored(out)) > before, process)  # type: ignore[misc]
             time.sleep(chance.random() * 0.15)
             process.kill()
-    assert len(restored(out)) < COUNT, "it was done before it could be killed so often"
+            process.wait(GUARD)
     done = run(photos, out)
     assert done.returncode == 0, done.stderr
     assert contents(out) == expected, "no temporary file is left, and every result is the undisturbed run's"
@@ -131,8 +136,9 @@ def test_files_of_others_are_not_replaced(photos: Path, tmp_path: Path) -> None:
 def test_shards_are_one_run_together(photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [PROGRAM, "--threads", "1", "--quiet", photos, out, "--shard"]
-    shards = [subprocess.Popen([*command, f"{index}/3"]) for index in (1, 2, 3)]
-    assert [shard.wait() for shard in shards] == [0, 0, 0]
+    with contextlib.ExitStack() as stack:
+        shards = [stack.enter_context(running([*command, f"{index}/3"])) for index in (1, 2, 3)]
+        assert [shard.wait(GUARD) for shard in shards] == [0, 0, 0]
     assert contents(out) == expected
     assert sorted(map(str, restored(out))) == sorted(expected), "each file was restored by one of them"
     assert f"nothing restored, {COUNT} done before" in run(photos, out).stdout, "their journals count for all"
@@ -144,25 +150,32 @@ def test_wrong_shards_are_refused(text: str) -> None:
         Shard.parse(text)
 
 
+@contextlib.contextmanager
+def held_run(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A run into tmp_path/out that has written some results and is stopped right before the next one's rename."""
+    hold = Hold(tmp_path / "held", 4, RESULT)
+    words = [PROGRAM, "--threads", "1", "--quiet", photos, tmp_path / "out"]
+    with running(words, stderr=subprocess.PIPE, env=hold.environment) as process:
+        hold.wait(process)
+        yield process
+
+
 def test_two_runs_do_not_write_the_same_folder(photos: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    with subprocess.Popen([PROGRAM, "--quiet", photos, out]) as first:
-        while not (out / FOLDER / "1-of-1.jsonl").exists():
-            assert first.poll() is None
-            time.sleep(0.002)
-        second = run(photos, out)
-        assert first.wait() == 0
+    with held_run(photos, tmp_path) as first:
+        second = run(photos, tmp_path / "out")
+        first.send_signal(signal.SIGCONT)
+        _, errors = first.communicate(timeout=GUARD)
+    assert first.returncode == 0, errors
     assert second.returncode == 2
     assert "another run is writing here" in second.stderr
 
 
 def test_terminated_it_ends_as_interrupted(photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with subprocess.Popen([PROGRAM, "--threads", "1", "--quiet", photos, out], stderr=subprocess.PIPE) as process:
-        while not out.exists() or not restored(out):
-            time.sleep(0.005)
+    with held_run(photos, tmp_path) as process:
         process.terminate()
-        _, errors = process.communicate(timeout=30)
+        process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 130
     assert len(errors.splitlines()) == 1
     assert b"interrupted" in errors
@@ -175,11 +188,10 @@ def test_output_folder_removed_in_the_middle_is_a_clear_end(
     photos: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with subprocess.Popen([PROGRAM, "--threads", "1", "--quiet", photos, out], stderr=subprocess.PIPE) as process:
-        while not out.exists() or not restored(out):
-            time.sleep(0.005)
+    with held_run(photos, tmp_path) as process:
         out.rename(tmp_path / "gone")
-        _, errors = process.communicate(timeout=60)
+        process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 2, errors
     assert b"the folder is gone" in errors.splitlines()[-1]
     assert b"Traceback" not in errors
@@ -215,16 +227,13 @@ def test_ray_gives_the_same_bytes_also_when_it_loses_a_worker(
     pytest.importorskip("ray")
     out = tmp_path / "out"
     command = [PROGRAM, "--threads", "1", "--ray", "local", "--report", tmp_path / "report.json", photos, out]
-    killed = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        while process.poll() is None and not killed:
-            time.sleep(0.01)
-            if out.exists() and len(restored(out)) > 3:
-                busy = [path for path in (out / FOLDER).glob("ray-*.jsonl") if path.stat().st_size]
-                killed.append(int(busy[0].stem.rpartition("-")[2]))
-                os.kill(killed[0], signal.SIGKILL)
-        output, _ = process.communicate(timeout=180)
-    assert killed, "it was done before a worker could be killed"
+    hold = Hold(tmp_path / "held", 3, RESULT)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with running(command, env=hold.environment, **pipes) as process:
+        worker = hold.wait(process)
+        assert worker != process.pid
+        os.kill(worker, signal.SIGKILL)
+        output, _ = process.communicate(timeout=GUARD)
     assert process.returncode == 0, output
     assert contents(out) == expected
     rows = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["files"]

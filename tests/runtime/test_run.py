@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from nafnet.architecture import NAFNet
 from nafnet.errors import UsageError
 from nafnet.runtime.folder.discovery import find_jobs
 from nafnet.runtime.folder.journal import FOLDER
+from tests.processes import GUARD, Hold, running
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")
 
@@ -145,16 +145,16 @@ def test_ctrl_c_leaves_whole_files_and_a_report(photos: Path) -> None:
     for index in range(30):
         Image.fromarray(large).save(photos / f"large-{index:02}.png", compress_level=0)
     out = photos.parent / "out"
+    hold = Hold(photos.parent / "held", 2, r"large-\d\d\.png$")
     arguments = [PROGRAM, "photos", "out", "--report", "report.json"]
-    pipe = subprocess.PIPE
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": hold.environment}
     # A test run in the background of a shell has SIGINT ignored, which its children inherit.
     heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    with subprocess.Popen(arguments, cwd=photos.parent, stdout=pipe, stderr=pipe, **heard) as process:
-        while not list(out.glob("large-*.png")):
-            assert process.poll() is None, "the run ended before it could be interrupted"
-            time.sleep(0.01)
+    with running(arguments, cwd=photos.parent, **pipes, **heard) as process:
+        hold.wait(process)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 130, errors
     assert b"Traceback" not in errors
     assert b"interrupted" in errors
@@ -206,7 +206,7 @@ def test_a_closed_terminal_does_not_stop_the_run(photos: Path, identity_onnx: Pa
     (photos / "z.png").write_bytes((photos / "a.png").read_bytes())
     done = subprocess.run(
         ["bash", "-c", f"'{PROGRAM}' --quiet photos out --model '{identity_onnx}' 2>&1 | head -1"],
-        cwd=photos.parent, capture_output=True, text=True, check=True, timeout=60,
+        cwd=photos.parent, capture_output=True, text=True, check=True, timeout=GUARD,
     )  # fmt: skip
     assert len(done.stdout.splitlines()) == 1
     assert (photos.parent / "out" / "z.png").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from rich.progress import Progress
 
 from nafnet.errors import DataError, RecipeError
+from nafnet.files import exclusive
 from nafnet.train.data.clean_store import CleanStore, write_store
 from nafnet.train.data.examples import CleanExamples, MixedExamples
 from nafnet.train.data.photographs import find_photographs
@@ -185,8 +187,29 @@ def test_an_interrupted_store_is_begun_anew(photographs: Path, tmp_path: Path, s
     write_store(tmp_path / "store", found, 1, silent)
     (tmp_path / "store" / "index.json").unlink()
     (tmp_path / "store" / "pixels.bin").write_bytes(b"half")
+    (tmp_path / "store" / ".pixels.bin.0123abcd.partial").write_bytes(b"half")
     write_store(tmp_path / "store", found, 1, silent)
+    assert not list((tmp_path / "store").glob("*.partial"))
     assert np.array_equal(CleanStore(tmp_path / "store")[9], np.asarray(Image.open(found.paths[9])))
+
+
+def test_a_store_that_another_run_makes_is_waited_for(
+    photographs: Path, tmp_path: Path, silent: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = find_photographs([photographs], 48)
+    write_store(tmp_path / "theirs", found, 1, silent)
+    ours = tmp_path / "ours"
+    ours.mkdir()
+
+    def done_meanwhile(_: float) -> None:
+        for name in ("pixels.bin", "index.json"):
+            shutil.copy2(tmp_path / "theirs" / name, ours / name)
+
+    monkeypatch.setattr("time.sleep", done_meanwhile)
+    with exclusive(ours / ".lock") as alone:
+        assert alone
+        write_store(ours, found, 1, silent)
+    assert (ours / "pixels.bin").stat().st_mtime_ns == (tmp_path / "theirs" / "pixels.bin").stat().st_mtime_ns
 
 
 def test_what_is_held_out_follows_from_the_seed() -> None:

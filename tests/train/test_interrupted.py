@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -9,12 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+
+from tests.processes import GUARD, Hold, running, wait_until
 
 from .conftest import Command, rows, same
 
@@ -28,14 +31,8 @@ def arguments(recipe: Path, pairs: Path, run: Path, steps: int, *overrides: str)
     return [recipe, *places, "--threads", "1", "--device", "cpu", *given]
 
 
-def start(*words: str | Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([Path(sys.executable).with_name("nafnet-train"), *words, "--quiet"])
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
-    while not condition():
-        assert process.poll() is None, "the run ended before it could be disturbed"
-        time.sleep(0.005)
+def start(*words: str | Path, **options: Any) -> contextlib.AbstractContextManager[subprocess.Popen[Any]]:
+    return running([Path(sys.executable).with_name("nafnet-train"), *words, "--quiet"], **options)
 
 
 def losses(run: Path) -> list[float]:
@@ -51,11 +48,12 @@ def test_a_killed_run_ends_with_the_weights_of_one_left_alone(
     assert whole.returncode == 0, whole.stderr
     killed = tmp_path / "killed"
     words = [*arguments(recipe, pairs, killed, steps, *ALL_ON), "--workers", str(workers)]
-    with start(*words) as process:
-        wait_for(lambda: list(killed.glob("states/state-*.pt")), process)
+    hold = Hold(tmp_path / "held", 1, rf"state-{steps:08}\.pt$")  # at the latest it is killed there
+    with start(*words, env=hold.environment) as process:
+        wait_until(lambda: list(killed.glob("states/state-*.pt")), process)
         time.sleep(random.uniform(0, 0.3))
         process.kill()
-    assert not (killed / "states" / f"state-{steps:08}.pt").exists(), "killed in time"
+        process.wait(GUARD)
     done = nafnet_train(*words)
     assert done.returncode == 0, done.stderr
     assert "going on from step" in done.stdout
@@ -69,10 +67,9 @@ def test_a_killed_run_ends_with_the_weights_of_one_left_alone(
 def test_a_stopped_run_saves_its_step_and_exits_130(signum: int, recipe: Path, pairs: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with start(*arguments(recipe, pairs, run, 100_000, "loop.checkpoint_every=100000")) as process:
-        wait_for(lambda: (run / "steps.csv").exists() and (run / "tensorboard").exists(), process)
-        time.sleep(0.5)
+        wait_until(lambda: (run / "steps.csv").exists() and len(losses(run)) > 5, process)
         process.send_signal(signum)
-        assert process.wait(30) == 130
+        assert process.wait(GUARD) == 130
     (state,) = (run / "states").iterdir()
     assert int(state.stem.rpartition("-")[2]) == len(losses(run)) > 0
     assert (run / "curves.png").exists()
@@ -85,13 +82,12 @@ def test_a_signal_to_the_whole_group_that_comes_twice_loses_nothing(
     """As `timeout`, systemd and batch systems send it."""
     run = tmp_path / "run"
     words = [*arguments(recipe, pairs, run, 100_000, "loop.checkpoint_every=100000"), "--workers", str(workers)]
-    program = Path(sys.executable).with_name("nafnet-train")
-    with subprocess.Popen([program, *words, "--quiet"], start_new_session=True, stderr=subprocess.PIPE) as process:
-        wait_for(lambda: (run / "steps.csv").exists() and len(losses(run)) > 20, process)
+    with start(*words, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: (run / "steps.csv").exists() and len(losses(run)) > 20, process)
         for _ in range(2):
             os.killpg(process.pid, signal.SIGTERM)
             time.sleep(0.005)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=GUARD)
     assert process.returncode == 130, said
     assert len(said.splitlines()) == 1, said
     (state,) = (run / "states").iterdir()
@@ -101,9 +97,8 @@ def test_a_signal_to_the_whole_group_that_comes_twice_loses_nothing(
 def test_one_folder_is_for_one_run(recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command) -> None:
     run = tmp_path / "run"
     with start(*arguments(recipe, pairs, run, 100_000)) as process:
-        wait_for(lambda: (run / "steps.csv").exists(), process)
+        wait_until(lambda: (run / "steps.csv").exists(), process)
         second = nafnet_train(*arguments(recipe, pairs, run, 100_000))
-        process.kill()
     assert second.returncode == 2
     assert "another process trains here" in second.stderr
 
@@ -157,11 +152,15 @@ def test_two_ranks_train_as_one_process(recipe: Path, pairs: Path, tmp_path: Pat
 def test_a_killed_rank_is_restarted_and_goes_on(recipe: Path, pairs: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = torchrun(*arguments(recipe, pairs, run, 300), restarts=1)
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        wait_for(lambda: list(run.glob("states/state-*.pt")), process)  # type: ignore[arg-type]
+    hold = Hold(tmp_path / "held", 3, r"state-\d+\.pt$")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with running(words, env=hold.environment, **pipes) as process:
+        leading = hold.wait(process)
         ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
-        os.kill(int(ranks.stdout.split()[-1]), signal.SIGKILL)
-        output, _ = process.communicate(timeout=120)
+        (other,) = {int(number) for number in ranks.stdout.split()} - {leading}
+        os.kill(other, signal.SIGKILL)
+        os.kill(leading, signal.SIGCONT)
+        output, _ = process.communicate(timeout=GUARD)
     assert process.returncode == 0, output
     assert "going on from step" in output
     assert len(losses(run)) == 300

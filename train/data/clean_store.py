@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, overload
@@ -19,7 +20,7 @@ from PIL import Image as PillowImage
 from rich.progress import Progress
 
 from nafnet.errors import DataError
-from nafnet.files import whole_file, write_whole
+from nafnet.files import PARTIAL_SUFFIX, exclusive, whole_file, write_whole
 from nafnet.train.data.ahead import in_order
 from nafnet.train.data.photographs import Photographs
 
@@ -65,7 +66,7 @@ class CleanStore(Sequence[Image]):
 
 
 def write_store(folder: Path, photographs: Photographs, reduce: int, progress: Progress) -> None:
-    """Make the store in `folder`, unless it is there.
+    """Make the store in `folder`, unless it is there; where another run makes it now, wait for that one.
 
     Args:
         folder: its own for these photographs, this `reduce` and `VERSION`.
@@ -76,9 +77,18 @@ def write_store(folder: Path, photographs: Photographs, reduce: int, progress: P
     Raises:
         DataError: a photograph cannot be decoded, or the disk has not the room.
     """
-    if (folder / _INDEX).exists():
-        return
     folder.mkdir(parents=True, exist_ok=True)
+    while not (folder / _INDEX).exists():
+        with exclusive(folder / ".lock") as alone:
+            if alone:
+                _write_alone(folder, photographs, reduce, progress)
+        if not alone:
+            time.sleep(0.5)
+
+
+def _write_alone(folder: Path, photographs: Photographs, reduce: int, progress: Progress) -> None:
+    for left in folder.glob(f".*{PARTIAL_SUFFIX}"):  # by a run that was killed
+        left.unlink()
     sizes = [(height // reduce, width // reduce) for height, width in photographs.sizes]
     needed, free = sum(height * width * 3 for height, width in sizes), shutil.disk_usage(folder).free
     if needed > free:

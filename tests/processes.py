@@ -1,0 +1,84 @@
+"""Processes that tests start and disturb: at moments that are named, not timed, and none is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+GUARD = 600.0
+"""Seconds after which a wait is given up: a guard against hanging, and no measure of speed."""
+HOOK = Path(__file__).with_name("hold")
+"""Of the file that Python runs first in a process that is to be held."""
+
+
+@contextlib.contextmanager
+def running(words: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A process in a group of its own; where the block leaves it running, it and its children are killed."""
+    with subprocess.Popen(words, start_new_session=True, **options) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[Any]) -> None:
+    """Wait for what a process is to bring about.
+
+    Raises:
+        AssertionError: the process ended without, or `GUARD` is over.
+    """
+    given_up = time.monotonic() + GUARD
+    while not condition():
+        assert process.poll() is None, "the process ended before it could be disturbed"
+        assert time.monotonic() < given_up
+        time.sleep(0.005)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hold:
+    """A moment at which a process stops, however fast the machine is, so that it can be disturbed there.
+
+    Args:
+        mark: a file that is not there yet; the process makes it.
+        count: the moment is right before so many files have been
+        pattern: renamed to paths in which this is found.
+    """
+
+    mark: Path
+    count: int
+    pattern: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the process, and of those that it starts: the first that comes to the moment is held."""
+        path = os.pathsep.join(filter(None, (str(HOOK), os.environ.get("PYTHONPATH"))))
+        moment = f"{self.count} {self.pattern}"
+        return {**os.environ, "PYTHONPATH": path, "HOLD_AT": moment, "HOLD_FILE": str(self.mark)}
+
+    def wait(self, process: subprocess.Popen[Any]) -> int:
+        """Until a process is held, `process` or one below it; returns its number."""
+        wait_until(self._is_held, process)
+        return int(self.mark.read_text(encoding="ascii"))
+
+    def _is_held(self) -> bool:
+        number = self.mark.read_text(encoding="ascii") if self.mark.exists() else ""
+        return bool(number) and "T" in _state(int(number))
+
+
+def _state(number: int) -> str:
+    """Of a process, as `ps` names it; nothing where there is none."""
+    words = ["ps", "-o", "stat=", "-p", str(number)]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def has_ended(number: int) -> bool:
+    """Whether a process is no more, or waits only for its parent to hear of it."""
+    return _state(number)[:1] in ("", "Z")
