@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from nafnet.commandline import exits
+from nafnet.commandline import Command, exits
 from nafnet.errors import MissingExtraError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -31,7 +31,7 @@ def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> flo
     return value
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--model", "models", multiple=True, type=click.Path(path_type=Path),
     help="A checkpoint; or an .onnx file or a plan exported from one of them. Repeatable.  [default: the denoiser]",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nafnet.commandline import exits
+from nafnet.commandline import Command, exits
 from nafnet.errors import MissingExtraError
 
 NORMS = ("rms", "conv", "fused", "fused-fp32", "manual")
@@ -34,7 +34,7 @@ class BatchRange(click.ParamType[tuple[int, int, int]]):
         return numbers[0], numbers[len(numbers) // 2], numbers[-1]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("checkpoint", required=False, type=FILE)
 @click.option("-o", "--output", default=".", show_default=True, type=FOLDER, help="Folder to write to.")
 @click.option("--fp16", is_flag=True, help="Write it in fp16, half precision; statistics stay in fp32.")

@@ -1,4 +1,4 @@
-"""What the four commands share: one line for an error, and the exit codes.
+"""What the four commands share: how help and misspelt options read, one line for an error, and the exit codes.
 
 0 all done; 1 some inputs failed; 2 could not start; 3 a parity gate refused, or
 nafnet-bench found a backend slower than before; 4 it could not tell; 130 interrupted, resumable.
@@ -8,23 +8,61 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
-from typing import ParamSpec
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from typing import Any, ParamSpec
 
 import click
 
 from nafnet.errors import NafnetError
+from nafnet.words import nearest
 
 INTERRUPTED = 130
 
 _Arguments = ParamSpec("_Arguments")
 
 
+class Command(click.Command):
+    """A click command that answers a misspelt option with the one or two that may have been meant.
+
+    Args:
+        headings: of its help, by the name of the first parameter below each; options before the first stand below
+            "Options".
+    """
+
+    def __init__(self, *args: Any, headings: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._headings = headings or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does it, but for the suggestions, of which click makes three and counts the hyphens as likeness."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            options = [name for parameter in self.get_params(ctx) for name in parameter.opts if name.startswith("--")]
+            meant = " or ".join(nearest(error.option_name, options))
+            hint = f" Did you mean {meant}?" if meant else ""
+            raise click.NoSuchOption(error.option_name, f"No such option {error.option_name}.{hint}", ctx=ctx) from None
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, each below its heading."""
+        heading, rows = "Options", []
+        for parameter in self.get_params(ctx):
+            if isinstance(parameter, click.Argument):
+                continue
+            heading = self._headings.get(parameter.name or "", heading)
+            if record := parameter.get_help_record(ctx):
+                rows.append((heading, record))
+        for title, group in groupby(rows, lambda row: row[0]):
+            with formatter.section(title):
+                formatter.write_dl([record for _, record in group])
+
+
 def exits(command: Callable[_Arguments, int]) -> Callable[_Arguments, None]:
     """Make a click command of a function that returns its exit code.
 
-    A `NafnetError` becomes one line on stderr and its own exit code, and so does a disk that refuses; Ctrl-C
-    becomes 130.
+    A `NafnetError` becomes one line on stderr, with what there is to choose from below it, and its own exit code; a
+    disk that refuses becomes a line as well. Ctrl-C becomes 130, with the interrupt's own message if it has one.
     """
 
     @functools.wraps(command)
@@ -34,6 +72,8 @@ def exits(command: Callable[_Arguments, int]) -> Callable[_Arguments, None]:
             code = command(*args, **kwargs)
         except NafnetError as error:
             click.echo(f"{name}: {' '.join(str(error).split())}", err=True)
+            for line in error.choices:
+                click.echo(f"  {line}", err=True)
             code = error.exit_code
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
@@ -42,8 +82,8 @@ def exits(command: Callable[_Arguments, int]) -> Callable[_Arguments, None]:
         except MemoryError as error:
             click.echo(f"{name}: out of memory ({error}); choose smaller sizes or batches", err=True)
             code = NafnetError.exit_code
-        except KeyboardInterrupt:
-            click.echo(f"{name}: interrupted; run the same command again to go on", err=True)
+        except KeyboardInterrupt as stop:
+            click.echo(f"{name}: {str(stop) or 'interrupted; run the same command again to go on'}", err=True)
             code = INTERRUPTED
         sys.exit(code)
 

@@ -1,16 +1,27 @@
 """Every exception a user can meet.
 
-A `NafnetError` carries one line: what came, what was expected, what to do. Commands print that line and
-exit with the error's `exit_code`; a traceback means a bug of ours.
+A `NafnetError` carries one line: what came, what was expected, what to do. Commands print that line, below it what
+there is to choose from, and exit with the error's `exit_code`; a traceback means a bug of ours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class NafnetError(Exception):
-    """Base of all errors whose message is meant for the user."""
+    """Base of all errors whose message is meant for the user.
+
+    Args:
+        message: the line.
+        choices: lines to show below it, where there is more to choose from than fits.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str = "", choices: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.choices = tuple(choices)
 
 
 class UsageError(NafnetError):

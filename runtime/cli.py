@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nafnet.commandline import exits
+from nafnet.commandline import Command, exits
 
 FORMAT_NAMES = ("png", "jpeg", "tiff", "webp", "avif", "bmp", "ppm")
 
@@ -26,7 +26,7 @@ _PATH = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("inputs", nargs=-1, metavar="[INPUT...]", type=_PATH)
 @click.argument("output", type=_PATH)
 @click.option(

@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 
-from nafnet.commandline import exits
+from nafnet.commandline import Command, exits
 from nafnet.errors import MissingExtraError
+from nafnet.words import nearest
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
+_PATH = click.Path(path_type=Path)
+HEADINGS = {"root": "Training images", "overrides": "Recipe", "initial": "Run", "device": "Machine", "quiet": "Other"}
 
 
 @contextlib.contextmanager
@@ -27,41 +30,61 @@ def _train_extra() -> Iterator[None]:
 class _RecipeFirst(click.Group):
     """A group whose command `run` need not be named: `nafnet-train denoise` is `nafnet-train run denoise`."""
 
+    command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which one meets them."""
+        del ctx
+        return list(self.commands)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            if args[0][:1] != "-" and (meant := nearest(args[0], self.commands)):
+                raise click.UsageError(f"No such command or recipe: {args[0]}. Did you mean {meant[0]}?", ctx)
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_RecipeFirst, context_settings=CONTEXT)
+@click.group(
+    cls=_RecipeFirst, context_settings=CONTEXT, options_metavar=None,
+    subcommand_metavar="RECIPE [OPTIONS] | COMMAND [ARGS]...",
+)  # fmt: skip
 def main() -> None:
-    """Train by a recipe: nafnet-train RECIPE [-o FOLDER]; see `nafnet-train run --help`."""
+    """Train a NAFNet by a recipe.
+
+    \b
+    Your own pairs:       nafnet-train pairs --input NOISY --target CLEAN
+    A known data set:     nafnet-train upstream/sidd-width32 --data FOLDER
+    Clean photographs:    nafnet-train denoise --clean FOLDER
+    No pictures at all:   nafnet-train denoise
+    Every option of it:   nafnet-train run --help
+    """
 
 
-@main.command()
+@main.command(headings=HEADINGS, short_help="Train by a recipe; the word run can be left out.")
 @click.argument("recipe")
-@click.option(
-    "--data", "root", type=click.Path(path_type=Path), help="A data set as it was downloaded, or one of its arrays."
-)
-@click.option("--input", "degraded", type=click.Path(path_type=Path), help="Instead: the folder of degraded images.")
-@click.option("--target", type=click.Path(path_type=Path), help="With --input: the folder of clean images.")
+@click.option("--data", "root", type=_PATH, help="A data set as it was downloaded, or one of its arrays.")
+@click.option("--input", "degraded", type=_PATH, help="The folder of degraded images, in place of --data.")
+@click.option("--target", type=_PATH, help="The folder of their clean versions, which have the same names.")
 @click.option(
     "--clean",
     multiple=True,
-    type=click.Path(path_type=Path),
-    help="Instead: a folder of clean photographs, walked, to which a recipe with [noise] (denoise) adds its noise as "
-    "they are drawn; may repeat. A tenth of them is held out for validation.",
+    type=_PATH,
+    help="A folder of clean photographs, in place of pairs; a recipe with [noise], as denoise, adds its noise to them. "
+    "May repeat. A tenth of them is held out for validation.",
 )
 @click.option("--skip-bad", is_flag=True, help="Leave out images that are incomplete or damaged.")
-@click.option("--init", "initial", type=click.Path(path_type=Path), help="Start from the weights of this checkpoint.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the run.  [default: runs/RECIPE]")
 @click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change the recipe; may repeat.")
-@click.option("--steps", type=click.IntRange(min=1), help="The same as --set loop.steps=N.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores]")
-@click.option("--workers", type=click.IntRange(min=0), help="Processes that make batches.  [default: 0; on a GPU 4]")
+@click.option("--steps", type=click.IntRange(min=1), help="Train for so many steps in place of the recipe's.")
+@click.option("--init", "initial", type=_PATH, help="Start from the weights of this checkpoint.")
+@click.option("-o", "--output", type=_PATH, help="The run's folder.  [default: runs/RECIPE]")
+@click.option("--device", default="auto", show_default=True, help="The device to train on: auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads to use.  [default: all cores]")
+@click.option(
+    "--workers", type=click.IntRange(min=0), help="Processes that make batches ahead.  [default: 0; on a GPU 4]"
+)
 @click.option("--compile", "compiled", is_flag=True, help="Let torch.compile make the network's passes.")
-@click.option("--quiet", is_flag=True, help="Errors alone.")
+@click.option("--quiet", is_flag=True, help="Print errors alone.")
 @exits
 def run(recipe: str, overrides: tuple[str, ...], steps: int | None, **options: Any) -> int:
     """Train by RECIPE: a bundled recipe's name (see `nafnet-train list`) or the path of a .toml file.
@@ -73,12 +96,11 @@ def run(recipe: str, overrides: tuple[str, ...], steps: int | None, **options: A
         from nafnet.train.command import TrainOptions, run
         from nafnet.train.recipes.recipe_files import load_recipe
 
-    if steps:
-        overrides = (*overrides, f"loop.steps={steps}")
-    return run(load_recipe(recipe, overrides), TrainOptions(**options))
+    loaded = load_recipe(recipe, overrides)
+    return run(loaded, TrainOptions(**options, steps=steps, overrides=overrides))
 
 
-@main.command("list")
+@main.command("list", short_help="List the bundled recipes.")
 @exits
 def list_recipes() -> int:
     """Print the bundled recipes."""
@@ -90,9 +112,9 @@ def list_recipes() -> int:
     return 0
 
 
-@main.command()
+@main.command(short_help="Print a recipe in full, to start your own from.")
 @click.argument("recipe")
-@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change it; may repeat.")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change the recipe; may repeat.")
 @exits
 def show(recipe: str, overrides: tuple[str, ...]) -> int:
     """Print RECIPE in full, with every default: a file to start one's own from."""
@@ -105,7 +127,7 @@ def show(recipe: str, overrides: tuple[str, ...]) -> int:
     return 0
 
 
-@main.command()
+@main.command(short_help="Compare runs in a table.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values instead of a table.")
 @exits
@@ -117,19 +139,22 @@ def compare(runs: tuple[Path, ...], as_csv: bool) -> int:
     return print_comparison(runs, as_csv=as_csv)
 
 
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--target", type=click.Path(path_type=Path), help="Folder of clean images, by the same names.")
-@click.option("--seed", default=0, show_default=True, help="Of the split.")
+@main.command(short_help="Check a data set before training on it.")
+@click.argument("folder", required=False, type=_PATH)
+@click.option("--input", "degraded", type=_PATH, help="The folder of degraded images, in place of FOLDER.")
+@click.option("--target", type=_PATH, help="The folder of their clean versions, which have the same names.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the split into training, validation and test.")
 @click.option("--decode", is_flag=True, help="Read every pixel, not the headers alone: slow, and sure.")
 @exits
-def data(folder: Path, target: Path | None, seed: int, decode: bool) -> int:
+def data(folder: Path | None, degraded: Path | None, target: Path | None, seed: int, decode: bool) -> int:
     """Say which data set lies in FOLDER, how it is divided, and what is wrong with it.
 
-    Known are SIDD (scenes, validation blocks, NumPy arrays), GoPro in three layouts, REDS, and any two folders of
-    equal names. Exit code 1: some pairs are incomplete or damaged.
+    Known are SIDD (scenes, validation blocks, NumPy arrays), GoPro in three layouts, REDS, and pairs of folders such as
+    noisy/ and clean/. Two folders of other names are given with --input and --target.
+
+    Exit code 1: some pairs are incomplete or damaged.
     """
     with _train_extra():
         from nafnet.train.data.data_report import print_data
 
-    return print_data(folder, target, seed, decode=decode)
+    return print_data(folder, degraded, target, seed, decode=decode)

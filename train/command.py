@@ -6,16 +6,19 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from nafnet.allocator import keep_memory
 from nafnet.errors import UsageError
-from nafnet.train.processes.distributed import World, joined
+from nafnet.train.processes.distributed import joined
+from nafnet.train.processes.progress import LoggedProgress
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe import Recipe
-from nafnet.train.run.loop import BEST, MachineOptions, Run
-from nafnet.train.run.run_data import DataSource
+from nafnet.train.recipes.recipe_files import with_steps
+from nafnet.train.run.loop import MachineOptions, Run
+from nafnet.train.run.run_data import DataSource, check_source
+from nafnet.train.run.validation import BEST
 from nafnet.train.run.weights import initial_weights
+from nafnet.words import counted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,8 @@ class TrainOptions:
     skip_bad: bool
     initial: Path | None
     output: Path | None
+    steps: int | None
+    overrides: tuple[str, ...]
     device: str
     threads: int | None
     workers: int | None
@@ -56,10 +61,17 @@ def run(recipe: Recipe, options: TrainOptions) -> int:
     asked = StopRequest()
     asked.listen()
     source = options.source
+    check_source(recipe, source)  # before all else: what else is wrong with the options may not matter then
+    note = None
+    if options.steps:
+        recipe, note = with_steps(recipe, options.steps, options.overrides)
     if options.threads:
         torch.set_num_threads(options.threads)
     folder = options.output or Path("runs", recipe.name)
-    with joined(options.device) as world, _progress(options, world) as progress:
+    with (
+        joined(options.device) as world,
+        LoggedProgress(quiet=options.quiet or not world.leads) as progress,
+    ):
         if world.device.type == "cpu":
             keep_memory()
 
@@ -67,18 +79,17 @@ def run(recipe: Recipe, options: TrainOptions) -> int:
             if world.leads and not options.quiet:
                 progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
+        if note:
+            say(note)
         workers = options.workers if options.workers is not None else (4 if world.device.type == "cuda" else 0)
         machine = MachineOptions(workers=workers, compiled=options.compiled)
         initial = initial_weights(options.initial, recipe) if options.initial else None
         outcome = Run(recipe, folder, world, machine, say, initial).train(source, progress, asked)
         early = ", early, for validation got no better" if outcome.early else ""
+        best = folder / BEST
         say(
-            f"{recipe.name}: {outcome.step} steps{early}; best after {outcome.best_step}, {outcome.best_psnr:.2f} dB: "
-            f"{folder / BEST}"
+            f"{recipe.name}: {counted(outcome.step, 'step')}{early}; best after {outcome.best_step}, "
+            f"{outcome.best_psnr:.2f} dB: {best}"
         )
+        say(f"to restore photographs with it: nafnet-run --model {best} PHOTOGRAPHS OUTPUT")
     return 0
-
-
-def _progress(options: TrainOptions, world: World) -> Progress:
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, disable=options.quiet or not world.leads)

@@ -162,9 +162,77 @@ def test_two_folders_of_any_name(nafnet_train: Command, tmp_path: Path) -> None:
     for index in range(20):
         save(PAIR(index), tmp_path / "bad" / f"{index}.jpg", tmp_path / "good" / f"{index}.png")
     assert len(find_two(tmp_path / "bad", tmp_path / "good").parts["all"].names) == 20
-    done = nafnet_train("data", tmp_path / "bad", "--target", tmp_path / "good")
+    done = nafnet_train("data", "--input", tmp_path / "bad", "--target", tmp_path / "good")
     assert done.returncode == 0, done.stderr
     assert [part for part in ("train", "validation", "test") if part in done.stdout] == ["train", "validation", "test"]
+
+
+def paired(*places: str, count: int = 9) -> Make:
+    """Makes pairs in the folders `places`, by turns degraded and clean."""
+
+    def make(root: Path) -> None:
+        for number, (degraded, clean) in enumerate(zip(places[::2], places[1::2], strict=True)):
+            for index in range(count):
+                name = f"{number}-{index}.png"
+                save(PAIR(index), root / degraded / name, root / clean / name)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("places", "counts"),
+    [
+        (("noisy", "clean"), {"train": 7, "validation": 1, "test": 1}),
+        (("input", "target"), {"train": 7, "validation": 1, "test": 1}),
+        (("Blur", "SHARP"), {"train": 7, "validation": 1, "test": 1}),
+        (("LQ", "GT"), {"train": 7, "validation": 1, "test": 1}),
+        (("train/noisy", "train/clean", "val/noisy", "val/clean"), {"train": 9, "validation": 9}),
+        (("noisy/train", "clean/train", "noisy/test", "clean/test"), {"train": 9, "validation": 5, "test": 4}),
+        (
+            ("Train/lq", "Train/gt", "valid/lq", "valid/gt", "Test/lq", "Test/gt"),
+            {"train": 9, "validation": 9, "test": 9},
+        ),
+    ],
+)
+def test_pairs_of_folders_are_known_by_their_names(
+    places: tuple[str, ...], counts: dict[str, int], tmp_path: Path
+) -> None:
+    paired(*places)(tmp_path)
+    layout, found = find_data(tmp_path)
+    assert (layout.name, found.faults) == ("input-target", [])
+    parts = divide(found.parts, SplitConfig())
+    assert {part: len(pairs.names) for part, pairs in parts.items()} == counts
+    (tmp_path / places[0] / "alone.png").touch()
+    assert find_data(tmp_path)[1].faults == [f"{tmp_path / places[0] / 'alone.png'}: no clean image of that name"]
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("lr", "hr"),  # of two sizes
+        ("before", "after"),
+        ("noisy", "clean", "blur", "clean"),  # which of the two?
+        ("val/noisy", "val/clean"),  # nothing to train on
+    ],
+)
+def test_folders_that_may_be_something_else_are_not_guessed_at(places: tuple[str, ...], tmp_path: Path) -> None:
+    paired(*places)(tmp_path)
+    with pytest.raises(DataError, match="no data set is recognised") as caught:
+        find_data(tmp_path)
+    assert len(str(caught.value).replace(str(tmp_path), "")) < 250
+    assert len(caught.value.choices) == 7, "a line for each layout"
+
+
+def test_pairs_that_share_no_name_are_shown_two(tmp_path: Path) -> None:
+    save(PAIR(0), tmp_path / "noisy" / "1_noisy.png", tmp_path / "clean" / "1_clean.png")
+    told = r"no two files have the same name, such as 1_noisy\.png and 1_clean\.png; give both of a pair one name"
+    with pytest.raises(DataError, match=told):
+        find_data(tmp_path)
+    with pytest.raises(DataError, match=told):
+        find_two(tmp_path / "noisy", tmp_path / "clean")
+    (tmp_path / "clean" / "1_clean.png").unlink()
+    with pytest.raises(DataError, match=r"clean: has no images; expected \.png"):
+        find_data(tmp_path)
 
 
 def test_two_files_of_one_name_and_empty_folders_are_told(tmp_path: Path) -> None:
@@ -183,10 +251,10 @@ def test_two_files_of_one_name_and_empty_folders_are_told(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [
-        (lambda root: (root / "holiday").mkdir(), r"found holiday/, and 0 images; expected one of sidd-arrays"),
+        (lambda root: (root / "holiday").mkdir(), "recognised; found holiday/, and 0 images. Give your own pairs"),
         (lambda root: root.rmdir(), "no such folder"),
-        (lambda root: (root / "train" / "input").mkdir(parents=True), "no data set that is known"),
-        (lambda root: np.save(root / "noisy_images.npy", np.zeros((2, 8, 8, 3))), "no data set that is known"),
+        (lambda root: (root / "train" / "input").mkdir(parents=True), "no data set is recognised"),
+        (lambda root: np.save(root / "noisy_images.npy", np.zeros((2, 8, 8, 3))), "no data set is recognised"),
     ],
 )
 def test_a_wrong_folder_is_told_what_was_expected(

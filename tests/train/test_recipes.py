@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from nafnet.errors import RecipeError
+from nafnet.train.cli import main
 from nafnet.train.recipes.losses import LOSSES
-from nafnet.train.recipes.recipe_files import bundled_recipes, load_recipe, recipe_toml
+from nafnet.train.recipes.recipe_files import bundled_recipes, load_recipe, recipe_text, recipe_toml, with_steps
 from nafnet.train.recipes.schedule import ScheduleConfig, learning_rate
+from nafnet.words import nearest
 
 from .conftest import Command
 
@@ -22,7 +24,7 @@ REMEDIES = ("enhanced-4-schedule", "enhanced-4-lower-rate", "enhanced-4-l2")
 def test_every_experiment_has_a_recipe() -> None:
     names = {f"study/v{number}" for number in range(1, 6)} | {f"study/{name}" for name in (*STUDY, *REMEDIES)}
     names |= {f"upstream/{name}" for name in ("sidd-width32", "sidd-width64", "gopro-width32", "gopro-width64")}
-    assert set(bundled_recipes()) == names | {"upstream/reds-width64", "denoise"}
+    assert set(bundled_recipes()) == names | {"upstream/reds-width64", "denoise", "pairs"}
 
 
 @pytest.mark.parametrize("name", bundled_recipes())
@@ -96,7 +98,8 @@ def test_the_authors_recipes_are_the_authors(name: str, steps: int, batch: int, 
     ("text", "complaint"),
     [
         ("[loop]\nsteps = 'many'", r"\[loop\] steps = 'many'; expected int"),
-        ("[loop]\nstep = 3", r"\[loop\] has no 'step'; it has steps"),
+        ("[loop]\nstep = 3", r"\[loop\] has no 'step'; did you mean steps\?"),
+        ("[loop]\nmomentum = 3", r"\[loop\] has no 'momentum'; it has steps, epochs, batch"),
         ("[loops]\nsteps = 3", "has no 'loops'"),
         ("loop = 3", "must be a table"),
         ("[architecture]\nencoder_blocks = [1, 1]", "levels"),
@@ -156,6 +159,42 @@ def test_overrides_change_one_value() -> None:
         load_recipe("study/v1", ["loop.batch"])
 
 
+def test_names_that_are_near_no_recipe_are_answered_with_all_in_lines() -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("portrait")
+    assert len(str(caught.value)) < 120
+    assert sorted(name for line in caught.value.choices for name in line.split()) == bundled_recipes()
+    assert max(map(len, caught.value.choices)) <= 100
+
+
+def test_no_recipe_is_taken_for_a_misspelt_command() -> None:
+    assert not [name for name in bundled_recipes() if nearest(name, main.commands)]
+
+
+def test_a_warm_up_that_does_not_fit_the_steps_asked_for_is_shortened_and_said() -> None:
+    denoise = load_recipe("denoise")
+    brief, note = with_steps(denoise, 30)
+    assert (brief.loop.steps, brief.schedule.warmup_steps) == (30, 3)
+    assert note is not None
+    assert note.startswith("warm-up: 3 steps in place of the recipe's 100, since the run has 30 steps")
+    longer, note = with_steps(denoise, 101)
+    assert (longer.loop.steps, longer.schedule.warmup_steps, note) == (101, 100, None)
+    by_steps, note = with_steps(load_recipe("study/v1"), 7)
+    assert (by_steps.loop.steps, by_steps.loop.epochs, note) == (7, 0, None)
+    chosen = ["schedule.warmup_steps=40"]
+    with pytest.raises(RecipeError, match=r"warmup_steps = 40; the run has 30 steps; choose fewer: --set"):
+        with_steps(load_recipe("denoise", chosen), 30, chosen)
+
+
+def test_the_recipe_to_start_with_says_so_and_is_evaluated_rarely() -> None:
+    recipe = load_recipe("pairs")
+    assert recipe_text("pairs").startswith("# Start here with your own pairs")
+    assert recipe.architecture == load_recipe("denoise").architecture, "the bundled denoiser's weights fit"
+    assert 2 <= recipe.loop.batch <= 4
+    assert recipe.loop.steps // recipe.evaluation.every == 10
+    assert (recipe.loop.loss, recipe.loop.ema > 0) == ("psnr", True)
+
+
 def test_recipes_are_listed_and_shown(nafnet_train: Command, tmp_path: Path) -> None:
     listed = nafnet_train("list").stdout
     assert [line.partition(":")[0] for line in listed.splitlines()] == bundled_recipes()
@@ -163,7 +202,7 @@ def test_recipes_are_listed_and_shown(nafnet_train: Command, tmp_path: Path) -> 
     path = tmp_path / "mine.toml"
     path.write_text(shown, encoding="utf-8")
     assert load_recipe(str(path)).loop.batch == 2
-    done = nafnet_train("show", "none")
+    done = nafnet_train("show", "denoies")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
 

@@ -112,13 +112,24 @@ def test_what_each_recipe_makes_is_exported_and_run_with_no_flag(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["denoise", "--data", "{pairs}"], "denoise draws its images; --data, --input and --target do not go with it"),
-        (["study/v1"], "study/v1 trains on pairs: give --data DIR (sidd-arrays), or --input DIR --target DIR"),
+        (
+            ["denoise", "--input", "a", "--target", "b", "--steps", "30"],  # a warm-up that does not fit matters less
+            "the recipe denoise makes its own training images and takes no folders of pairs. For your own pairs: "
+            "nafnet-train pairs --input a --target b. For clean photographs: --clean FOLDER",
+        ),
+        (["denoise", "--data", "{pairs}", "--device", "tpu"], "For your own pairs: nafnet-train pairs --data {pairs}."),
+        (["study/v1"], "the recipe study/v1 trains on pairs of images: give --input DIR --target DIR, or --data DIR"),
+        (["denoise", "--set", "loop.steps=30"], "the run has 30 steps; choose fewer: --set schedule.warmup_steps=3"),
+        (["denoise", "--steps", "30", "--set", "schedule.warmup_steps=40"], "warmup_steps = 40; the run has 30 steps"),
+        (["denoies"], "no recipe is named 'denoies'; did you mean denoise? `nafnet-train list` says what there is"),
+        (["{pairs}/mine.toml"], "mine.toml: no such file"),
+        (["data"], "give the FOLDER of a data set, or in place of it --input DIR --target DIR"),
+        (["data", "{pairs}", "--target", "{pairs}/target"], "--input and --target go together; give both"),
         (["{recipe}", "--input", "{pairs}/input"], "--input and --target go together"),
         (["{recipe}", "--data", "{pairs}", "--target", "{pairs}/target"], "--data does not go with"),
         (["{recipe}", "--data", "{pairs}/none"], "no such folder"),
         (["{recipe}", "--data", "{pairs}", "--device", "tpu"], "expected auto, cpu, cuda or cuda:N"),
-        (["{recipe}", "--data", "{pairs}", "--device", "cuda:7"], "NVIDIA GPUs are here"),
+        (["{recipe}", "--data", "{pairs}", "--device", "cuda:7"], "found 0 NVIDIA GPUs"),
         (["{recipe}", "--data", "{pairs}", "--set", "loop.batches=3"], "[loop] has no 'batches'"),
         (["compare", "{pairs}"], "no run of nafnet-train"),
     ],
@@ -127,10 +138,10 @@ def test_wrong_commands_are_refused_in_a_line(
     words: list[str], message: str, recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command
 ) -> None:
     filled = [word.format(pairs=pairs, recipe=recipe) for word in words]
-    done = nafnet_train(*filled, *([] if words[0] == "compare" else ["-o", str(tmp_path / "run")]))
+    done = nafnet_train(*filled, *([] if words[0] in ("compare", "data") else ["-o", str(tmp_path / "run")]))
     assert done.returncode in (1, 2)
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert message.format(pairs=pairs) in done.stderr
+    assert len([line for line in done.stderr.splitlines() if not line.startswith("  ")]) == 1, "but for choices"
 
 
 def spoil_array(pairs: Path, change: Callable[[np.ndarray], np.ndarray]) -> Path:

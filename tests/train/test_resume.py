@@ -27,7 +27,7 @@ def test_a_run_in_two_halves_is_a_run_in_one(workers: int, train: Train) -> None
         if state.name > "state-00000010.pt":
             state.unlink()
     _, halves, said = train("loop.steps=12", *ALL_ON, folder="halves", workers=workers)
-    assert said[0] == "going on from step 10"
+    assert "going on from step 10" in said
     for name in ("last.safetensors", "best.safetensors"):
         assert same(whole / name, halves / name)
     columns = ("step", "loss", "learning_rate", "gradient_norm")
@@ -41,8 +41,8 @@ def test_a_truncated_state_falls_back_on_the_one_before(train: Train) -> None:
     newest, older = sorted((whole / "states").iterdir(), reverse=True)
     newest.write_bytes(newest.read_bytes()[:1000])
     _, again, said = train("loop.steps=12")
-    assert f"{newest}: damaged" in said[0]
-    assert said[1] == "going on from step 10"
+    assert any(line.startswith(f"{newest}: damaged") for line in said)
+    assert "going on from step 10" in said
     after = load_file(again / "last.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
     for state in (newest, older):

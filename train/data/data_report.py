@@ -5,50 +5,58 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
-from nafnet.errors import DataError
+from nafnet.errors import DataError, UsageError
 from nafnet.train.data.layouts import find_data
 from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.pairs import Pairs
 from nafnet.train.data.splits import divide
+from nafnet.train.processes.progress import LoggedProgress, tracked
 from nafnet.train.recipes.data_tables import SplitConfig
 
 MOST_FAULTS = 20
 
 
-def print_data(root: Path, target: Path | None, seed: int, *, decode: bool) -> int:
+def print_data(folder: Path | None, inputs: Path | None, targets: Path | None, seed: int, *, decode: bool) -> int:
     """Look at every file's header and print a table; returns the exit code, 1 where pairs are missing or damaged.
 
     Args:
-        root: the data set, or the folder of degraded images.
-        target: the folder of clean images, where the two are apart.
+        folder: the data set.
+        inputs: in place of it the folder of degraded images,
+        targets: and that of clean ones.
         seed: of the split.
         decode: read every pixel, too.
 
     Raises:
+        UsageError: neither the one nor the others are given, or all are.
         DataError: there is no data set.
     """
-    console = Console()
-    if target is None:
-        layout, found = find_data(root)
-        name = layout.name
+    if bool(inputs) != bool(targets):
+        raise UsageError("--input and --target go together; give both")
+    if inputs and targets and not folder:
+        root, name, found = inputs, "two folders", find_two(inputs, targets)
+    elif folder and not inputs:
+        layout, found = find_data(folder)
+        root, name = folder, layout.name
     else:
-        name, found = "two folders", find_two(root, target)
+        raise UsageError("give the FOLDER of a data set, or in place of it --input DIR --target DIR")
     faults = list(found.faults)
     parts = divide(found.parts, SplitConfig(seed=seed))
     table = Table("part", "pairs", "scenes", "first pair", "size", title=f"{root}: {name}")
     for part, pairs in parts.items():
-        indices = track(range(len(pairs.names)), f"checking {part}", transient=True)
-        damaged = [_fault(pairs, index, decode=decode) for index in indices]
+        with LoggedProgress() as progress:
+            indices = tracked(progress, range(len(pairs.names)), f"checking {part}")
+            damaged = [_fault(pairs, index, decode=decode) for index in indices]
         faults += [fault for fault in damaged if fault]
         good = next((index for index, fault in enumerate(damaged) if fault is None), None)
         if good is None:
             raise DataError(f"{root}: no pair of {part} is whole; the first says: {faults[-len(damaged)]}")
         height, width = pairs.load(good)[0].shape[:2]
-        scenes = len({name.rpartition("/")[0] for name in pairs.names})
-        table.add_row(part, str(len(pairs.names)), str(scenes), pairs.names[0], f"{width}x{height}")
+        scenes = {name.rpartition("/")[0] for name in pairs.names}
+        told = "-" if scenes == {""} else str(len(scenes))
+        table.add_row(part, str(len(pairs.names)), told, pairs.names[0], f"{width}x{height}")
+    console = Console()
     console.print(table)
     for fault in faults[:MOST_FAULTS]:
         console.print(f"wrong: {fault}", highlight=False, markup=False, soft_wrap=True)

@@ -24,6 +24,7 @@ from nafnet.train.data.ahead import in_order
 from nafnet.train.data.pairs import Image, Pairs
 from nafnet.train.data.prepare import Piece, prepared
 from nafnet.train.recipes.data_tables import PrepareConfig
+from nafnet.words import counted
 
 _INDEX, _PARTIAL, _PIXELS = "index.jsonl", "index.partial", "pixels.bin"
 _FLUSH_EVERY = 16  # pairs; the index never names pixels that are not on the disk
@@ -93,10 +94,11 @@ def open_store(
                 continue
         _wait_for_another(folder, progress)
     if store.skipped and not skip_bad:
-        raise DataError(f"{store.skipped[0]}; mend it, or leave out {len(store.skipped)} with --skip-bad")
+        bad = counted(len(store.skipped), "pair")
+        raise DataError(f"{store.skipped[0]}; mend it, or leave out {bad} with --skip-bad")
     if not len(store):
         reason = store.skipped[0] if store.skipped else "nothing is left of any after it was cut"
-        raise DataError(f"not one of {len(pairs.names)} pairs can be used: {reason}")
+        raise DataError(f"none of {counted(len(pairs.names), 'pair')} can be used: {reason}")
     return store
 
 

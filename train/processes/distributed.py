@@ -17,6 +17,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from nafnet.errors import BackendError, TrainingError, UsageError
+from nafnet.words import counted
 
 # All others wait while the leading process decodes a data set or draws the images; one that dies is noticed at once all
 # the same, by its closed connection or by torchrun.
@@ -110,5 +111,5 @@ def _device(name: str, local_rank: int) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise BackendError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or local_rank) >= torch.cuda.device_count():
-        raise BackendError(f"--device {name}: {torch.cuda.device_count()} NVIDIA GPUs are here")
+        raise BackendError(f"--device {name}: found {counted(torch.cuda.device_count(), 'NVIDIA GPU')} here")
     return torch.device("cuda", local_rank) if device.type == "cuda" and device.index is None else device

@@ -29,6 +29,7 @@ from nafnet.train.synthetic.dead_leaves import DeadLeavesConfig
 from nafnet.train.synthetic.degradation import Degradation
 from nafnet.train.synthetic.noise import NoiseConfig
 from nafnet.train.synthetic.scene import SceneConfig
+from nafnet.words import counted
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -146,7 +147,8 @@ class Recipe:
             raise RecipeError(f"recipe: [sampling] batches of stages must be multiples of accumulate, {parts}")
         if self.loop.steps and self.schedule.warmup_steps >= self.loop.steps:
             raise RecipeError(
-                f"recipe: [schedule] warmup_steps = {self.schedule.warmup_steps}; the run has {self.loop.steps} steps"
+                f"recipe: [schedule] warmup_steps = {self.schedule.warmup_steps}; the run has "
+                f"{counted(self.loop.steps, 'step')}; choose fewer: --set schedule.warmup_steps={self.loop.steps // 10}"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from nafnet.errors import RecipeError, SpecError
 from nafnet.train.recipes.recipe import Recipe
+from nafnet.words import counted, nearest
 
 _FOLDER = "nafnet.train.recipes"
 
@@ -39,13 +42,41 @@ def recipe_text(name: str) -> str:
     bundled = dict(_entries(resources.files(_FOLDER), ""))
     if name in bundled:
         return bundled[name].read_text(encoding="utf-8")
-    known = ", ".join(sorted(bundled))
     path = Path(name)
-    if path.suffix != ".toml":
-        raise RecipeError(f"no recipe is named {name!r}; bundled are {known}, or give the path of a .toml file")
-    if not path.is_file():
-        raise RecipeError(f"{name}: no such file; bundled recipes are {known}")
-    return path.read_text(encoding="utf-8")
+    if path.suffix == ".toml" and path.is_file():
+        return path.read_text(encoding="utf-8")
+    what = f"{name}: no such file" if path.suffix == ".toml" else f"no recipe is named {name!r}"
+    if meant := nearest(name.removesuffix(".toml"), bundled):
+        raise RecipeError(f"{what}; did you mean {' or '.join(meant)}? `nafnet-train list` says what there is")
+    raise RecipeError(f"{what}; give the path of a .toml file, or one of these:", _in_lines(bundled))
+
+
+def _in_lines(names: Iterable[str]) -> list[str]:
+    """A line or more for the recipes of each folder."""
+    folders = groupby(sorted(names), lambda name: name.rpartition("/")[0])
+    return [line for _, group in folders for line in textwrap.wrap("  ".join(group), 100, break_on_hyphens=False)]
+
+
+def with_steps(recipe: Recipe, steps: int, overrides: Iterable[str] = ()) -> tuple[Recipe, str | None]:
+    """The recipe for a run of `steps`, and a line for the user where its warm-up had to be shortened for that.
+
+    A warm-up that does not fit becomes a tenth of the run; not one that the user chose.
+
+    Args:
+        overrides: what the user changed, see `load_recipe`.
+
+    Raises:
+        RecipeError: a warm-up among `overrides` does not fit.
+    """
+    loop, schedule, note = dataclasses.replace(recipe.loop, steps=steps, epochs=0), recipe.schedule, None
+    chosen = any("warmup_steps" in override.partition("=")[0] for override in overrides)
+    if schedule.warmup_steps >= steps and not chosen:
+        note = (
+            f"warm-up: {counted(steps // 10, 'step')} in place of the recipe's {schedule.warmup_steps}, since the run "
+            f"has {counted(steps, 'step')}; --set schedule.warmup_steps=N chooses another"
+        )
+        schedule = dataclasses.replace(schedule, warmup_steps=steps // 10)
+    return dataclasses.replace(recipe, loop=loop, schedule=schedule), note
 
 
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
@@ -138,7 +169,9 @@ def _built(kind: type[Any], values: Mapping[str, Any], recipe: str, table: str) 
     made: dict[str, Any] = {"name": recipe} if kind is Recipe else {}
     for key, value in values.items():
         if key not in known:
-            raise RecipeError(f"{recipe}: {where}has no {key!r}; it has {', '.join(known)}")
+            meant = " or ".join(nearest(key, known))
+            hint = f"did you mean {meant}?" if meant else f"it has {', '.join(known)}"
+            raise RecipeError(f"{recipe}: {where}has no {key!r}; {hint}")
         expected = types_of[key]
         classes = [each for each in get_args(expected) or (expected,) if isinstance(each, type)]
         table_type = next(filter(dataclasses.is_dataclass, classes), None)

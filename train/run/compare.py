@@ -58,7 +58,7 @@ def comparison_row(run: Path) -> list[str]:
     series = evaluations(run)
     held_out = held_out_means(series) or series.get(TRAIN, {})
     if not held_out:
-        raise DataError(f"{run}: not evaluated yet")
+        raise DataError(f"{run}: not evaluated yet; give the command of this run again, and it goes on")
     best, last = max(held_out, key=lambda step: held_out[step]["psnr"]), max(held_out)
     trained = series[TRAIN][last]["psnr"]
     turn = turning_point(series)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.progress import Progress
 from torch import Tensor, nn
 
 from nafnet.errors import TrainingError
@@ -17,6 +18,7 @@ from nafnet.metrics import PROTOCOLS
 from nafnet.train.data.examples import Images
 from nafnet.train.data.pair_store import PairStore
 from nafnet.train.processes.distributed import World
+from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.losses import Loss
 from nafnet.train.recipes.recipe import EvaluationConfig
 from nafnet.train.synthetic.camera import CameraConfig, camera_noise
@@ -135,26 +137,69 @@ def spread(count: int, most: int) -> NDArray[np.int64]:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, chosen: EvaluationSet, loss: Loss, protocol: str, world: World) -> Scores:
+def evaluate(
+    model: nn.Module, chosen: EvaluationSet, loss: Loss, protocol: str, world: World,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> Scores | None:  # fmt: skip
     """The scores of a model in eval mode; each process takes its share of the images, and all get the result.
 
     An image that is restored to the bit counts as `MOST_PSNR`, or its infinity would be the mean's.
+
+    Args:
+        goes_on: asked before each image; where it says no in any process, the evaluation is broken off.
+
+    Returns:
+        The scores; None, in every process, where it was broken off.
 
     Raises:
         TrainingError: what the model gives is not finite.
     """
     score = PROTOCOLS[protocol]
-    sums = torch.zeros(3, dtype=torch.float64)
+    sums = torch.zeros(4, dtype=torch.float64)
     for index in range(world.rank, len(chosen), world.size):
+        if not goes_on():
+            sums[3] = 1
+            break
         degraded, clean = chosen.pair(index)
         restored = restore(model, degraded, world.device)
         sums[0] += float(loss(torch.from_numpy(restored)[None], torch.from_numpy(np.ascontiguousarray(clean))[None]))
         psnr, ssim = score(restored, clean)
-        sums[1:] += torch.tensor((min(psnr, MOST_PSNR), ssim))
-    means = (world.sum(sums.to(world.device)) / len(chosen)).tolist()
+        sums[1:3] += torch.tensor((min(psnr, MOST_PSNR), ssim))
+    *totals, broken_off = world.sum(sums.to(world.device)).tolist()
+    if broken_off:
+        return None
+    means = [total / len(chosen) for total in totals]
     if not all(map(math.isfinite, means)):
         raise TrainingError("evaluation: what the model gives is not finite; start again with a lower learning rate")
     return Scores(*means)
+
+
+def evaluate_sets(
+    model: nn.Module, sets: dict[str, EvaluationSet], loss: Loss, protocol: str, world: World, progress: Progress,
+    asked: StopRequest,
+) -> dict[str, Scores] | None:  # fmt: skip
+    """The scores of a model on each set, by its name; None, in every process, where one was asked to stop meanwhile.
+
+    Raises:
+        TrainingError: what the model gives is not finite.
+    """
+    task = progress.add_task("evaluating", total=sum(-(-len(chosen) // world.size) for chosen in sets.values()))
+
+    def goes_on() -> bool:
+        progress.advance(task)
+        return not asked.asked
+
+    scores = {}
+    try:
+        for name, chosen in sets.items():
+            progress.update(task, description=f"evaluating {name}")
+            score = evaluate(model, chosen, loss, protocol, world, goes_on)
+            if score is None:
+                return None
+            scores[name] = score
+    finally:
+        progress.remove_task(task)
+    return scores
 
 
 def restore(model: nn.Module, image: Image, device: torch.device) -> Image:

@@ -23,16 +23,17 @@ from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.run.curves import draw_curves
-from nafnet.train.run.evaluation import TRAIN, evaluate, mean_psnr
 from nafnet.train.run.logbook import Logbook
+from nafnet.train.run.pace import Pace
 from nafnet.train.run.run_data import DataSource, RunData, open_data
 from nafnet.train.run.run_record import RECORD, fingerprint, refuse_another, remove_leftovers, write_record
 from nafnet.train.run.state_files import StateFiles
 from nafnet.train.run.trainer import StepResult, Trainer
-from nafnet.train.run.weights import write_restored, write_weights
+from nafnet.train.run.validation import BEST, Course, Validation
+from nafnet.train.run.weights import write_weights
+from nafnet.words import counted
 
-BEST, LAST = "best.safetensors", "last.safetensors"
-NOTHING_YET = (-1, float("-inf"))
+LAST = "last.safetensors"
 _MOST_EVALUATIONS = 100
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
@@ -77,9 +78,7 @@ class Run:
         self.recipe, self.folder, self.world, self.options, self.say = recipe, folder, world, options, say
         self.initial, self._initial_hash = initial, weights_sha256(initial) if initial else None
         self.states = StateFiles(folder / "states", recipe.loop.keep_every)
-        self.best = NOTHING_YET
-        self.since_best = 0
-        self._due = False  # an evaluation that was put off, for the run was asked to stop
+        self.validation = Validation(recipe, folder, world, say)
         self._fingerprint = ""
 
     def train(self, source: DataSource, progress: Progress, asked: StopRequest) -> Outcome:
@@ -97,11 +96,13 @@ class Run:
                 raise UsageError(f"{self.folder}: another process trains here; choose another folder with -o")
             if self.world.leads:
                 remove_leftovers(self.folder)
-            data = open_data(self.recipe, source, self.folder, progress, self.world)
-            for line in data.left_out:
-                self.say(f"left out: {line}")
             try:
+                data = open_data(self.recipe, source, self.folder, progress, self.world)
+                for line in (*(f"left out: {each}" for each in data.left_out), data.summary):
+                    self.say(line)
                 return self._train(data, progress, asked)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(self._left_behind()) from None
             except OSError as error:
                 if error.errno not in _NO_ROOM:
                     raise
@@ -114,76 +115,66 @@ class Run:
         trainer = Trainer(self.recipe, steps, self.world, self.folder, self.initial, compiled=self.options.compiled)
         self._check_recipe(trainer, data)
         self._fingerprint = fingerprint(self.recipe, data.record, self._initial_hash)
+        self.say(
+            f"{counted(steps, 'step')} of {counted(loop.batch, 'image')}, "
+            f"an evaluation {f'after every {every}' if every < steps else 'at the end'}"
+        )
         self._resume(trainer)
         batches = StepBatches(data.examples, self.recipe, steps, self.world)
-        loader = batches.loader(trainer.step, self.options.workers, pinned=self.world.device.type == "cuda")
         task = progress.add_task("training", total=steps, completed=trainer.step)
-        stopped, early = False, self._out_of_patience
-        with asked.deferred(), contextlib.ExitStack() as stack:
+        validation, stopped = self.validation, False
+        with asked.deferred(), asked.answered(self.say), contextlib.ExitStack() as stack:
+            loader = batches.loader(trainer.step, self.options.workers, pinned=self.world.device.type == "cuda")
             log = stack.enter_context(Logbook(self.folder, trainer.step)) if self.world.leads else None
-            if self._due or (trainer.step == steps and self.best[0] < 0):
-                early = self._evaluate(trainer, data, log)
+            course = Course(progress, asked, Pace(self.recipe, steps, every), log)
+            if validation.due or (trainer.step == steps and validation.best[0] < 0):
+                stopped = not validation.evaluate(trainer, data.evaluation, course)
                 self._save(trainer, asked)
-            while trainer.step < steps and not (stopped or early):
-                result = self._step(trainer, loader, asked, log)
-                progress.update(task, completed=trainer.step, description=f"training, loss {result.loss:.4g}")
+            while trainer.step < steps and not (stopped or validation.out_of_patience):
+                result = self._step(trainer, loader, course)
+                doing, left = f"training, loss {result.loss:.4g}", course.pace.left(trainer.step)
+                progress.update(task, completed=trainer.step, description=doing, left=left)
                 stopped, last = result.stop, trainer.step == steps
-                self._due = last or trainer.step % every == 0
-                if self._due and not stopped:
-                    early = self._evaluate(trainer, data, log)
-                if last or stopped or early or any(trainer.step % each == 0 for each in self._saves):
+                validation.due = last or trainer.step % every == 0
+                if validation.due and not stopped:
+                    stopped = not validation.evaluate(trainer, data.evaluation, course)
+                ends = last or stopped or validation.out_of_patience
+                if ends or any(trainer.step % each == 0 for each in self._saves):
                     self._save(trainer, asked)
         if self.world.leads:
             draw_curves(self.folder)
         if stopped:
             raise KeyboardInterrupt
-        return Outcome(trainer.step, *self.best, early)
+        return Outcome(trainer.step, *validation.best, validation.out_of_patience)
 
-    def _step(self, trainer: Trainer, loader: Iterator[Batch], asked: StopRequest, log: Logbook | None) -> StepResult:
+    def _step(self, trainer: Trainer, loader: Iterator[Batch], course: Course) -> StepResult:
         started = time.monotonic()
         parts = [next(loader) for _ in range(self.recipe.loop.accumulate)]
-        result = trainer.train_step(parts, stop=asked.asked)
-        if log:
-            log.step(
-                trainer.step,
-                loss=result.loss,
-                learning_rate=result.learning_rate,
-                gradient_norm=result.gradient_norm,
-                seconds=time.monotonic() - started,
-            )
+        result = trainer.train_step(parts, stop=course.asked.asked)
+        seconds = time.monotonic() - started
+        if course.log:
+            course.log.step(
+                trainer.step, loss=result.loss, learning_rate=result.learning_rate,
+                gradient_norm=result.gradient_norm, seconds=seconds,
+            )  # fmt: skip
+        course.pace.step(trainer.step, seconds)
+        if line := course.pace.announcement(trainer.step):
+            self.say(line)
         return result
 
-    @property
-    def _out_of_patience(self) -> bool:
-        patience = self.recipe.evaluation.patience
-        return bool(patience) and self.since_best >= patience
-
-    def _evaluate(self, trainer: Trainer, data: RunData, log: Logbook | None) -> bool:
-        """Evaluate, write down and keep the best; says whether to stop for want of progress."""
-        config, model = self.recipe.evaluation, trainer.evaluated.eval()
-        scores = {
-            name: evaluate(model, chosen, trainer.loss, config.protocol, self.world)
-            for name, chosen in data.evaluation.items()
-        }
-        mean = mean_psnr(scores) if len(scores) > 1 else scores[TRAIN].psnr
-        self.since_best += 1
-        if mean > self.best[1]:
-            self.best, self.since_best = (trainer.step, mean), 0
-            self._write_weights(trainer, BEST)
-        if log:
-            log.evaluation(trainer.step, scores)
-            shown = next((name for name in data.evaluation if name != TRAIN), TRAIN)
-            samples = self.folder / "samples" / f"step-{trainer.step:08}.png"
-            write_restored(samples, model, data.evaluation[shown], self.world.device)
-            told = (f"{name} {each.psnr:.2f} dB / {each.ssim:.4f}" for name, each in scores.items())
-            self.say(f"step {trainer.step}: {', '.join(told)}")
-        trainer.model.train()
-        self._due = False
-        return self._out_of_patience
-
-    def _write_weights(self, trainer: Trainer, name: str) -> None:
-        if self.world.leads:
-            write_weights(self.folder / name, trainer.evaluated, self.recipe)
+    def _left_behind(self) -> str:
+        """What an interrupted run has on the disk, and how to go on; empty where another process has to know."""
+        newest = self.states.steps()[:1]
+        if not self.world.leads:
+            return ""
+        if not newest:
+            return "stopped before a step was saved; the same command begins again"
+        best = self.folder / BEST
+        found = f"the best so far is {best}" if best.exists() else f"{BEST} comes with the first evaluation"
+        return (
+            f"stopped; step {newest[0]} is saved, and its weights are {self.folder / LAST} ({found}); "
+            "the same command goes on"
+        )
 
     @property
     def _saves(self) -> tuple[int, ...]:
@@ -194,12 +185,10 @@ class Run:
         """The weights first: of a run that is killed in between, the state says that they are still to be written."""
         if not self.world.leads:
             return
-        progress = {
-            "best": list(self.best), "since_best": self.since_best, "due": self._due, "run": self._fingerprint,
-        }  # fmt: skip
         with asked.held():
-            self._write_weights(trainer, LAST)
-            self.states.save(trainer.step, {**trainer.state(), **progress})
+            write_weights(self.folder / LAST, trainer.evaluated, self.recipe)
+            state = {**trainer.state(), **self.validation.state(), "run": self._fingerprint}
+            self.states.save(trainer.step, state)
 
     def _resume(self, trainer: Trainer) -> None:
         """Go on from the leading process's newest state, which it hands to all: they may have no folder in common."""
@@ -216,23 +205,16 @@ class Run:
             )
         try:
             trainer.load(state)
-            self.best, self.since_best = (int(state["best"][0]), float(state["best"][1])), state["since_best"]
-            self._due = bool(state["due"])
+            self.validation.load(state)
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             reason = str(error).splitlines()[0][:200]
             raise CheckpointError(
                 f"{self.states.folder}: of another version ({reason}); remove it to start anew"
             ) from error
         self.say(f"going on from step {trainer.step}")
-        self._mend_weights(trainer)
-
-    def _mend_weights(self, trainer: Trainer) -> None:
-        """Write anew what the state says was written and is not there any more."""
-        if self.world.leads and not (self.folder / LAST).exists():
-            self._write_weights(trainer, LAST)
-        if not self.world.same((self.folder / BEST).exists()) and self.best[0] >= 0:
-            self.say(f"{self.folder / BEST} is gone: the best from here on is kept")
-            self.best, self.since_best = NOTHING_YET, 0
+        if self.world.leads and not (self.folder / LAST).exists():  # what the state says was written
+            write_weights(self.folder / LAST, trainer.evaluated, self.recipe)
+        self.validation.mend()
 
     def _check_recipe(self, trainer: Trainer, data: RunData) -> None:
         """Refuse to mix two recipes, or two data sets, in one folder; write down which they are."""

@@ -25,9 +25,11 @@ from nafnet.train.data.pairs import Pairs
 from nafnet.train.data.photographs import Photographs, find_photographs
 from nafnet.train.data.splits import divide, held_out
 from nafnet.train.processes.distributed import World
+from nafnet.train.processes.progress import tracked
 from nafnet.train.recipes.data_tables import GeneratedConfig
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.run.evaluation import TRAIN, EvaluationSet, StoreSet, noisy_sets
+from nafnet.words import counted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,44 @@ class RunData:
     left_out: tuple[str, ...] = ()
     """A line for each pair that --skip-bad left out."""
 
+    @property
+    def summary(self) -> str:
+        """A line: what was found, and what each part has."""
+        told = []
+        for part, facts in self.record["parts"].items():
+            images = counted(facts["images"], "image")
+            cut = f" in {images}" if facts["images"] != facts.get("pairs") else ""
+            told.append(f"{part} {counted(facts['pairs'], 'pair')}{cut}" if "pairs" in facts else f"{part} {images}")
+        return f"{self.record['layout']}: {', '.join(told)}"
+
+
+def check_source(recipe: Recipe, source: DataSource) -> None:
+    """Refuse folders that a recipe has no use for, and none for one that needs some.
+
+    Raises:
+        UsageError: the message says which command was meant.
+    """
+    if recipe.noise is not None and source.root is not None:
+        pairs = f"--input {source.root} --target {source.target}" if source.target else f"--data {source.root}"
+        makes = "makes its own training images" if recipe.generated else "adds noise to clean photographs"
+        raise UsageError(
+            f"the recipe {recipe.name} {makes} and takes no folders of pairs. "
+            f"For your own pairs: nafnet-train pairs {pairs}. For clean photographs: --clean FOLDER"
+        )
+    if recipe.noise is not None and recipe.generated is None and not source.clean:
+        raise UsageError(f"the recipe {recipe.name} adds noise to clean photographs: give --clean FOLDER")
+    if recipe.noise is None and source.clean:
+        raise UsageError(
+            f"the recipe {recipe.name} trains on pairs and adds no noise. For clean photographs: nafnet-train denoise "
+            f"--clean {source.clean[0]}"
+        )
+    if recipe.noise is None and source.root is None:
+        made_for = f", as {' or '.join(recipe.layouts)}" if recipe.layouts else ""
+        raise UsageError(
+            f"the recipe {recipe.name} trains on pairs of images: give --input DIR --target DIR, "
+            f"or --data DIR (a data set as it was downloaded{made_for}; `nafnet-train data DIR` says what it is)"
+        )
+
 
 def open_data(recipe: Recipe, source: DataSource, run: Path, progress: Progress, world: World) -> RunData:
     """The data of a run; the leading process makes what is not there yet, the others wait for it.
@@ -62,24 +102,11 @@ def open_data(recipe: Recipe, source: DataSource, run: Path, progress: Progress,
         UsageError: a folder for a recipe that draws its images, or none for one that does not.
         DataError: the folder holds no data set, or one with faults and without `skip_bad`.
     """
-    if recipe.noise is not None:
-        if source.root is not None:
-            raise UsageError(
-                f"{recipe.name} draws its images; --data, --input and --target do not go with it. To train on "
-                "photographs to which it adds its noise, give --clean FOLDER"
-            )
-        if source.clean:
-            return _photographs(recipe, source, run, progress, world)
-        if recipe.generated is None:
-            raise UsageError(f"{recipe.name} adds noise to clean photographs: give --clean FOLDER")
-        return _generated(recipe, run, progress, world)
+    check_source(recipe, source)
     if source.clean:
-        raise UsageError(
-            f"{recipe.name} trains on pairs and adds no noise; --clean goes with a recipe that has [noise], as denoise"
-        )
-    if source.root is None:
-        wanted = ", ".join(recipe.layouts) or "any data set that `nafnet-train data` knows"
-        raise UsageError(f"{recipe.name} trains on pairs: give --data DIR ({wanted}), or --input DIR --target DIR")
+        return _photographs(recipe, source, run, progress, world)
+    if recipe.noise is not None:
+        return _generated(recipe, run, progress, world)
     return _paired(recipe, source, progress, world)
 
 
@@ -153,7 +180,8 @@ def _paired(recipe: Recipe, source: DataSource, progress: Progress, world: World
     faults = list(found.faults)
     whole: dict[str, Pairs] = {}
     for part, pairs in parts.items():
-        wrong = {index: fault for index in range(len(pairs.names)) if (fault := pairs.fault(index))}
+        indices = tracked(progress, range(len(pairs.names)), f"checking {part}")
+        wrong = {index: fault for index in indices if (fault := pairs.fault(index))}
         faults += wrong.values()
         whole[part] = pairs.subset([index for index in range(len(pairs.names)) if index not in wrong])
     _refuse_faults(faults, source)
@@ -186,7 +214,8 @@ def _stores(
     stores, contents = {}, {}
     for part, pairs in parts.items():
         training = part == TRAIN
-        digests = [pairs.digest(index, memory) for index in range(len(pairs.names))]
+        indices = tracked(progress, range(len(pairs.names)), f"reading {part}")
+        digests = [pairs.digest(index, memory) for index in indices]
         contents[part] = combined(digests)
         how = json.dumps({**dataclasses.asdict(recipe.prepare), "training": training})
         folder = cache_folder("pairs") / combined([how, *pairs.names, *digests])[:32]

@@ -10,6 +10,7 @@ import torch
 
 from nafnet.errors import CheckpointError, OutputError
 from nafnet.files import whole_file
+from nafnet.words import counted
 
 State = dict[str, Any]
 _NAME = re.compile(r"state-(\d+)\.pt")
@@ -84,7 +85,8 @@ class StateFiles:
             else:
                 return state, damaged
         if damaged:
-            raise CheckpointError(f"{self.folder}: none of {len(damaged)} states can be read; remove it to start anew")
+            states = counted(len(damaged), "state")
+            raise CheckpointError(f"{self.folder}: none of {states} can be read; remove it to start anew")
         return None, []
 
     def _path(self, step: int) -> Path:

@@ -9,18 +9,20 @@ from pathlib import Path
 
 from nafnet.errors import DataError
 from nafnet.train.data.layouts.base import SUFFIXES, Found, Layout
-from nafnet.train.data.layouts.folders import GOPRO, GOPRO_CURATED, INPUT_TARGET, REDS
+from nafnet.train.data.layouts.folders import GOPRO, GOPRO_CURATED, REDS
+from nafnet.train.data.layouts.paired import INPUT_TARGET
 from nafnet.train.data.layouts.sidd import SIDD_ARRAYS, SIDD_BLOCKS, SIDD_SCENES, find_array_of
+from nafnet.words import counted
 
 # A folder may fit several; the first that is complete counts.
-LAYOUTS: tuple[Layout, ...] = (SIDD_ARRAYS, SIDD_SCENES, SIDD_BLOCKS, GOPRO, GOPRO_CURATED, INPUT_TARGET, REDS)
+LAYOUTS: tuple[Layout, ...] = (SIDD_ARRAYS, SIDD_SCENES, SIDD_BLOCKS, GOPRO, GOPRO_CURATED, REDS, INPUT_TARGET)
 
 
 def find_data(root: Path) -> tuple[Layout, Found]:
     """The data set under a folder, or the one of an array `noisy_images_128.npy`, where several lie side by side.
 
     Raises:
-        DataError: none of the layouts is there; the message shows them, and what is there instead.
+        DataError: none of the layouts is there; the message shows them, a line each, and what is there instead.
     """
     if root.is_file() and (found := find_array_of(root)):
         return SIDD_ARRAYS, found
@@ -31,8 +33,11 @@ def find_data(root: Path) -> tuple[Layout, Found]:
             if not any(len(pairs.names) for pairs in found.parts.values()):
                 raise DataError(f"{root}: looks like {layout.name}, but holds no pair; expected {layout.expected}")
             return layout, found
-    known = "; ".join(f"{layout.name}: {layout.expected}" for layout in LAYOUTS)
-    raise DataError(f"{root}: no data set that is known; found {_contents(root)}; expected one of {known}")
+    raise DataError(
+        f"{root}: no data set is recognised; found {_contents(root)}. Give your own pairs by their folders, "
+        "--input DIR --target DIR, or lay them out in one of these ways:",
+        [f"{layout.name:16} {layout.expected}" for layout in reversed(LAYOUTS)],
+    )
 
 
 def _contents(root: Path) -> str:
@@ -42,4 +47,4 @@ def _contents(root: Path) -> str:
     images = sum(entry.suffix.lower() in SUFFIXES for entry in entries)
     arrays = [entry.name for entry in entries if entry.suffix in (".npy", ".mat")]
     shown = [*folders[:6], *arrays[:6], *(["..."] if len(folders) + len(arrays) > 12 else [])]
-    return f"{', '.join(shown) or 'no folder or array'}, and {images} images"
+    return f"{', '.join(shown) or 'no folder or array'}, and {counted(images, 'image')}"

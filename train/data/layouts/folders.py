@@ -1,4 +1,4 @@
-"""Data sets in pairs of folders whose files have equal names: GoPro, REDS, and anybody's own."""
+"""Data sets in pairs of folders whose files have equal names: GoPro, REDS, and any two folders."""
 
 from __future__ import annotations
 
@@ -24,11 +24,25 @@ def find_two(inputs: Path, targets: Path) -> Found:
             raise DataError(f"{folder}: no such folder")
         if not images_in(folder)[0]:
             raise DataError(f"{folder}: has no images; expected {', '.join(SUFFIXES)}")
-    pairs, faults = _pair([("", inputs, targets)])
+    pairs, faults = pair_folders([("", inputs, targets)])
+    if not pairs.names:
+        raise DataError(unpaired(inputs, targets))
     return Found(parts={"all": pairs}, faults=faults)
 
 
-def _pair(sides: Sides) -> tuple[FilePairs, list[str]]:
+def unpaired(inputs: Path, targets: Path) -> str:
+    """What is wrong with two folders of which no two files have equal names."""
+    first, second = (next(iter(sorted(images_in(folder)[0].values())), None) for folder in (inputs, targets))
+    if first is None or second is None:
+        return f"{inputs if first is None else targets}: has no images; expected {', '.join(SUFFIXES)}"
+    return (
+        f"{inputs} and {targets}: no two files have the same name, such as {first.name} and {second.name}; "
+        "give both of a pair one name (the ending may differ)"
+    )
+
+
+def pair_folders(sides: Sides) -> tuple[FilePairs, list[str]]:
+    """The pairs of all sides, and a line for each file that has no partner or the name of another."""
     found: tuple[dict[str, Path], dict[str, Path]] = ({}, {})
     doubles: list[str] = []
     for prefix, *folders in sides:
@@ -49,7 +63,7 @@ def _finder(sides_of: Callable[[Path, str], Sides], splits: dict[str, str]) -> C
         for part, folder in splits.items():
             sides = [side for side in sides_of(root, folder) if side[1].is_dir() and side[2].is_dir()]
             if sides:
-                parts[part], more = _pair(sides)
+                parts[part], more = pair_folders(sides)
                 faults += more
         return Found(parts=parts, faults=faults) if "train" in parts else None
 
@@ -84,11 +98,6 @@ GOPRO_CURATED = Layout(
     name="gopro-curated",
     expected="DBlur/Gopro/{train,test}/{blur,sharp}/*.png",
     find=_finder(_named("blur", "sharp", "DBlur/Gopro"), _TRAIN_AND_TEST),
-)
-INPUT_TARGET = Layout(
-    name="input-target",
-    expected="{train,test}/{input,target}/*.png",
-    find=_finder(_named("input", "target"), _TRAIN_AND_TEST),
 )
 REDS = Layout(
     name="reds",

@@ -1,0 +1,133 @@
+"""Ctrl-C and SIGTERM, to processes of their own: answered at once, during an evaluation too, and all is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nafnet.train.run import evaluation
+
+from .conftest import Train, rows, same
+from .test_interrupted import arguments, torchrun, wait_for
+
+# Thousands of pieces to evaluate after the first step: seconds on any machine, while an image of them is a moment.
+LONG_EVALUATION = ("prepare.window=12", "prepare.stride=1", "evaluation.images=0", "sampling.patch=12")
+IN_C = """
+import hashlib, os, signal, threading
+from nafnet.train.processes.signals import StopRequest
+
+asked, said, ended = StopRequest(), [], []
+asked.listen()
+with asked.deferred(), asked.finishing("this image"), asked.answered(lambda line: said.append((line, bool(ended)))):
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.{name})).start()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10_000_000)  # one call, during which no handler of Python's runs
+    ended.append(True)
+print(asked.asked, said)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("SIGTERM", "SIGTERM: stopping after this image, then saving"),
+        ("SIGINT", "Ctrl-C: stopping after this image, then saving; Ctrl-C once more leaves at once, unsaved"),
+    ],
+)
+def test_a_signal_is_answered_while_one_long_call_goes_on(name: str, line: str) -> None:
+    script = IN_C.format(name=name)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"True {[(line, False)]}"
+
+
+def started(words: list[str | Path]) -> subprocess.Popen[str]:
+    program = Path(sys.executable).with_name("nafnet-train")
+    variables = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([program, *words], text=True, env=variables, **pipes)
+
+
+def evaluating(run: Path) -> bool:
+    """Whether a run that evaluates after its first step has come so far."""
+    return (run / "steps.csv").exists() and len(rows(run / "steps.csv")) == 1
+
+
+def test_a_run_stopped_while_it_trains_says_what_is_there(recipe: Path, pairs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = arguments(recipe, pairs, run, 100_000, "evaluation.every=100000", "loop.checkpoint_every=100000")
+    with started(words) as process:
+        wait_for(lambda: (run / "steps.csv").exists() and len(rows(run / "steps.csv")) > 2, process)
+        process.send_signal(signal.SIGTERM)
+        said, wrong = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "SIGTERM: stopping after this step, then saving" in said.splitlines()
+    step = len(rows(run / "steps.csv"))
+    assert wrong.splitlines() == [
+        f"nafnet-train: stopped; step {step} is saved, and its weights are {run / 'last.safetensors'} "
+        "(best.safetensors comes with the first evaluation); the same command goes on"
+    ]
+    assert (run / "last.safetensors").exists()
+
+
+def test_an_evaluation_is_broken_off_between_two_images(recipe: Path, pairs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = arguments(recipe, pairs, run, 100_000, *LONG_EVALUATION, "evaluation.every=1")
+    with started(words) as process:
+        wait_for(lambda: evaluating(run), process)
+        process.send_signal(signal.SIGTERM)
+        said, wrong = process.communicate(timeout=120)
+    assert process.returncode == 130, wrong
+    assert any(line.startswith("SIGTERM: stopping after this ") for line in said.splitlines()), said
+    assert not rows(run / "evaluations.csv"), "it was broken off"
+    assert not (run / "best.safetensors").exists()
+    state = torch.load(run / "states" / "state-00000001.pt", weights_only=True)
+    assert state["due"], "it is made up for when the run goes on"
+    assert "step 1 is saved" in wrong
+
+
+def test_an_evaluation_is_broken_off_on_every_rank_if_one_was_told(recipe: Path, pairs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = torchrun(*arguments(recipe, pairs, run, 100_000, *LONG_EVALUATION, "evaluation.every=1"))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        wait_for(lambda: evaluating(run), process)
+        ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+        os.kill(int(ranks.stdout.split()[-1]), signal.SIGTERM)
+        output, _ = process.communicate(timeout=300)
+    assert not rows(run / "evaluations.csv"), output
+    assert torch.load(run / "states" / "state-00000001.pt", weights_only=True)["due"]
+
+
+def test_an_evaluation_that_was_broken_off_is_made_up_for(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, whole, _ = train("loop.steps=20", folder="whole")
+    evaluate, calls = evaluation.evaluate, []
+
+    def breaking_off(*given: Any) -> Any:
+        calls.append(given)
+        return evaluate(*given[:-1], lambda: False) if len(calls) == 2 else evaluate(*given)
+
+    monkeypatch.setattr(evaluation, "evaluate", breaking_off)
+    with pytest.raises(KeyboardInterrupt, match=r"step 10 is saved.*best\.safetensors comes with the first evaluation"):
+        train("loop.steps=20", folder="stopped")
+    assert len(calls) == 2, "in the midst of the sets"
+    _, stopped, said = train("loop.steps=20", folder="stopped")
+    assert "going on from step 10" in said
+    assert rows(whole / "evaluations.csv") == rows(stopped / "evaluations.csv")
+    assert same(whole / "best.safetensors", stopped / "best.safetensors")
+
+
+def test_pictures_that_are_being_generated_are_not_waited_for(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words: list[str | Path] = ["denoise", "-o", run, "--device", "cpu", "--threads", "1"]
+    with started(words) as process:
+        wait_for(lambda: list(run.glob(".images.npy.*.partial")), process)
+        process.send_signal(signal.SIGTERM)
+        _, wrong = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert wrong == "nafnet-train: stopped before a step was saved; the same command begins again\n"
+    assert not list(run.glob(".images.npy.*"))

@@ -1,0 +1,93 @@
+"""Progress of long work: a bar on a terminal; in a log a line after five seconds, and then ever more rarely."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, Task, TimeElapsedColumn, TimeRemainingColumn
+
+from nafnet.words import lasting
+
+Item = TypeVar("Item")
+FIRST = 5.0
+"""Seconds of a task before its first line."""
+MOST = 60.0
+"""Seconds from one line to the next, at most; each time is twice the one before."""
+
+
+class LoggedProgress(Progress):
+    """Rich's progress bar; where there is no terminal, for which rich shows nothing, lines in its place.
+
+    Args:
+        quiet: show neither.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        console = Console()
+        columns = (MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        super().__init__(
+            *Progress.get_default_columns()[:2], *columns, console=console, disable=quiet or not console.is_terminal
+        )
+        self._writes = not quiet and not console.is_terminal
+        self._lines = LineTimes()
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Show the bar, or begin to write lines."""
+        super().start()
+        if self._writes:
+            threading.Thread(target=self._write, daemon=True).start()
+
+    def stop(self) -> None:
+        """Show no more."""
+        self._ended.set()
+        super().stop()
+
+    def _write(self) -> None:
+        while not self._ended.wait(1):
+            running = [task for task in self.tasks if task.started and not task.finished]
+            if running and self._lines.due(running[-1].id, time.monotonic()):
+                self.console.print(line_of(running[-1]), highlight=False, markup=False, soft_wrap=True)
+
+
+def tracked(progress: Progress, items: Sequence[Item], description: str) -> Iterator[Item]:
+    """The items one by one, with a task of `progress` that goes when they are through."""
+    task = progress.add_task(description, total=len(items))
+    try:
+        for item in items:
+            yield item
+            progress.advance(task)
+    finally:
+        progress.remove_task(task)
+
+
+class LineTimes:
+    """When a task's next line is due."""
+
+    def __init__(self) -> None:
+        self._next: dict[int, tuple[float, float]] = {}
+
+    def due(self, task: int, now: float) -> bool:
+        """Whether the task gets a line at `now`, in seconds; the first call for a task is taken for its start."""
+        at, pause = self._next.setdefault(task, (now + FIRST, FIRST))
+        if now < at:
+            return False
+        pause = min(2 * pause, MOST)
+        self._next[task] = (now + pause, pause)
+        return True
+
+
+def line_of(task: Task) -> str:
+    """What a task has done so far, and how long the rest will take if that can be told.
+
+    A task's field `left` has the seconds where its owner knows them better than its pace of late.
+    """
+    if task.total is None:
+        return task.description
+    seconds = task.fields.get("left") or task.time_remaining
+    left = f", {lasting(seconds)} left" if seconds else ""
+    return f"{task.description}: {task.completed:,.0f} of {task.total:,.0f}{left}"

@@ -1,0 +1,93 @@
+"""How long a run will take, from the steps and evaluations it has made."""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+
+from nafnet.train.recipes.recipe import Recipe, images_until
+from nafnet.words import counted, lasting
+
+_FIRST = 2  # steps that are slower than the rest: compilation, the first memory
+_ENOUGH = 10.0  # seconds of training after which its length can be told
+_RARE = 0.1  # share of the time that evaluations may take when a number is suggested
+_LONG = 60.0  # seconds; of what is left of a shorter run nobody need know more
+
+
+class Pace:
+    """The time of a run's steps and evaluations; seconds throughout.
+
+    Args:
+        recipe: says the size of each step's batch.
+        steps: of the run.
+        every: steps from one evaluation to the next.
+    """
+
+    def __init__(self, recipe: Recipe, steps: int, every: int) -> None:
+        self.steps, self.every = steps, every
+        self._pixels = [(start, 0, patch * patch * batch) for start, patch, batch in recipe.starts(steps)]
+        self._recent: deque[float] = deque(maxlen=200)
+        """Of the newest steps, for each pixel of the batch."""
+        self._made = 0
+        self._trained = 0.0
+        self._evaluation: float | None = None
+        self._told = False
+
+    def step(self, step: int, seconds: float) -> None:
+        """Count the time of number `step`, from 1."""
+        self._made += 1
+        self._trained += seconds
+        if self._made <= _FIRST + 1:
+            self._recent.clear()
+        self._recent.append(seconds / self._between(step - 1, step))
+
+    def evaluated(self, seconds: float) -> None:
+        """Count the time of one evaluation."""
+        self._evaluation = seconds
+
+    def left(self, step: int) -> float:
+        """What the steps after `step` will take, and the evaluations if one was timed; 0 where nothing was."""
+        if step >= self.steps:
+            return 0.0
+        training = median(self._recent) * self._between(step, self.steps) if self._recent else 0.0
+        evaluations = -(-self.steps // self.every) - step // self.every
+        return training + evaluations * (self._evaluation or 0.0)
+
+    def announcement(self, step: int) -> str | None:
+        """How long the run will take, once: as soon as that can be told, unless it is over by then."""
+        if self._told or self._trained < _ENOUGH or self._made < _FIRST:
+            return None
+        self._told = True
+        if self.left(step) < _ENOUGH:
+            return None
+        one = median(self._recent) * self._between(step - 1, step)
+        more = "" if self._evaluation else ", and evaluations"
+        return f"about {lasting(self.left(step))} to go: {counted(self.steps - step, 'step')} of {one:.2g} s{more}"
+
+    def told_left(self, step: int) -> str:
+        """`, about 5 min left`, for the end of a line; empty where little is left."""
+        left = self.left(step)
+        return f"; about {lasting(left)} left" if left >= _LONG else ""
+
+    def too_many_evaluations(self, step: int) -> str | None:
+        """A line with a remedy where evaluating takes longer than training, and the run is not over soon."""
+        if not self._evaluation or not self._recent or self.left(step) < _LONG:
+            return None
+        one = median(self._recent) * self._between(step - 1, step)
+        if self._evaluation <= self.every * one:
+            return None
+        rarer = min(_round(self._evaluation * (1 - _RARE) / _RARE / one), self.steps)
+        return (
+            f"evaluating takes longer than training: {lasting(self._evaluation)} after every "
+            f"{counted(self.every, 'step')} of {one:.2g} s; for a new run --set evaluation.every={rarer} makes it rarer"
+        )
+
+    def _between(self, first: int, last: int) -> int:
+        """Pixels of the batches of the steps after `first` up to `last`."""
+        return images_until(self._pixels, last) - images_until(self._pixels, first)
+
+
+def _round(number: float) -> int:
+    """Up to two digits that one would choose: 37 is 40, 412 is 500."""
+    scale = 10 ** max(len(str(int(number))) - 1, 0)
+    return int(-(-number // scale) * scale)
