@@ -22,7 +22,7 @@ from nafnet.checkpoint import load_checkpoint
 from nafnet.spec import Architecture
 from tests.sharing import Once
 
-from .timed import timed
+from .verdict.timed import timed
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 BACKENDS = ("torch", "onnxruntime", "openvino")

@@ -28,8 +28,7 @@ from nafnet.train.run.evaluation import CLEAN, TRAIN, Scores, mean_psnr, noisy_s
 from nafnet.train.run.loop import MachineOptions, Outcome, Run
 from nafnet.train.run.run_data import DataSource, open_data
 from nafnet.train.synthetic.camera import CameraConfig
-
-from .conftest import Command, rows, same
+from tests.train.conftest import Command, rows, same
 
 SMALL = (
     "architecture.width=4", "architecture.encoder_blocks=[1]", "architecture.middle_blocks=1",

@@ -26,8 +26,7 @@ from nafnet.export.network import rewrites
 from nafnet.export.network.rewrites import InferenceNAFNet
 from nafnet.export.network.scaling import amplifying, calming, residual_peaks, scaled
 from nafnet.spec import Architecture, ModelSpec
-
-from .conftest import Recorded
+from tests.export.conftest import Recorded
 
 MakeNetwork = Callable[[Architecture], NAFNet]
 WHITE_BATCH = np.ones((1, 3, 16, 16), np.float32)

@@ -14,8 +14,7 @@ from nafnet.train.recipes.losses import LOSSES
 from nafnet.train.recipes.recipe_files import bundled_recipes, load_recipe, recipe_text, recipe_toml, with_steps
 from nafnet.train.recipes.schedule import ScheduleConfig, learning_rate
 from nafnet.words import nearest
-
-from .conftest import Command
+from tests.train.conftest import Command
 
 STUDY = ("baseline", "enhanced-1", "enhanced-2", "enhanced-3", "enhanced-4", "crop-512", "sliding-256")
 REMEDIES = ("enhanced-4-schedule", "enhanced-4-lower-rate", "enhanced-4-l2")

@@ -10,8 +10,7 @@ import pytest
 
 from nafnet.errors import DataError
 from nafnet.train.run.compare import COLUMNS, comparison_row
-
-from .conftest import Command, Train
+from tests.train.conftest import Command, Train
 
 
 def test_the_table_is_of_the_runs(train: Train, nafnet_train: Command, tmp_path: Path) -> None:

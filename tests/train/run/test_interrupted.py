@@ -18,8 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.processes import GUARD, Hold, running, wait_until
-
-from .conftest import Command, rows, same
+from tests.train.conftest import Command, rows, same
 
 ALL_ON = ("loop.ema=0.9", "loop.accumulate=2", "loop.dropout=0.2", "sampling.flips=true")
 

@@ -21,10 +21,9 @@ from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe_files import bundled_recipes, load_recipe
 from nafnet.train.run.loop import BEST, MachineOptions, Run
 from nafnet.train.run.run_data import DataSource
+from tests.train.conftest import Command
 
-from .conftest import Command
-
-MADE = runpy.run_path(str(Path(__file__).with_name("make_data.py")))
+MADE = runpy.run_path(str(Path(__file__).parents[1] / "make_data.py"))
 SIDE = 48
 # Every length in a recipe by a sixteenth, so that it fits the small images.
 SMALL = {

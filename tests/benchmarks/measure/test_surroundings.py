@@ -19,8 +19,7 @@ from nafnet.benchmarks.report.tables import Sheet
 from nafnet.benchmarks.watched import watch
 from nafnet.errors import UsageError
 from nafnet.spec import Architecture
-
-from .conftest import nafnet_bench
+from tests.benchmarks.conftest import nafnet_bench
 
 
 def test_pictures_too_small_for_ssim_are_refused_before_the_work(tmp_path: Path) -> None:

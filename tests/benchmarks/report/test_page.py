@@ -22,9 +22,8 @@ from nafnet.page import heat, picture_uri, render
 from nafnet.runtime.folder.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, write_gallery
 from nafnet.runtime.folder.report import FileReport
 from nafnet.train.run.evaluation import middle
+from tests.benchmarks.conftest import shown_times
 from tests.processes import GUARD
-
-from .conftest import shown_times
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -13,8 +13,7 @@ from safetensors.torch import load_file
 
 from nafnet.errors import CheckpointError, DataError, RecipeError
 from nafnet.train.run.trainer import Trainer
-
-from .conftest import Train, rows, same
+from tests.train.conftest import Train, rows, same
 
 ALL_ON = ("loop.ema=0.9", "loop.accumulate=2", "loop.dropout=0.2", "sampling.flips=true", "sampling.turns=true")
 

@@ -19,8 +19,7 @@ from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.recipes.recipe_files import load_recipe
 from nafnet.train.run.curves import turning_point
 from nafnet.train.run.trainer import Trainer
-
-from .conftest import Train, rows
+from tests.train.conftest import Train, rows
 
 
 def test_a_run_learns_and_writes_down_what_it_did(train: Train) -> None:

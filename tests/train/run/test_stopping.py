@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from nafnet.train.run import evaluation
-
-from .conftest import Train, rows, same
-from .test_interrupted import arguments, torchrun, wait_for
+from tests.processes import wait_until
+from tests.train.conftest import Train, rows, same
+from tests.train.run.test_interrupted import arguments, torchrun
 
 # Thousands of pieces to evaluate after the first step: seconds on any machine, while an image of them is a moment.
 LONG_EVALUATION = ("prepare.window=12", "prepare.stride=1", "evaluation.images=0", "sampling.patch=12")
@@ -62,7 +62,7 @@ def test_a_run_stopped_while_it_trains_says_what_is_there(recipe: Path, pairs: P
     run = tmp_path / "run"
     words = arguments(recipe, pairs, run, 100_000, "evaluation.every=100000", "loop.checkpoint_every=100000")
     with started(words) as process:
-        wait_for(lambda: (run / "steps.csv").exists() and len(rows(run / "steps.csv")) > 2, process)
+        wait_until(lambda: (run / "steps.csv").exists() and len(rows(run / "steps.csv")) > 2, process)
         process.send_signal(signal.SIGTERM)
         said, wrong = process.communicate(timeout=120)
     assert process.returncode == 130
@@ -79,7 +79,7 @@ def test_an_evaluation_is_broken_off_between_two_images(recipe: Path, pairs: Pat
     run = tmp_path / "run"
     words = arguments(recipe, pairs, run, 100_000, *LONG_EVALUATION, "evaluation.every=1")
     with started(words) as process:
-        wait_for(lambda: evaluating(run), process)
+        wait_until(lambda: evaluating(run), process)
         process.send_signal(signal.SIGTERM)
         said, wrong = process.communicate(timeout=120)
     assert process.returncode == 130, wrong
@@ -95,7 +95,7 @@ def test_an_evaluation_is_broken_off_on_every_rank_if_one_was_told(recipe: Path,
     run = tmp_path / "run"
     words = torchrun(*arguments(recipe, pairs, run, 100_000, *LONG_EVALUATION, "evaluation.every=1"))
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        wait_for(lambda: evaluating(run), process)
+        wait_until(lambda: evaluating(run), process)
         ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
         os.kill(int(ranks.stdout.split()[-1]), signal.SIGTERM)
         output, _ = process.communicate(timeout=300)
@@ -125,7 +125,7 @@ def test_pictures_that_are_being_generated_are_not_waited_for(tmp_path: Path) ->
     run = tmp_path / "run"
     words: list[str | Path] = ["denoise", "-o", run, "--device", "cpu", "--threads", "1"]
     with started(words) as process:
-        wait_for(lambda: list(run.glob(".images.npy.*.partial")), process)
+        wait_until(lambda: list(run.glob(".images.npy.*.partial")), process)
         process.send_signal(signal.SIGTERM)
         _, wrong = process.communicate(timeout=120)
     assert process.returncode == 130

@@ -17,10 +17,9 @@ from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.layouts.sidd import find_arrays
 from nafnet.train.data.splits import divide
 from nafnet.train.recipes.data_tables import SplitConfig
+from tests.train.conftest import Command
 
-from .conftest import Command
-
-MADE = runpy.run_path(str(Path(__file__).with_name("make_data.py")))
+MADE = runpy.run_path(str(Path(__file__).parents[1] / "make_data.py"))
 LAYOUTS, scenes, arrays, blocks, flat, save = (
     MADE[name] for name in ("LAYOUTS", "scenes", "arrays", "blocks", "flat", "save")
 )
