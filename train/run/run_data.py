@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from nafnet.errors import DataError, UsageError
 from nafnet.files import cache_folder
-from nafnet.progress import tracked
+from nafnet.progress import busy, tracked
 from nafnet.train.data.digests import DigestMemory, combined
 from nafnet.train.data.examples import Examples, GeneratedExamples, PairExamples
 from nafnet.train.data.image_store import open_images
@@ -108,11 +108,12 @@ def _generated(recipe: Recipe, run: Path, progress: Progress, world: World) -> R
 
 def _paired(recipe: Recipe, source: DataSource, progress: Progress, world: World) -> RunData:
     assert source.root is not None
-    if source.target is None:
-        layout, found = find_data(source.root)
-        name = layout.name
-    else:
-        name, found = "two folders", find_two(source.root, source.target)
+    with busy(progress, f"looking for pairs in {source.root}"):
+        if source.target is None:
+            layout, found = find_data(source.root)
+            name = layout.name
+        else:
+            name, found = "two folders", find_two(source.root, source.target)
     parts = divide(found.parts, recipe.split)
     faults = list(found.faults)
     whole: dict[str, Pairs] = {}
