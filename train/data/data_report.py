@@ -12,7 +12,7 @@ from nafnet.train.data.layouts import find_data
 from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.pairs import Pairs
 from nafnet.train.data.splits import divide
-from nafnet.train.processes.progress import LoggedProgress, tracked
+from nafnet.train.processes.progress import LoggedProgress, busy, tracked
 from nafnet.train.recipes.data_tables import SplitConfig
 
 MOST_FAULTS = 20
@@ -34,13 +34,15 @@ def print_data(folder: Path | None, inputs: Path | None, targets: Path | None, s
     """
     if bool(inputs) != bool(targets):
         raise UsageError("--input and --target go together; give both")
-    if inputs and targets and not folder:
-        root, name, found = inputs, "two folders", find_two(inputs, targets)
-    elif folder and not inputs:
-        layout, found = find_data(folder)
-        root, name = folder, layout.name
-    else:
+    root = folder or inputs
+    if root is None or (folder and inputs):
         raise UsageError("give the FOLDER of a data set, or in place of it --input DIR --target DIR")
+    with LoggedProgress() as progress, busy(progress, f"looking for pairs in {root}"):
+        if targets:
+            name, found = "two folders", find_two(root, targets)
+        else:
+            layout, found = find_data(root)
+            name = layout.name
     faults = list(found.faults)
     parts = divide(found.parts, SplitConfig(seed=seed))
     table = Table("part", "pairs", "scenes", "first pair", "size", title=f"{root}: {name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -65,6 +66,16 @@ def tracked(progress: Progress, items: Sequence[Item], description: str) -> Iter
         progress.remove_task(task)
 
 
+@contextlib.contextmanager
+def busy(progress: Progress, description: str) -> Iterator[None]:
+    """A task of `progress` for work of which nobody knows the length, while this is open."""
+    task = progress.add_task(description, total=None)
+    try:
+        yield
+    finally:
+        progress.remove_task(task)
+
+
 class LineTimes:
     """When a task's next line is due."""
 
@@ -84,10 +95,10 @@ class LineTimes:
 def line_of(task: Task) -> str:
     """What a task has done so far, and how long the rest will take if that can be told.
 
-    A task's field `left` has the seconds where its owner knows them better than its pace of late.
+    A task's field `left` has the seconds where its owner knows them better than its pace of late; 0 if not yet.
     """
     if task.total is None:
         return task.description
-    seconds = task.fields.get("left") or task.time_remaining
+    seconds = task.fields.get("left", task.time_remaining)
     left = f", {lasting(seconds)} left" if seconds else ""
     return f"{task.description}: {task.completed:,.0f} of {task.total:,.0f}{left}"

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_END = b"\0"  # the number of no signal
 IMPATIENT = 1.0
 """Seconds after the first Ctrl-C from which a second one is meant."""
 
@@ -54,12 +55,13 @@ class StopRequest:
             yield
         finally:
             signal.set_wakeup_fd(before)
-            waking.close()  # which ends the thread
+            waking.send(_END)  # closing it would not end the thread while worker processes have copies of it
             thread.join()
+            waking.close()
             woken.close()
 
     def _answer(self, woken: socket.socket, say: Callable[[str], None]) -> None:
-        while received := woken.recv(1):
+        while (received := woken.recv(1)) != _END:
             if received[0] not in _SIGNALS or not (self._deferring or self._holding):
                 continue
             name, again = "SIGTERM", ""

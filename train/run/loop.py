@@ -121,7 +121,7 @@ class Run:
         )
         self._resume(trainer)
         batches = StepBatches(data.examples, self.recipe, steps, self.world)
-        task = progress.add_task("training", total=steps, completed=trainer.step)
+        task = progress.add_task("training", total=steps, completed=trainer.step, left=0.0)
         validation, stopped = self.validation, False
         with asked.deferred(), asked.answered(self.say), contextlib.ExitStack() as stack:
             loader = batches.loader(trainer.step, self.options.workers, pinned=self.world.device.type == "cuda")

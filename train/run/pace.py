@@ -9,7 +9,8 @@ from nafnet.train.recipes.recipe import Recipe, images_until
 from nafnet.words import counted, lasting
 
 _FIRST = 2  # steps that are slower than the rest: compilation, the first memory
-_ENOUGH = 10.0  # seconds of training after which its length can be told
+_ENOUGH = ((10.0, 5), (40.0, 2))  # (seconds, steps) of training after which its length can be told
+_OVER = 10.0  # seconds; what ends as soon is not worth a line
 _RARE = 0.1  # share of the time that evaluations may take when a number is suggested
 _LONG = 60.0  # seconds; of what is left of a shorter run nobody need know more
 
@@ -46,19 +47,19 @@ class Pace:
         self._evaluation = seconds
 
     def left(self, step: int) -> float:
-        """What the steps after `step` will take, and the evaluations if one was timed; 0 where nothing was."""
-        if step >= self.steps:
+        """What the steps after `step` will take, and the evaluations if one was timed; 0 while that cannot be told."""
+        if step >= self.steps or self._made < _FIRST:
             return 0.0
-        training = median(self._recent) * self._between(step, self.steps) if self._recent else 0.0
+        training = median(self._recent) * self._between(step, self.steps)
         evaluations = -(-self.steps // self.every) - step // self.every
         return training + evaluations * (self._evaluation or 0.0)
 
     def announcement(self, step: int) -> str | None:
         """How long the run will take, once: as soon as that can be told, unless it is over by then."""
-        if self._told or self._trained < _ENOUGH or self._made < _FIRST:
+        if self._told or not any(self._trained >= seconds and self._made >= made for seconds, made in _ENOUGH):
             return None
         self._told = True
-        if self.left(step) < _ENOUGH:
+        if self.left(step) < _OVER:
             return None
         one = median(self._recent) * self._between(step - 1, step)
         more = "" if self._evaluation else ", and evaluations"

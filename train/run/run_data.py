@@ -25,7 +25,7 @@ from nafnet.train.data.pairs import Pairs
 from nafnet.train.data.photographs import Photographs, find_photographs
 from nafnet.train.data.splits import divide, held_out
 from nafnet.train.processes.distributed import World
-from nafnet.train.processes.progress import tracked
+from nafnet.train.processes.progress import busy, tracked
 from nafnet.train.recipes.data_tables import GeneratedConfig
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.run.evaluation import TRAIN, EvaluationSet, StoreSet, noisy_sets
@@ -171,11 +171,12 @@ def _refuse_faults(faults: Sequence[str], source: DataSource) -> None:
 
 def _paired(recipe: Recipe, source: DataSource, progress: Progress, world: World) -> RunData:
     assert source.root is not None
-    if source.target is None:
-        layout, found = find_data(source.root)
-        name = layout.name
-    else:
-        name, found = "two folders", find_two(source.root, source.target)
+    with busy(progress, f"looking for pairs in {source.root}"):
+        if source.target is None:
+            layout, found = find_data(source.root)
+            name = layout.name
+        else:
+            name, found = "two folders", find_two(source.root, source.target)
     parts = divide(found.parts, recipe.split)
     faults = list(found.faults)
     whole: dict[str, Pairs] = {}

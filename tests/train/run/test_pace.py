@@ -45,6 +45,7 @@ def test_slow_steps_are_told_after_the_second_and_short_runs_never() -> None:
     slow = pace(1000, 300, 30.0, 0)
     slow.step(1, 30)
     assert slow.announcement(1) is None
+    assert slow.left(1) == 0, "the first is no measure"
     slow.step(2, 30)
     assert slow.announcement(2) == "about 8.3 h to go: 998 steps of 30 s, and evaluations"
     brief = pace(30, 30, 0.5, 25)
