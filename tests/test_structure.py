@@ -88,7 +88,7 @@ def test_arrows_point_one_way(package: str, forbidden: tuple[str, ...]) -> None:
         for name in GRAPH
         if (name + ".").startswith(package + ".")
         and (package != "nafnet" or not name.startswith(tuple(rooms)))
-        and name not in ("nafnet.runtime.backends.torch_eager", "nafnet.runtime.backends.torch_cuda")
+        and name not in ("nafnet.runtime.backends.torch_cpu", "nafnet.runtime.backends.torch_cuda")
     ]
     assert own
     script = "import sys, importlib\nfor name in sys.argv[1].split(','): importlib.import_module(name)\n"

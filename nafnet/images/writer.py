@@ -122,10 +122,12 @@ class ImageWriter(Closing):
             image.tiffsave(path, compression="deflate", predictor=predictor, bigtiff=large)
         elif header.format == "webp":
             image.webpsave(path, Q=self._quality, lossless=header.lossless, exact=True)
-        else:
+        elif header.format in ("avif", "heif"):
             codec = "av1" if header.format == "avif" else "hevc"
             bits = 8 if header.pixel_type == "uint8" else min(header.bits, 12)
             image.heifsave(path, compression=codec, Q=self._quality, bitdepth=bits, subsample_mode="off")
+        else:
+            raise AssertionError(f"{header.format}: no encoder is called for it")
 
     def _explained(self, error: pyvips.Error) -> ImageError | OutputError:
         """libvips' words; whether the disk is full it says only in them."""

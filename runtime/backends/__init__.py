@@ -82,7 +82,7 @@ REGISTRY: dict[str, Entry] = {
         target=f"{_HERE}.onnxruntime_cpu:OnnxRuntimeBackend", requires="onnxruntime", extra="cpu", reads="onnx"
     ),
     "torch": Entry(
-        target=f"{_HERE}.torch_eager:TorchBackend", requires="torch", extra="export", reads="checkpoint", auto=False
+        target=f"{_HERE}.torch_cpu:TorchBackend", requires="torch", extra="export", reads="checkpoint", auto=False
     ),
 }  # fmt: skip
 

@@ -52,7 +52,7 @@ class Fallback:
                 f"{model.path.name}: a result is not finite or far out of range, and {beside.name} is not beside it "
                 "to run the tile again in fp32: export with --format onnx as well"
             )
-        from nafnet.runtime.backends.torch_eager import TorchBackend
+        from nafnet.runtime.backends.torch_cpu import TorchBackend
 
         return TorchBackend(model, self._backend.threads)
 

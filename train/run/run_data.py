@@ -17,7 +17,7 @@ from nafnet.files import cache_folder
 from nafnet.train.data.clean_store import VERSION, CleanStore, write_store
 from nafnet.train.data.digests import DigestMemory, combined
 from nafnet.train.data.examples import CleanExamples, Examples, MixedExamples, PairExamples
-from nafnet.train.data.image_store import open_images
+from nafnet.train.data.generated_store import open_images
 from nafnet.train.data.layouts import find_data
 from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.pair_store import PairStore, open_store

@@ -1,4 +1,4 @@
-"""PyTorch on the CPU, channels-last: the runtime's one module that imports torch."""
+"""PyTorch on the CPU, channels-last."""
 
 from __future__ import annotations
 

@@ -1,0 +1,30 @@
+"""Every table that says something of a precision says it of all, which types alone do not check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import pytest
+
+from nafnet import onnxfile
+from nafnet.export import exporter
+from nafnet.export.attempts.attempt import DTYPES
+from nafnet.export.engines import layers
+from nafnet.export.gate.parity import GATES
+from nafnet.spec import Precision
+
+TABLES: dict[str, Mapping[Precision, Any]] = {
+    "nafnet/onnxfile.py: _STORED": onnxfile._STORED,
+    "export/attempts/attempt.py: DTYPES": DTYPES,
+    "export/exporter.py: FORMS": exporter.FORMS,
+    "export/exporter.py: _TIMES": exporter._TIMES,
+    "export/gate/parity.py: GATES": GATES,
+    "export/engines/layers.py: _WANTED": layers._WANTED,
+    "export/engines/layers.py: _LEAST_SHARE": layers._LEAST_SHARE,
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_names_every_precision(name: str) -> None:
+    assert set(TABLES[name]) == set(get_args(Precision))
