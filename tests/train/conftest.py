@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
+from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.recipes.recipe_files import load_recipe
 from nafnet.train.run.loop import MachineOptions, Outcome, Run
 from nafnet.train.run.run_data import DataSource
@@ -41,6 +42,14 @@ checkpoint_every = 5
 every = 10
 images = 4
 """
+# The recipe denoise, made small: it trains in a second on images of 48 pixels a side or more.
+DENOISE_SMALL = (
+    "architecture.width=4", "architecture.encoder_blocks=[1]", "architecture.middle_blocks=1",
+    "architecture.decoder_blocks=[1]", "generated.share=0", "generated.images=4", "generated.held_out=2",
+    "dead_leaves.size=64", "dead_leaves.textures=2", "sampling.patch=32", "sampling.stages=[[0.5,48,2]]",
+    "schedule.warmup_steps=0", "loop.batch=4", "loop.steps=8", "loop.checkpoint_every=3", "evaluation.every=4",
+    "evaluation.images=2", "evaluation.window=48",
+)  # fmt: skip
 Train = Callable[..., tuple[Outcome, Path, list[str]]]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -114,3 +123,23 @@ def train(recipe: Path, pairs: Path, tmp_path: Path, silent: Progress) -> Train:
         return outcome, tmp_path / folder, said
 
     return run
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of ten photographs of several sizes and kinds of file, two of them in a folder below."""
+    monkeypatch.setenv("NAFNET_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "photographs"
+    (folder / "more").mkdir(parents=True)
+    for index in range(10):
+        height, width = 64 + 4 * index, 96 - 3 * index
+        ramp = np.linspace(0, 255, width)[None, :, None] * np.random.default_rng(index).random((height, 1, 3))
+        where = folder / "more" if index > 7 else folder
+        suffix = ("png", "webp", "tif")[index % 3]
+        Image.fromarray(ramp.astype(np.uint8)).save(where / f"{index:02}.{suffix}", lossless=True)
+    return folder
+
+
+def small_denoise(*overrides: str) -> Recipe:
+    """The recipe denoise, made small, and changed."""
+    return load_recipe("denoise", [*DENOISE_SMALL, *overrides])

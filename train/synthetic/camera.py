@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import RecipeError
-from nafnet.train.synthetic.demosaicing import BORDER, METHODS, Phase, demosaiced, mosaic
+from nafnet.train.synthetic.demosaicing import BORDER, Phase, demosaiced, mosaic
 from nafnet.train.synthetic.tones import contrasted, to_linear, to_tones
 
 Image = NDArray[np.float32]
@@ -101,14 +101,12 @@ def _drawn(config: CameraConfig, rng: np.random.Generator) -> _Camera:
     mosaicked, malvar, sharp = rng.random(3) < (config.mosaic_share, config.malvar_share, config.sharpened_share)
     off = rng.uniform(*config.colours) * rng.uniform(_LEAST, _MOST)
     phase = rng.integers(0, 2, 2)
-    drawn_method = ("bilinear", "malvar")[int(malvar)]
-    assert drawn_method in METHODS
     return _Camera(
         gains=np.array([rng.uniform(*config.red_gain), 1, rng.uniform(*config.blue_gain)], np.float32),
         matrix=(off + np.diag(1 - off.sum(1))).astype(np.float32),
         contrast=rng.uniform(*config.contrast),
         phase=(int(phase[0]), int(phase[1])),
-        method=drawn_method if mosaicked else None,
+        method=None if not mosaicked else "malvar" if malvar else "bilinear",
         sharpening=rng.uniform(*config.sharpening) if sharp else 0.0,
     )
 
