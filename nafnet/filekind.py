@@ -35,7 +35,7 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"MZ", "a Windows program", ""),
     (b"\x7fELF", "a Linux program or library", ""),
 )
-_LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\s.*?\bsize (\d+)", re.DOTALL)
+_LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\s.*?\bsize (\d{1,18})\b", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _identify(path: Path) -> _Found | None:
     if not start:
         return _Found("an empty file", _AGAIN)
     if pointer := _LFS.match(start):
-        real = _bytes(int(pointer[1]))
+        real = _bytes(int(pointer[1]))  # of at most 18 digits
         return _Found(f"a Git LFS pointer to the real file of {real}", "fetch that with `git lfs pull`")
     return _model(path, start, size) or _other(start)
 
@@ -118,7 +118,7 @@ def _zip(path: Path, size: int) -> _Found:
     try:
         with zipfile.ZipFile(path) as archive:  # the table of what is in it stands at its end
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):  # damaged, or made to look so
         what = f"the first {_bytes(size)} of a zip file, such as PyTorch writes"
         return _Found(what, _AGAIN, "PyTorch checkpoint", whole=False)
     if any(name.endswith("/constants.pkl") for name in names):
@@ -137,8 +137,10 @@ def _safetensors(path: Path, size: int) -> _Found:
     of = ""
     if size >= whole:
         try:
-            whole += max(part["data_offsets"][1] for name, part in json.loads(told).items() if name != "__metadata__")
-            of = f" of {_bytes(whole)}"
+            ends = [part["data_offsets"][1] for name, part in json.loads(told).items() if name != "__metadata__"]
+            if all(isinstance(end, int) and end < 2**63 for end in ends):
+                whole += max(ends)
+                of = f" of {_bytes(whole)}"
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
             pass  # nonsense, which is left to the library
     if size < whole:
@@ -166,7 +168,7 @@ def _text(start: bytes) -> _Found | None:
         return _Found("a web page that was saved in its place", "download the file itself")
     if text.startswith("<?xml"):
         return _Found("an XML document, such as a server sends for a file that it has not", _AGAIN)
-    whole = text[:-1]  # its last character may be cut in two
+    whole = text[:-1] if len(start) == _START else text  # its last character may be cut in two
     if "�" in whole or not all(character.isprintable() or character.isspace() for character in whole):
         return None
     return _Found("JSON text" if text.startswith(("{", "[")) else "plain text")

@@ -82,9 +82,13 @@ class Display:
     """
 
     def __init__(self, stream: TextIO | None = None, *, lines: TextIO | None = None, quiet: bool = False) -> None:
-        self._stream, self._lines = stream or sys.stderr, lines or sys.stdout
-        self._quiet = quiet
-        self._moves = not quiet and self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        # A service, or a program without a console, has no standard error at all.
+        self._stream: TextIO | None = stream or sys.stderr
+        self._lines = lines or sys.stdout
+        self._quiet = quiet or self._stream is None
+        self._moves = (
+            self._stream is not None and not quiet and self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        )
         self._pace = Pace(time.monotonic())
         self._lock = threading.RLock()
         self._over = threading.Event()
@@ -97,6 +101,7 @@ class Display:
             if not self._moves:
                 return
             if self._bar is None:
+                assert self._stream is not None
                 self._bar = _bar(self._stream, self._pace)
                 self._bar.start()
             self._bar.update(self._bar.task_ids[0], completed=done, total=total or None)

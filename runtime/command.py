@@ -61,6 +61,12 @@ class RunOptions:
     dry_run: bool
     quiet: bool
     verbose: bool
+    piped: bool = False
+    """Standard output is for the picture alone."""
+
+    def say(self, line: str) -> None:
+        """Print a line where it disturbs nothing."""
+        click.echo(line, err=self.piped)
 
     @property
     def limits(self) -> Limits:
@@ -93,13 +99,13 @@ def run(options: RunOptions) -> int:
 
             tune(restorer, fixed_tile=options.tile, fixed_overlap=options.overlap, fixed_batch=options.batch)
         if options.dry_run:
-            return print_plan(restorer, jobs, options.limits, options.encoding)
+            return print_plan(restorer, jobs, options.limits, options.encoding, options.say)
         prepare_output(jobs)
         if not options.quiet:
-            click.echo(opening(restorer, len(jobs)))
+            options.say(opening(restorer, len(jobs)))
         if options.verbose:
-            click.echo(f"{restorer.backend.name}: {restorer.reason}; batches of {restorer.batch}")
-            print_memory(restorer, jobs, options.limits)
+            options.say(f"{restorer.backend.name}: {restorer.reason}; batches of {restorer.batch}")
+            print_memory(restorer, jobs, options.limits, options.say)
         folder = options.output if options.output.is_dir() else None
         if folder is None and shard.count > 1:
             raise UsageError(f"--shard {options.shard}: the output {options.output} is a file; expected a folder")
@@ -146,9 +152,9 @@ def _restore(options: RunOptions, jobs: list[Job], restorer: Restorer, folder: P
             _write_html(options, restorer, rows, seconds)
     if options.verbose:
         for line in noted(rows):
-            click.echo(line)
+            options.say(line)
     if not options.quiet:
-        click.echo(summary(totals(rows, seconds), options.output))
+        options.say(summary(totals(rows, seconds), STDOUT if options.piped else options.output))
     return 1 if any(row.status == "failed" for row in rows) else 0
 
 
@@ -213,7 +219,7 @@ def _to_stdout(options: RunOptions) -> int:
         raise UsageError("OUTPUT -: expected one file as INPUT")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, options.inputs[0].name)
-        changed = dataclasses.replace(options, output=Path(folder), quiet=True)
+        changed = dataclasses.replace(options, output=Path(folder), piped=True)
         code = run(changed)
         made = [path for path in target.parent.iterdir() if path.is_file()]
         if code == 0 and made:

@@ -23,7 +23,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("checkpoint", "onnxfile", "planfile"),
         ("architecture", "wire", "tiling", "metrics", "filekind", "onnxgraph"),
         ("spec", "images"),
-        ("commandline", "files", "closing", "allocator", "fieldtypes", "steps"),
+        ("commandline", "files", "closing", "allocator", "fieldtypes", "steps", "progress"),
         ("errors", "words"),
     ),
     "nafnet.train": (("cli",), ("command",), ("run",), ("data",), ("recipes",), ("synthetic", "processes")),
@@ -77,7 +77,8 @@ def named_in(path: Path, known: dict[str, Path]) -> set[str]:
         if isinstance(node, ast.Import):
             named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.module, f"{path}: a relative import"
+            assert not node.level, f"{path}: a relative import"
+            assert node.module
             named |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Constant) and node.value in known:
             named.add(str(node.value))

@@ -9,8 +9,8 @@ import torch
 
 from nafnet.allocator import keep_memory
 from nafnet.errors import UsageError
+from nafnet.progress import LoggedProgress
 from nafnet.train.processes.distributed import joined
-from nafnet.train.processes.progress import LoggedProgress
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.recipes.recipe_files import with_steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
 import warnings
@@ -63,6 +64,9 @@ def to_onnx(
     batch, across, along = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
     free = {0: batch} if side else {0: batch, rows: multiple * across, rows + 1: multiple * along}
     bfloat16 = any(parameter.dtype == torch.bfloat16 for parameter in module.parameters())
+    # Else imported in the midst of the export, where Ctrl-C would be taken for a failure of the exporter's.
+    importlib.import_module("torch._dynamo")
+
     with _silenced():
         program = torch.onnx.export(
             Wire(module, wire), (example,), dynamo=True, dynamic_shapes=(free,), external_data=False,

@@ -1,7 +1,8 @@
 """What flows through the engine: images as events, and the state of each.
 
 Each image is `Opened`, then come `Band`s of its rows from the top, then `Closed`; of one that failed on the way the
-rest is missing, and its `Item` says so. Every stage is a generator over such events.
+rest is missing, and its `Item` says so. It is whole with its last row: what fails in a stage behind that row does not
+count. Every stage is a generator over such events.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Item:
         """Its first row is about to be fed, perhaps not for the first time."""
         if self._change(State.UNDER_WAY, State.UNDER_WAY, State.AGAIN):
             self.tiles = self.recomputed = 0
+            self.infer_seconds = 0.0
 
     def ask_again(self) -> None:
         """What is under way of it is void: it has to be fed once more."""

@@ -77,7 +77,7 @@ def _exported(path: Path, say: Callable[[str], None], on_step: OnStep) -> Model:
         try:
             return Model(path=cached, spec=inspect_onnx(cached), source=path)
         except NafnetError:
-            cached.unlink()  # from another format version, or damaged: make it again
+            cached.unlink(missing_ok=True)  # from another format version, or damaged: make it again
     on_step("loading PyTorch", 0, 0)
     try:
         from nafnet.checkpoint import load_checkpoint

@@ -14,19 +14,19 @@ from nafnet.images.reader import open_image
 from nafnet.images.writer import ImageWriter
 
 QUALITY = 92
+TOO_WIDE = "too wide to be compared side by side"
 
 
 class Comparison(Closing):
     """Writes one comparison from bands of rows. Call `finish`; closed without it, nothing is written.
 
     Args:
-        path: of the JPEG; its folder is made.
-        header: of the restored file.
+        path: of the JPEG; its folder exists.
+        header: of the original, or of any image of its size and channels.
         tag: goes into the names of temporary files.
     """
 
     def __init__(self, path: Path, header: Header, tag: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         both = Header(
             width=2 * header.width, height=header.height, format="jpeg", channels=header.channels, alpha=False,
             pixel_type="uint8", bits=8, lossless=False, metadata={},
@@ -40,7 +40,7 @@ class Comparison(Closing):
         return 2 * header.width <= FORMATS["jpeg"].max_side
 
     def write(self, original: Rows, restored: Rows) -> None:
-        """Append rows, [n,W,C] each; alpha is left out."""
+        """Append rows, [n,W,C] each, C at least the original's channels; what is beyond these is left out."""
         pair = [convert_depth(rows[:, :, : self._channels], "uint8") for rows in (original, restored)]
         self._writer.write(np.concatenate(pair, axis=1))
 
@@ -54,7 +54,7 @@ class Comparison(Closing):
 
 
 def compare_files(original: Iterator[Header | Rows], restored: Path, path: Path, *, max_pixels: int, tag: str) -> None:
-    """Write the comparison of a file that was restored before.
+    """Write the comparison of a file that was restored before, and that `Comparison.fits`.
 
     Args:
         original: its header, then its rows from the top in bands of one height, as `Decoder.decode` gives them.
@@ -68,10 +68,10 @@ def compare_files(original: Iterator[Header | Rows], restored: Path, path: Path,
         OutputError: the disk refused.
     """
     reader = open_image(restored, max_pixels=max_pixels)
-    next(original)
-    if not Comparison.fits(reader.header):
-        return
-    with Comparison(path, reader.header, tag) as comparison:
+    header = next(original)
+    assert isinstance(header, Header)
+    # Some formats have no grey: a grey photograph comes back from them in three equal channels.
+    with Comparison(path, header, tag) as comparison:
         results: Iterator[Rows] | None = None
         for rows in original:
             assert not isinstance(rows, Header)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import glob
 import os
@@ -14,6 +13,10 @@ from typing import NoReturn
 from nafnet.errors import UsageError
 from nafnet.images.formats import FORMATS, SUFFIXES, Format
 from nafnet.runtime.folder.job import Job
+
+NOT_WRITTEN = (".heic", ".heif", ".gif", ".jxl", ".jp2", ".psd", ".svg", ".pdf", ".exr", ".hdr", ".ico", ".tga")
+"""Endings that mean a picture, not a folder; of these nothing is written."""
+_ENDINGS = ", ".join(suffix for suffix in SUFFIXES if suffix not in NOT_WRITTEN)
 
 
 def find_jobs(
@@ -96,9 +99,17 @@ def read_list(name: str) -> list[Path]:
 
 
 def is_file_output(inputs: Sequence[Path], output: Path) -> bool:
-    """Whether `output` names a file, not a folder."""
+    """Whether `output` names a file, not a folder.
+
+    Raises:
+        UsageError: it is named as a picture of a kind that is not written.
+    """
     one = len(inputs) == 1 and inputs[0].is_file()
-    return one and output.suffix.lower() in SUFFIXES and not output.is_dir()
+    if not one or output.is_dir():
+        return False
+    if output.suffix.lower() in NOT_WRITTEN:
+        raise UsageError(f"{output}: {output.suffix} is not written; expected a folder, or a file ending in {_ENDINGS}")
+    return output.suffix.lower() in SUFFIXES
 
 
 def _expanded(path: Path) -> list[Path]:
@@ -121,16 +132,25 @@ def _renamed(job: Job, file_format: Format | None) -> Job:
 
 
 def _compared(jobs: Sequence[Job], output: Path, folder: Path) -> list[Job]:
-    """With the comparison's name, that of the result; its ending is in it where results differ in nothing else."""
-    inside = [job.target.relative_to(output) if job.target != output else Path(job.target.name) for job in jobs]
-    times = collections.Counter(path.with_suffix("") for path in inside)
-    named = [
-        path.with_suffix(".jpg")
-        if times[path.with_suffix("")] == 1
-        else path.with_name(f"{path.stem}-{path.suffix.removeprefix('.')}.jpg")
-        for path in inside
-    ]
-    return [dataclasses.replace(job, compare=folder / path) for job, path in zip(jobs, named, strict=True)]
+    """With the comparison's name: that of the result, its ending included, so that no two are the same.
+
+    Raises:
+        UsageError: the comparisons would lie among photographs that are restored.
+    """
+    named = []
+    for job in jobs:
+        inside = job.target.relative_to(output) if job.target != output else Path(job.target.name)
+        path = folder / inside.with_name(f"{inside.stem}-{inside.suffix.removeprefix('.')}-compared.jpg")
+        named.append(dataclasses.replace(job, compare=path))
+    sources = {_real(job.source.parent) for job in jobs}
+    for job in named:
+        assert job.compare is not None
+        if _real(job.compare.parent) in sources:
+            raise UsageError(
+                f"--compare {folder}: {job.compare} would lie beside the photographs, and the next run would take it "
+                "for one; choose another folder"
+            )
+    return named
 
 
 def prepare_output(jobs: Sequence[Job]) -> None:
@@ -139,7 +159,8 @@ def prepare_output(jobs: Sequence[Job]) -> None:
     Raises:
         UsageError: one cannot be made or written to.
     """
-    for folder in sorted({job.target.parent for job in jobs}):
+    compared = {job.compare.parent for job in jobs if job.compare}
+    for folder in sorted({job.target.parent for job in jobs} | compared):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -185,9 +206,9 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
             raise UsageError(f"{taken[target]} and {job.source} would both be written to {job.target}; rename one")
         taken[target] = job.source
     for job in jobs:
-        if job.compare and (replaced := taken.get(_real(job.compare)) or sources.get(_real(job.compare))):
+        if job.compare and (other := taken.get(_real(job.compare))):
             raise UsageError(
-                f"{job.source}: its comparison {job.compare} would replace {replaced} or its result; choose another "
+                f"{job.source}: its comparison {job.compare} would replace the result of {other}; choose another "
                 "folder for --compare"
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 import numpy as np
@@ -18,8 +18,11 @@ from nafnet.runtime.folder.memory import file_bytes
 from nafnet.runtime.folder.settings import Encoding, Limits
 from nafnet.words import counted
 
+Say = Callable[[str], None]
+"""Prints a line."""
 
-def print_plan(restorer: Restorer, jobs: Sequence[Job], limits: Limits, encoding: Encoding) -> int:
+
+def print_plan(restorer: Restorer, jobs: Sequence[Job], limits: Limits, encoding: Encoding, say: Say) -> int:
     """Print a line for each file and one for the run; returns the exit code, 1 if a file cannot be restored."""
     tiles = megapixels = most_memory = failed = 0
     with Decoder(limits) as decoder:
@@ -38,13 +41,13 @@ def print_plan(restorer: Restorer, jobs: Sequence[Job], limits: Limits, encoding
             most_memory = max(most_memory, memory)
             tiles += plan.count * (header.channels if restorer.spec.channels == 1 else 1)
             megapixels += header.width * header.height
-            click.echo(
+            say(
                 f"{job.source} -> {job.target}: {header.width}x{header.height} {header.format} {header.pixel_type} -> "
                 f"{target.format} {target.pixel_type}, {counted(plan.count, 'tile')} of {width}x{height}, "
                 f"{memory / 2**20:.0f} MB"
             )
     seconds = _seconds_per_tile(restorer) * tiles
-    click.echo(
+    say(
         f"{counted(len(jobs) - failed, 'file')}, {megapixels / 1e6:.1f} MP, {counted(tiles, 'tile')}, about "
         f"{most_memory / 2**20:.0f} MB at most, about {seconds:.0f} s on {restorer.backend.description}"
         + (f"; {failed} would fail" if failed else "")
@@ -52,7 +55,7 @@ def print_plan(restorer: Restorer, jobs: Sequence[Job], limits: Limits, encoding
     return 1 if failed else 0
 
 
-def print_memory(restorer: Restorer, jobs: Sequence[Job], limits: Limits) -> None:
+def print_memory(restorer: Restorer, jobs: Sequence[Job], limits: Limits, say: Say) -> None:
     """Print the most memory that one image will take, and what there is."""
     most, where = 0, None
     with Decoder(limits) as decoder:
@@ -62,7 +65,7 @@ def print_memory(restorer: Restorer, jobs: Sequence[Job], limits: Limits) -> Non
                 most, where = max((most, where), (memory, job.source), key=lambda pair: pair[0])
     available = available_bytes()
     there_is = f"; {available / 2**20:.0f} MB are available" if available else ""
-    click.echo(f"memory: about {most / 2**20:.0f} MB beside the model, for {where}{there_is}")
+    say(f"memory: about {most / 2**20:.0f} MB beside the model, for {where}{there_is}")
 
 
 def _seconds_per_tile(restorer: Restorer) -> float:

@@ -86,6 +86,8 @@ class Journal:
         self._name = name or str(shard)
         self._since = since
         self._done: dict[str, dict[str, Any]] = {}
+        self._compared: dict[str, str] = {}
+        """Of each output, the comparison that was written with it."""
         self._ours: set[str] = set()
         self._file: IO[bytes] | None = None
 
@@ -138,13 +140,29 @@ class Journal:
             return (state.st_size, state.st_mtime_ns) == (entry["bytes"], entry["mtime_ns"])
         return False
 
-    def may_write(self, job: Job) -> bool:
-        """Whether the output may be replaced: it is not there, or ours, or the run was told to start again."""
-        return self.ignore or self._of(job) in self._ours or not os.path.lexists(job.target)
+    def refused(self, job: Job) -> Path | None:
+        """What may not be replaced, the output or its comparison: it is there, and not ours; None where all may be.
+
+        Nothing is refused where the run was told to start again.
+        """
+        if self.ignore:
+            return None
+        paths = (job.target, job.compare) if job.compare else (job.target,)
+        return next((path for path in paths if os.path.lexists(path) and self._name_of(path) not in self._ours), None)
+
+    def is_compared(self, job: Job) -> bool:
+        """Whether the comparison that is asked for stands, if one is."""
+        if job.compare is None:
+            return True
+        return self._compared.get(self._of(job)) == self._name_of(job.compare) and job.compare.exists()
 
     def started(self, job: Job) -> None:
-        """Record that the output is about to be written: what is found there after a kill is ours."""
-        self._append({"event": "started", "output": self._of(job)})
+        """Record that the output and its comparison are about to be written: what a kill leaves there is ours."""
+        self._append({"event": "started", "output": self._of(job), **self._comparison_of(job)})
+
+    def compared(self, job: Job) -> None:
+        """Record the comparison of an output that was there before."""
+        self._append({"event": "compared", "output": self._of(job), **self._comparison_of(job)})
 
     def restored(self, item: FileItem) -> None:
         """Record a finished file."""
@@ -157,7 +175,7 @@ class Journal:
             "event": "restored", "output": self._of(job), "input": str(job.source), "sha256": item.digest,
             "key": self.key, "bytes": state.st_size, "mtime_ns": state.st_mtime_ns,
             "width": row.width, "height": row.height, "tiles": item.tiles, "flagged": item.recomputed,
-            "time": round(time.time(), 3),
+            "time": round(time.time(), 3), **self._comparison_of(job),
         }  # fmt: skip
         self._append(entry)
 
@@ -180,11 +198,21 @@ class Journal:
 
     def _note(self, entry: dict[str, Any]) -> None:
         self._ours.add(entry["output"])
+        if "comparison" in entry:
+            self._ours.add(entry["comparison"])
+        if entry["event"] in ("restored", "compared"):
+            self._compared[entry["output"]] = entry.get("comparison", "")
         if entry["event"] == "restored":
             self._done[entry["output"]] = {name: entry[name] for name in ("sha256", "key", "bytes", "mtime_ns", "time")}
 
     def _of(self, job: Job) -> str:
-        return os.path.relpath(job.target, self.folder)
+        return self._name_of(job.target)
+
+    def _name_of(self, path: Path) -> str:
+        return os.path.relpath(path, self.folder)
+
+    def _comparison_of(self, job: Job) -> dict[str, str]:
+        return {"comparison": self._name_of(job.compare)} if job.compare else {}
 
     def close(self) -> None:
         """Flush to the disk and unlock."""

@@ -27,7 +27,8 @@ def restore_file(
         The file's row: size in pixels, tiles, seconds, and notes on what could not be kept.
 
     Raises:
-        UsageError: the target is the source, or its name ends in no format, or in another than `encoding` says.
+        UsageError: the target is the source, has no folder, or a name that ends in no format or in another than
+            `encoding` says.
         ImageError: it cannot be read or restored; the message says why.
         OutputError: the disk refused.
     """
@@ -35,6 +36,8 @@ def restore_file(
     job = Job(source=Path(source), target=Path(target), format=chosen.format_for(Path(target)))
     if job.target.exists() and job.source.exists() and job.target.samefile(job.source):
         raise UsageError(f"{target}: is the source itself; choose another name")
+    if not job.target.parent.is_dir():
+        raise UsageError(f"{target}: its folder does not exist; make it, or choose another")
     (row,) = Pipeline(restorer, [job], encoding=chosen).run()
     if row.status == "failed":
         raise ImageError(row.error or "failed")

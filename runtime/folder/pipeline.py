@@ -11,11 +11,11 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 
-from nafnet.errors import ImageError
+from nafnet.errors import ImageError, OutputError
 from nafnet.runtime.engine.events import Band, Event, State
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.byte_queue import ByteQueue, size_of
-from nafnet.runtime.folder.comparison import compare_files
+from nafnet.runtime.folder.comparison import TOO_WIDE, Comparison, compare_files
 from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.item import FileItem
 from nafnet.runtime.folder.job import Job
@@ -80,7 +80,7 @@ class Pipeline:
         return self.reports
 
     def _pass(self, items: Sequence[FileItem]) -> None:
-        sink = Sink(self._encoding, self._journal, self._encoders)
+        self._sink = sink = Sink(self._encoding, self._journal, self._encoders)
         restored: ByteQueue[Event[FileItem]] = ByteQueue(QUEUE_BYTES, size_of)
         encoder = threading.Thread(target=sink.run, args=(restored,), name="encode", daemon=True)
         encoder.start()
@@ -108,19 +108,33 @@ class Pipeline:
         if not journal.shard.has(item.digest):
             item.settle("elsewhere")
             return False
+        if refused := journal.refused(job):
+            raise ImageError(
+                f"{job.source}: {refused} exists and was not written from here; remove it, or use --overwrite"
+            )
         if journal.is_done(job, item.digest):
-            if job.compare and not job.compare.exists():
-                original = decoder.decode(job.source)
-                compare_files(
-                    original, job.target, job.compare, max_pixels=self._limits.max_pixels, tag=journal.tag
-                )  # fmt: skip
+            if not journal.is_compared(job):
+                self._compare(item, decoder, journal)
             item.settle("unchanged")
             return False
-        if not journal.may_write(job):
-            raise ImageError(
-                f"{job.source}: {job.target} exists and was not written from here; remove it, or use --overwrite"
-            )
         return True
+
+    def _compare(self, item: FileItem, decoder: Decoder, journal: Journal) -> None:
+        """Make the comparison of a file that an earlier run restored; where that fails, the result is good as it is."""
+        job = item.job
+        assert job.compare is not None
+        try:
+            if Comparison.fits(decoder.header(job.source)):
+                original = decoder.decode(job.source)
+                compare_files(original, job.target, job.compare, max_pixels=self._limits.max_pixels, tag=journal.tag)
+                journal.compared(job)
+            else:
+                item.row.notes.append(TOO_WIDE)
+        except ImageError as error:
+            item.row.notes.append(f"not compared: {error}")
+        except OutputError as error:
+            self._sink.note_fatal(error)
+            raise
 
     def _progress(self, row: FileReport, pixels: float) -> None:
         """Call `on_pixels`, on the same terms as `_tell`."""

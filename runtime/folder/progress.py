@@ -1,4 +1,4 @@
-"""The progress bar of a run, on stderr: files, megapixels per second, time left, failures as they come."""
+"""How far a run is, on stderr: files, megapixels per second, time left; failures as they come."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ from collections.abc import Sequence
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from nafnet.progress import LoggedProgress
 from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.report import FileReport
-from nafnet.words import counted
+from nafnet.words import counted, lasting
 
 
 class MegapixelColumn(ProgressColumn):
     """Files done of all, megapixels restored, and restored per second."""
 
     def render(self, task: Task) -> Text:
-        fields = task.fields
-        speed = f"{fields['pixels'] / 1e6 / task.elapsed:.2f}" if task.elapsed and fields["pixels"] else "-"
-        return Text(
-            f"{fields['files']}/{counted(fields['count'], 'file')}  {fields['pixels'] / 1e6:.1f} MP  {speed} MP/s",
-            no_wrap=True,
-        )
+        return Text("  ".join(_done(task)), no_wrap=True)
+
+
+def _done(task: Task) -> tuple[str, str, str]:
+    fields = task.fields
+    speed = f"{fields['pixels'] / 1e6 / task.elapsed:.2f}" if task.elapsed and fields["pixels"] else "-"
+    files = f"{fields['files']}/{counted(fields['count'], 'file')}"
+    return files, f"{fields['pixels'] / 1e6:.1f} MP", f"{speed} MP/s"
+
+
+def _line(task: Task) -> str:
+    """What a log is told."""
+    left = f", {lasting(task.time_remaining)} left" if task.time_remaining else ""
+    return f"restoring: {', '.join(_done(task))}{left}"
 
 
 class RunProgress:
@@ -39,7 +48,7 @@ class RunProgress:
 
     def __init__(self, jobs: Sequence[Job], *, quiet: bool) -> None:
         columns = (TextColumn("restoring"), BarColumn(), MegapixelColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=quiet, speed_estimate_period=60)
+        self._bar = LoggedProgress(*columns, console=Console(stderr=True), quiet=quiet, line=_line)
         self._sizes = {} if quiet else {str(job.source): _size(job) for job in jobs}
         self._left = dict(self._sizes)
         self._files = 0

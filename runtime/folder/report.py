@@ -96,5 +96,7 @@ def summary(sums: dict[str, Any], output: Path) -> str:
 
 
 def noted(rows: Sequence[FileReport]) -> list[str]:
-    """A line for each restored file that could not be kept as it was, or had tiles computed again."""
-    return [f"{row.output}: {'; '.join(row.notes)}" for row in rows if row.status == "restored" and row.notes]
+    """A line for each file that could not be kept or compared as it was, or had tiles computed again."""
+    return [
+        f"{row.output}: {'; '.join(row.notes)}" for row in rows if row.status in ("restored", "unchanged") and row.notes
+    ]

@@ -11,7 +11,7 @@ from nafnet.errors import OutputError
 from nafnet.images.writer import ImageWriter, check_quality
 from nafnet.runtime.engine.events import Band, Closed, Event, Opened
 from nafnet.runtime.folder.byte_queue import ByteQueue
-from nafnet.runtime.folder.comparison import Comparison
+from nafnet.runtime.folder.comparison import TOO_WIDE, Comparison
 from nafnet.runtime.folder.item import FileItem
 from nafnet.runtime.folder.journal import Journal
 from nafnet.runtime.folder.settings import Encoding
@@ -49,7 +49,7 @@ class Sink:
                     self._drop(current)
                     current = None if self.fatal else self._open(event.item)
                 elif current is not None and isinstance(event, Band):
-                    with event.item.guarded(self._note_fatal):
+                    with event.item.guarded(self.note_fatal):
                         current.write(event)
                 elif current is not None and isinstance(event, Closed):
                     pool.submit(self._finish, current)
@@ -58,7 +58,7 @@ class Sink:
 
     def _open(self, item: FileItem) -> _Files | None:
         self._room.acquire()
-        with item.guarded(self._note_fatal):
+        with item.guarded(self.note_fatal):
             assert item.target is not None
             if self._encoding.quality is not None:
                 check_quality(self._encoding.quality, item.target)
@@ -73,7 +73,7 @@ class Sink:
         item = files.item
         started = time.perf_counter()
         try:
-            with item.guarded(self._note_fatal):
+            with item.guarded(self.note_fatal):
                 if self.fatal is None and item.under_way:
                     files.finish()
                     item.row.seconds["encode"] += time.perf_counter() - started
@@ -88,8 +88,8 @@ class Sink:
             files.close()
             self._room.release()
 
-    def _note_fatal(self, error: Exception) -> None:
-        """What the folder refuses one file it will refuse the next."""
+    def note_fatal(self, error: Exception) -> None:
+        """End the run where it is the folder that refuses: what it refuses one file it will refuse the next."""
         if isinstance(error, OutputError):
             self.fatal = self.fatal or error
 
@@ -105,7 +105,7 @@ class _Files:
         if item.job.compare and Comparison.fits(item.target):
             self._comparison = Comparison(item.job.compare, item.target, tag)
         elif item.job.compare:
-            item.row.notes.append("too wide to be compared side by side")
+            item.row.notes.append(TOO_WIDE)
 
     def write(self, band: Band[FileItem]) -> None:
         started = time.perf_counter()

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from nafnet.errors import DataError, UsageError
+from nafnet.progress import LoggedProgress, busy, tracked
 from nafnet.train.data.layouts import find_data
 from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.pairs import Pairs
 from nafnet.train.data.splits import divide
-from nafnet.train.processes.progress import LoggedProgress, busy, tracked
 from nafnet.train.recipes.data_tables import SplitConfig
 
 MOST_FAULTS = 20

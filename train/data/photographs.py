@@ -55,8 +55,13 @@ def find_photographs(folders: Sequence[Path], smallest: int) -> tuple[Photograph
         smallest: pixels that each side must have at least.
 
     Raises:
-        DataError: a folder is not there, or has no pictures, or none that can be used.
+        DataError: a folder is not there, lies in another, has no pictures, or none that can be used.
     """
+    places = [folder.resolve() for folder in folders]
+    for number, place in enumerate(places):
+        for other in (*places[:number], *places[number + 1 :]):
+            if place.is_relative_to(other):
+                raise DataError(f"--clean {folders[number]}: lies in another of the folders; name the outer one alone")
     found: list[tuple[str, Path, tuple[int, int]]] = []
     faults: list[str] = []
     for number, folder in enumerate(folders):

@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from nafnet.errors import DataError, UsageError
 from nafnet.files import cache_folder
+from nafnet.progress import busy, tracked
 from nafnet.train.data.clean_store import VERSION, CleanStore, write_store
 from nafnet.train.data.digests import DigestMemory, combined
 from nafnet.train.data.examples import CleanExamples, Examples, MixedExamples, PairExamples
@@ -25,7 +26,6 @@ from nafnet.train.data.pairs import Pairs
 from nafnet.train.data.photographs import Photographs, find_photographs
 from nafnet.train.data.splits import divide, held_out
 from nafnet.train.processes.distributed import World
-from nafnet.train.processes.progress import busy, tracked
 from nafnet.train.recipes.data_tables import GeneratedConfig
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.run.evaluation import TRAIN, EvaluationSet, StoreSet, noisy_sets
@@ -131,10 +131,17 @@ def _drawn(recipe: Recipe, config: GeneratedConfig, run: Path, progress: Progres
 def _photographs(recipe: Recipe, source: DataSource, run: Path, progress: Progress, world: World) -> RunData:
     """Clean photographs, and in the recipe's share of the examples generated images."""
     config = recipe.photographs
-    found, faults = find_photographs(source.clean, max(recipe.patches) * config.reduce)
+    with busy(progress, "looking for photographs"):
+        found, faults = find_photographs(source.clean, max(recipe.patches) * config.reduce)
     _refuse_faults(faults, source)
     memory = DigestMemory()
     digests = [memory.of(path) for path in progress.track(found.paths, description="reading photographs")]
+    # A copy among the held-out would be one that was trained on.
+    first = {digest: number for number, digest in reversed(list(enumerate(digests)))}
+    numbers = sorted(first.values())
+    if copies := len(digests) - len(numbers):
+        faults = [*faults, f"{counted(copies, 'copy', 'copies')} of other photographs, each of which is taken once"]
+        found, digests = found.subset(numbers), [digests[number] for number in numbers]
     folder = cache_folder("clean") / combined([str(VERSION), str(config.reduce), *digests])[:32]
     if world.leads:
         memory.save()

@@ -49,9 +49,9 @@ def test_every_change_from_every_state(state: State, change: str, then: State) -
 
 def test_what_begins_anew_counts_anew() -> None:
     item = item_in(State.AGAIN)
-    item.tiles, item.recomputed = 5, 2
+    item.tiles, item.recomputed, item.infer_seconds = 5, 2, 1.5
     item.begin()
-    assert (item.tiles, item.recomputed) == (0, 0)
+    assert (item.tiles, item.recomputed, item.infer_seconds) == (0, 0, 0)
     failed = item_in(State.FAILED)
     failed.tiles = 5
     failed.begin()

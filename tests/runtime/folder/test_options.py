@@ -119,7 +119,7 @@ def test_alpha_that_a_format_cannot_hold_is_refused(here: Path, identity_onnx: P
 def test_compared_side_by_side(here: Path, identity_onnx: Path, photograph: NDArray[np.uint8]) -> None:
     done = run(here, "--model", identity_onnx, "--compare", "both", "photos", "out")
     assert done.returncode == 0, done.stderr
-    for name in ("a.jpg", "b.jpg", "below/c.jpg"):
+    for name in ("a-png-compared.jpg", "b-jpg-compared.jpg", "below/c-tif-compared.jpg"):
         with Image.open(here / "both" / name) as image:
             pair = np.asarray(image).astype(int)
         assert pair.shape == (120, 360, 3)
@@ -135,25 +135,85 @@ def test_what_is_done_is_compared_without_being_restored_again(here: Path, ident
     done = run(here, "--compare", "later", *arguments)
     assert done.returncode == 0, done.stderr
     assert b"nothing restored, 3 done before" in done.stdout
-    for name in ("a.jpg", "below/c.jpg"):
+    for name in ("a-png-compared.jpg", "below/c-tif-compared.jpg"):
         assert (here / "later" / name).read_bytes() == (here / "at-once" / name).read_bytes()
-    assert (here / "later" / "b.jpg").exists()
+    assert (here / "later" / "b-jpg-compared.jpg").exists()
     assert all(path.stat().st_mtime_ns == time for path, time in before.items() if path.suffix != ".jsonl")
 
 
-def test_comparisons_of_equal_names_have_the_ending_in_them(here: Path) -> None:
-    Image.new("RGB", (20, 20)).save(here / "photos" / "a.bmp")
+def test_no_two_comparisons_have_one_name(here: Path) -> None:
+    """Whatever the endings and names: each has that of its result, ending included."""
+    for name in ("a.tif", "a-png.tif", "a.bmp"):
+        Image.new("RGB", (20, 20)).save(here / "photos" / name)
     jobs = find_jobs([here / "photos"], here / "out", compare=here / "both")
-    names = {str(job.compare.relative_to(here / "both")) for job in jobs if job.compare}
-    assert names == {"a-bmp.jpg", "a-png.jpg", "b.jpg", "below/c.jpg"}
+    assert len({job.compare for job in jobs}) == len(jobs) == 6
 
 
 @pytest.mark.parametrize(
-    ("folder", "why"), [("photos/both", "lies inside the input"), ("out", "b.jpg would replace"), ("photos", "inside")]
+    ("inputs", "folder", "why"),
+    [
+        (("photos",), "photos/both", "lies inside the input"),
+        (("photos/a.png",), "photos", "would lie beside the photographs"),
+        (("photos/a.png", "photos/a-png-compared.jpg"), "out", "would replace the result of"),
+    ],
 )
-def test_comparisons_stand_in_nobodys_way(here: Path, folder: str, why: str) -> None:
+def test_comparisons_stand_in_nobodys_way(here: Path, inputs: tuple[str, ...], folder: str, why: str) -> None:
+    Image.new("RGB", (20, 20)).save(here / "photos" / "a-png-compared.jpg")
     with pytest.raises(UsageError, match=why):
-        find_jobs([here / "photos"], here / "out", compare=here / folder)
+        find_jobs([here / name for name in inputs], here / "out", compare=here / folder)
+    if "photos" not in inputs and folder == "photos":
+        with pytest.raises(UsageError, match=why):
+            listed_jobs([here / name for name in inputs], here / "out", compare=here / folder)
+
+
+def test_a_strangers_file_is_not_replaced_by_a_comparison(here: Path, identity_onnx: Path) -> None:
+    (here / "both").mkdir()
+    stranger = here / "both" / "a-png-compared.jpg"
+    stranger.write_bytes(b"somebody's")
+    done = run(here, "--model", identity_onnx, "--compare", "both", "photos", "out")
+    assert done.returncode == 1
+    assert b"a-png-compared.jpg exists and was not written from here" in done.stderr
+    assert stranger.read_bytes() == b"somebody's"
+    assert (here / "both" / "b-jpg-compared.jpg").exists()
+    again = run(here, "--model", identity_onnx, "--compare", "both", "--overwrite", "photos", "out")
+    assert again.returncode == 0, again.stderr
+    assert stranger.read_bytes() != b"somebody's"
+
+
+@pytest.mark.parametrize("file_format", ["webp", "avif", "png"])
+def test_grey_is_compared_alike_at_once_and_later(here: Path, identity_onnx: Path, file_format: str) -> None:
+    Image.effect_noise((90, 70), 40).save(here / "grey.png")
+    for folder, compare in (("first", ("--compare", "at-once")), ("second", ()), ("second", ("--compare", "later"))):
+        done = run(here, "--model", identity_onnx, "--format", file_format, "grey.png", folder + "/", *compare)
+        assert done.returncode == 0, done.stderr
+    name = f"grey-{file_format}-compared.jpg"
+    pair = [np.asarray(Image.open(here / folder / name)).astype(int) for folder in ("at-once", "later")]
+    assert pair[0].shape == pair[1].shape == (70, 180)
+    assert np.abs(pair[0] - pair[1]).max() <= (0 if file_format == "png" else 24), "but for the format's own loss"
+
+
+@pytest.mark.parametrize("option", ["--verbose", "--dry-run"])
+def test_standard_output_is_for_the_picture_alone(option: str, here: Path, identity_onnx: Path) -> None:
+    done = run(here, "--model", identity_onnx, option, "photos/a.png", "-")
+    assert done.returncode == 0, done.stderr
+    if option == "--dry-run":
+        assert done.stdout == b""
+    else:
+        assert np.asarray(Image.open(io.BytesIO(done.stdout))).shape == (120, 180, 3)
+    assert b"a.png" in done.stderr
+
+
+def test_a_kind_of_picture_that_is_not_written_is_no_folder(here: Path) -> None:
+    with pytest.raises(UsageError, match=r"y\.gif: \.gif is not written"):
+        find_jobs([here / "photos" / "a.png"], here / "y.gif")
+
+
+def test_a_run_without_standard_error(here: Path, identity_onnx: Path) -> None:
+    """As services have none."""
+    words = f'exec "{PROGRAM}" --model "{identity_onnx}" photos out 2>&-'
+    done = subprocess.run(["sh", "-c", words], cwd=here, stdout=subprocess.PIPE, check=False)
+    assert done.returncode == 0
+    assert b"3 restored" in done.stdout
 
 
 def test_dry_run_says_what_would_be_done(here: Path) -> None:

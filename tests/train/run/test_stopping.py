@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from nafnet.train.run import evaluation
-from tests.processes import wait_until
+from tests.processes import GUARD, running, wait_until
 from tests.train.conftest import Train, rows, same
 from tests.train.run.test_interrupted import arguments, torchrun
 
@@ -46,11 +47,11 @@ def test_a_signal_is_answered_while_one_long_call_goes_on(name: str, line: str) 
     assert done.stdout.strip() == f"True {[(line, False)]}"
 
 
-def started(words: list[str | Path]) -> subprocess.Popen[str]:
+def started(words: list[str | Path]) -> contextlib.AbstractContextManager[subprocess.Popen[Any]]:
     program = Path(sys.executable).with_name("nafnet-train")
     variables = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([program, *words], text=True, env=variables, **pipes)
+    return running([program, *words], text=True, env=variables, **pipes)
 
 
 def evaluating(run: Path) -> bool:
@@ -64,7 +65,7 @@ def test_a_run_stopped_while_it_trains_says_what_is_there(recipe: Path, pairs: P
     with started(words) as process:
         wait_until(lambda: (run / "steps.csv").exists() and len(rows(run / "steps.csv")) > 2, process)
         process.send_signal(signal.SIGTERM)
-        said, wrong = process.communicate(timeout=120)
+        said, wrong = process.communicate(timeout=GUARD)
     assert process.returncode == 130
     assert "SIGTERM: stopping after this step, then saving" in said.splitlines()
     step = len(rows(run / "steps.csv"))
@@ -81,7 +82,7 @@ def test_an_evaluation_is_broken_off_between_two_images(recipe: Path, pairs: Pat
     with started(words) as process:
         wait_until(lambda: evaluating(run), process)
         process.send_signal(signal.SIGTERM)
-        said, wrong = process.communicate(timeout=120)
+        said, wrong = process.communicate(timeout=GUARD)
     assert process.returncode == 130, wrong
     assert any(line.startswith("SIGTERM: stopping after this ") for line in said.splitlines()), said
     assert not rows(run / "evaluations.csv"), "it was broken off"
@@ -94,11 +95,11 @@ def test_an_evaluation_is_broken_off_between_two_images(recipe: Path, pairs: Pat
 def test_an_evaluation_is_broken_off_on_every_rank_if_one_was_told(recipe: Path, pairs: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = torchrun(*arguments(recipe, pairs, run, 100_000, *LONG_EVALUATION, "evaluation.every=1"))
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with running(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         wait_until(lambda: evaluating(run), process)
         ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
         os.kill(int(ranks.stdout.split()[-1]), signal.SIGTERM)
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=GUARD)
     assert not rows(run / "evaluations.csv"), output
     assert torch.load(run / "states" / "state-00000001.pt", weights_only=True)["due"]
 
@@ -127,7 +128,7 @@ def test_pictures_that_are_being_generated_are_not_waited_for(tmp_path: Path) ->
     with started(words) as process:
         wait_until(lambda: list(run.glob(".images.npy.*.partial")), process)
         process.send_signal(signal.SIGTERM)
-        _, wrong = process.communicate(timeout=120)
+        _, wrong = process.communicate(timeout=GUARD)
     assert process.returncode == 130
     assert wrong == "nafnet-train: stopped before a step was saved; the same command begins again\n"
     assert not list(run.glob(".images.npy.*"))

@@ -5,11 +5,20 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, Task, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from nafnet.words import lasting
 
@@ -24,23 +33,35 @@ class LoggedProgress(Progress):
     """Rich's progress bar; where there is no terminal, for which rich shows nothing, lines in its place.
 
     Args:
+        columns: of the bar; by default what is done, how much of it, and the time it took and has left.
+        console: where to; standard output by default.
         quiet: show neither.
+        line: what a task's line says.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        console = Console()
-        columns = (MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        super().__init__(
-            *Progress.get_default_columns()[:2], *columns, console=console, disable=quiet or not console.is_terminal
-        )
-        self._writes = not quiet and not console.is_terminal
+    def __init__(
+        self,
+        *columns: ProgressColumn,
+        console: Console | None = None,
+        quiet: bool = False,
+        line: Callable[[Task], str] | None = None,
+    ) -> None:
+        console = console or Console()
+        columns = columns or (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )  # fmt: skip
+        super().__init__(*columns, console=console, disable=quiet or not console.is_terminal)
+        self.writes_lines = not quiet and not console.is_terminal
+        """Whether it is a log."""
+        self._line = line or line_of
         self._lines = LineTimes()
         self._ended = threading.Event()
 
     def start(self) -> None:
         """Show the bar, or begin to write lines."""
         super().start()
-        if self._writes:
+        if self.writes_lines:
             threading.Thread(target=self._write, daemon=True).start()
 
     def stop(self) -> None:
@@ -52,7 +73,7 @@ class LoggedProgress(Progress):
         while not self._ended.wait(1):
             running = [task for task in self.tasks if task.started and not task.finished]
             if running and self._lines.due(running[-1].id, time.monotonic()):
-                self.console.print(line_of(running[-1]), highlight=False, markup=False, soft_wrap=True)
+                self.console.print(self._line(running[-1]), highlight=False, markup=False, soft_wrap=True)
 
 
 def tracked(progress: Progress, items: Sequence[Item], description: str) -> Iterator[Item]:
