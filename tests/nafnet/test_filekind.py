@@ -174,3 +174,34 @@ def test_odd_little_files_are_one_line(tmp_path: Path) -> None:
             with pytest.raises(error) as refusal:
                 read(tmp_path / f"net{ending}")
             assert "\n" not in str(refusal.value)
+
+
+def zip_with(position: int, value: bytes, *, central: int = 0) -> bytes:
+    """A zip file whose table of contents, or the entry itself, has other bytes at a place."""
+    content = bytearray(archive())
+    start = content.index(b"PK\1\2") if central else 0
+    content[start + position : start + position + len(value)] = value
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("ending", "content"),
+    [
+        (".pth", zip_with(6, b"\xc8\x00", central=1)),  # it says that version 20.0 is needed
+        (".pth", zip_with(8, b"\x00\x08", central=1)[:-22] + archive()[-22:]),  # names in UTF-8, and they may not be
+        (".onnx", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize " + b"9" * 400 + b"\n"),
+        (".safetensors", b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,1' + b"0" * 400 + b"]}}"),
+        (".safetensors", b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,Infinity]}}'),
+        (".pth", b"\xff"),
+        (".onnx", b"\x00"),
+    ],
+)
+def test_numbers_that_no_file_has_are_one_line(ending: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / f"odd{ending}"
+    path.write_bytes((len(content).to_bytes(8, "little") if ending == ".safetensors" else b"") + content)
+    reader, error, _ = READERS[ending]
+    with pytest.raises(error) as raised:
+        reader(path)
+    assert "odd" in str(raised.value)
+    assert len(content) > 1 or "plain text" not in str(raised.value)
+    assert " inf " not in str(raised.value)

@@ -83,6 +83,16 @@ def test_a_run_is_refused_other_photographs_and_another_split(train_clean: Train
         train_clean()
 
 
+def test_a_copy_of_a_photograph_is_not_held_out_beside_it(train_clean: TrainClean, photographs: Path) -> None:
+    for path in sorted(photographs.glob("*.*")):
+        (photographs / f"copy of {path.name}").write_bytes(path.read_bytes())
+    _, folder, _ = train_clean()
+    parts = json.loads((folder / "run.json").read_text(encoding="utf-8"))["data"]["parts"]
+    names = [name for part in ("train", "held out") for name in parts[part]["names"]]
+    assert len(names) == 10
+    assert len({Path(name).name.removeprefix("copy of ") for name in names}) == 10
+
+
 def test_a_mixture_draws_its_share_of_generated_images() -> None:
     recipe = small_denoise("noise.clean_share=1.0", "noise.camera_share=0", "scene.dark_share=0", "scene.grey_share=0",
                           "scene.soft_share=0")  # fmt: skip

@@ -139,3 +139,9 @@ def test_folders_are_walked_and_hidden_files_passed_over(photographs: Path) -> N
     twice, _ = find_photographs([photographs, photographs / "more"], 48)
     assert len(twice.names) == len(set(twice.names)) == 12
     assert twice.names[-1].startswith("1/")
+
+
+def test_a_folder_inside_another_is_not_read_twice(photographs: Path) -> None:
+    for folders in ((photographs, photographs / "more"), (photographs, photographs)):
+        with pytest.raises(DataError, match="lies in another of the folders"):
+            find_photographs(folders, 16)
