@@ -32,13 +32,15 @@ class TrainOptions:
     skip_bad: bool
     initial: Path | None
     output: Path | None
-    steps: int | None
-    overrides: tuple[str, ...]
     device: str
     threads: int | None
     workers: int | None
     compiled: bool
     quiet: bool
+    steps: int | None = None
+    """In place of the recipe's."""
+    overrides: tuple[str, ...] = ()
+    """What `--set` changed in the recipe already."""
 
     @property
     def source(self) -> DataSource:

@@ -115,10 +115,8 @@ class Run:
         trainer = Trainer(self.recipe, steps, self.world, self.folder, self.initial, compiled=self.options.compiled)
         self._check_recipe(trainer, data)
         self._fingerprint = fingerprint(self.recipe, data.record, self._initial_hash)
-        self.say(
-            f"{counted(steps, 'step')} of {counted(loop.batch, 'image')}, "
-            f"an evaluation {f'after every {every}' if every < steps else 'at the end'}"
-        )
+        often = "at the end" if every >= steps else f"after every {every}" if every > 1 else "after every step"
+        self.say(f"{counted(steps, 'step')} of {counted(loop.batch, 'image')}, an evaluation {often}")
         self._resume(trainer)
         batches = StepBatches(data.examples, self.recipe, steps, self.world)
         task = progress.add_task("training", total=steps, completed=trainer.step, left=0.0)

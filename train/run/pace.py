@@ -11,7 +11,7 @@ from nafnet.words import counted, lasting
 _FIRST = 2  # steps that are slower than the rest: compilation, the first memory
 _ENOUGH = ((10.0, 5), (40.0, 2))  # (seconds, steps) of training after which its length can be told
 _OVER = 10.0  # seconds; what ends as soon is not worth a line
-_RARE = 0.1  # share of the time that evaluations may take when a number is suggested
+_MOST, _RARE = 0.3, 0.1  # shares of the time: what evaluations take before a remedy is told, and with it
 _LONG = 60.0  # seconds; of what is left of a shorter run nobody need know more
 
 
@@ -32,7 +32,7 @@ class Pace:
         self._made = 0
         self._trained = 0.0
         self._evaluation: float | None = None
-        self._told = False
+        self._told = self._warned = False
 
     def step(self, step: int, seconds: float) -> None:
         """Count the time of number `step`, from 1."""
@@ -71,16 +71,19 @@ class Pace:
         return f"; about {lasting(left)} left" if left >= _LONG else ""
 
     def too_many_evaluations(self, step: int) -> str | None:
-        """A line with a remedy where evaluating takes longer than training, and the run is not over soon."""
-        if not self._evaluation or not self._recent or self.left(step) < _LONG:
+        """A remedy, once, where evaluations take a large share of the time and the run is not over soon."""
+        if self._warned or not self._evaluation or self.left(step) < _LONG:
             return None
         one = median(self._recent) * self._between(step - 1, step)
-        if self._evaluation <= self.every * one:
+        share = self._evaluation / (self._evaluation + self.every * one)
+        if share < _MOST:
             return None
+        self._warned = True
         rarer = min(_round(self._evaluation * (1 - _RARE) / _RARE / one), self.steps)
+        after = f"{self.every} steps" if self.every > 1 else "each step"
         return (
-            f"evaluating takes longer than training: {lasting(self._evaluation)} after every "
-            f"{counted(self.every, 'step')} of {one:.2g} s; for a new run --set evaluation.every={rarer} makes it rarer"
+            f"evaluations take {share:.0%} of the time: {lasting(self._evaluation)} after {after} of {one:.2g} s; "
+            f"for a new run, --set evaluation.every={rarer} makes them rarer"
         )
 
     def _between(self, first: int, last: int) -> int:

@@ -52,14 +52,15 @@ def test_slow_steps_are_told_after_the_second_and_short_runs_never() -> None:
     assert brief.announcement(25) is None
 
 
-def test_evaluations_that_take_longer_than_training_are_told_with_a_remedy() -> None:
+def test_evaluations_that_take_much_of_the_time_are_told_once_with_a_remedy() -> None:
     often = pace(1000, 6, 0.5, 10)
     assert often.too_many_evaluations(10) is None, "none was timed"
     often.evaluated(9.0)
     line = often.too_many_evaluations(10)
     assert line is not None
-    assert "9 s after every 6 steps of 0.5 s" in line
-    assert line.endswith("--set evaluation.every=200 makes it rarer")
+    assert line.startswith("evaluations take 75% of the time: 9 s after 6 steps of 0.5 s;")
+    assert line.endswith("--set evaluation.every=200 makes them rarer")
+    assert often.too_many_evaluations(16) is None, "told already"
     rare = pace(1000, 100, 0.5, 10)
     rare.evaluated(9.0)
     assert rare.too_many_evaluations(10) is None
