@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import threading
 
 
 def _hold(count: int, pattern: str, mark: str) -> None:
@@ -27,7 +28,7 @@ def _hold(count: int, pattern: str, mark: str) -> None:
             return
         os.write(file, str(os.getpid()).encode())
         os.close(file)
-        os.kill(os.getpid(), signal.SIGSTOP)
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # any other thread may be late to hear of it
 
     sys.addaudithook(on_event)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import itertools
+import threading
 import time
 
+import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from nafnet.progress import FIRST, MOST, LineTimes, LoggedProgress, line_of, tracked
+from nafnet import progress as progress_module
+from nafnet.progress import MOST, LineTimes, LoggedProgress, line_of, tracked
+from tests.processes import GUARD
 
 
 def test_lines_come_ever_more_rarely_and_anew_for_each_task() -> None:
@@ -40,21 +44,25 @@ def test_what_is_tracked_has_a_task_while_it_lasts() -> None:
     assert not progress.tasks
 
 
-def test_a_log_gets_lines_and_no_bar(capsys) -> None:  # type: ignore[no-untyped-def]
-    """A task of longer than `FIRST` is written; that it took longer is no claim on the machine."""
+def test_a_log_gets_lines_and_no_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(progress_module, "FIRST", 0.0)
+    said, given_up = "", time.monotonic() + GUARD
     with LoggedProgress() as progress:
         progress.add_task("preparing pairs", total=10)
-        deadline = time.monotonic() + 60
-        said = ""
-        while not said and time.monotonic() < deadline:
-            time.sleep(FIRST / 10)
+        while not said:
+            assert time.monotonic() < given_up
+            time.sleep(0.05)
             said = capsys.readouterr().out
+    said += capsys.readouterr().out
     assert set(said.splitlines()) == {"preparing pairs: 0 of 10"}
 
 
-def test_quiet_is_silent(capsys) -> None:  # type: ignore[no-untyped-def]
-    with LoggedProgress(quiet=True) as progress:
-        assert progress.disable
-        assert not progress.writes_lines
+@pytest.mark.parametrize("quiet", [False, True])
+def test_quiet_is_silent(quiet: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is drawn, and nobody is there who would write."""
+    writing = threading.Event()
+    monkeypatch.setattr(LoggedProgress, "_write", lambda _: writing.set())
+    with LoggedProgress(quiet=quiet) as progress:
         progress.add_task("preparing pairs", total=10)
+        assert writing.wait(0 if quiet else GUARD) is not quiet
     assert capsys.readouterr().out == ""

@@ -90,13 +90,16 @@ def test_an_error_keeps_nothing(cache: Path) -> None:
 
 def test_what_was_not_used_for_longest_goes_first(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled_cache, "MOST_BYTES", 2500)
-    for name in "abc":
+    for name, age in (("a", 200), ("b", 100), ("c", 0)):
         with compiled_folder(name) as folder:
             assert folder is not None
             (folder / name).write_bytes(bytes(1000))
-        if name == "b":  # use a, so that b is the oldest
-            with compiled_folder("a"):
-                pass
+            if name == "c":  # use a, so that b is the oldest
+                with compiled_folder("a"):
+                    pass
+        for made in cache.glob(f"*/{name}"):
+            when = time.time() - age
+            os.utime(made.parent, (when, when))
     assert {path.name for path in cache.glob("*/?")} == {"a", "c"}
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from nafnet.runtime import Restorer, restore_file
 from nafnet.runtime.backends import REGISTRY, backend_class, choose_for, is_installed
 from nafnet.runtime.backends.base import PREPARE_AFTER
 from nafnet.runtime.folder.settings import Encoding
+from tests.processes import GUARD
 
 MakeOnnx = Callable[..., Path]
 
@@ -55,17 +59,64 @@ def test_a_long_run_changes_no_bit(backend: str) -> None:
             assert np.array_equal(restorer.backend(tile), first)
 
 
+def decide_while_busy(backend: Any, monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.float32]]:
+    """Have it decide on tiles side by side while a second one is there, however slowly they come; the list that is
+    returned gets the tile that it decides by."""
+    prepare, decided_by = backend._prepare_if_same, []
+
+    def with_another(batch: NDArray[np.float32]) -> None:
+        given_up = time.monotonic() + GUARD
+        while backend._active < 2:
+            assert time.monotonic() < given_up
+            time.sleep(0.001)
+        decided_by.append(batch)
+        prepare(batch)
+
+    monkeypatch.setattr(backend, "_prepare_if_same", with_another)
+    return decided_by
+
+
 @pytest.mark.parametrize("backend", ["openvino", "openvino-bf16"])
-def test_tiles_side_by_side_are_the_same_to_the_bit(backend: str) -> None:
+def test_tiles_side_by_side_are_the_same_to_the_bit(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether they are computed so hangs on the processor: on whether that changes a bit."""
     skip_if_absent(backend)
     tiles = np.random.default_rng(0).random((PREPARE_AFTER + 40, 1, 3, 32, 32), np.float32)
     with Restorer.load(backend=backend, threads=2) as restorer:
         alone = [restorer.backend(tile) for tile in tiles[: PREPARE_AFTER - 10]]
     with Restorer.load(backend=backend, threads=2) as restorer:
-        made = list(restorer.backend.stream(iter(tiles)))
-        assert restorer.backend._side_by_side is not None  # type: ignore[attr-defined]
-        alone += [restorer.backend(tile) for tile in tiles[len(alone) :]]
+        chosen: Any = restorer.backend
+        decided_by = decide_while_busy(chosen, monkeypatch)
+        made = list(chosen.stream(iter(tiles)))
+        (tile,) = decided_by
+        same = np.array_equal(chosen._load_side_by_side(tile.shape)(tile), chosen._any_shape(tile))
+        assert (chosen._side_by_side is not None) == same
+        alone += [chosen(tile) for tile in tiles[len(alone) :]]
     assert all(np.array_equal(one, other) for one, other in zip(alone, made, strict=True))
+
+
+@pytest.mark.parametrize(("off", "taken"), [(0.0, True), (1e-7, False)])
+def test_tiles_run_side_by_side_where_that_changes_no_bit(
+    off: float, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skip_if_absent("openvino")
+    tiles = np.random.default_rng(0).random((PREPARE_AFTER + 20, 1, 3, 32, 32), np.float32)
+    runs: list[int] = []
+    with Restorer.load(backend="openvino", threads=2) as restorer:
+        chosen: Any = restorer.backend
+        decide_while_busy(chosen, monkeypatch)
+        twin, turn = chosen._load(None), threading.Lock()
+
+        def several(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+            with turn:
+                runs.append(1)
+                restored: NDArray[np.float32] = twin(batch) + np.float32(off)
+                return restored
+
+        monkeypatch.setattr(chosen, "_load_side_by_side", lambda _: several)
+        made = list(chosen.stream(iter(tiles)))
+        assert all(np.array_equal(twin(tile), one) for tile, one in zip(tiles, made, strict=True))
+        assert runs, "it was looked at"
+        assert (chosen._side_by_side is not None) == taken
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 1, 16, 16), (1, 3, 15, 16)])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from nafnet.errors import DataError
 from nafnet.files import exclusive
+from nafnet.train.data import pair_store
 from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.layouts.sidd import find_arrays
 from nafnet.train.data.pair_store import PairStore, open_store
@@ -21,6 +22,7 @@ from nafnet.train.data.prepare import Piece, prepared, resized
 from nafnet.train.data.splits import divide
 from nafnet.train.recipes.data_tables import PrepareConfig
 from nafnet.train.recipes.recipe_files import load_recipe
+from tests.processes import GUARD
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
@@ -181,23 +183,35 @@ def test_a_damaged_store_is_made_anew(name: str, damage: str, tmp_path: Path, si
     assert (folder / "pixels.bin").read_bytes() == whole
 
 
-def test_two_runs_prepare_the_same_pairs_once(tmp_path: Path, silent: Progress) -> None:
+def test_two_runs_prepare_the_same_pairs_once(
+    tmp_path: Path, silent: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second waits for the first; one that was killed hands its work on."""
     folder = tmp_path / "store"
     folder.mkdir()
     pairs = Failing(array_pairs(), 50)
-    held = threading.Event()
+    held, let_go = threading.Event(), threading.Event()
+    loaded_before: list[int] = []
+    wait = pair_store._wait_for_another
 
     def hold() -> None:
         with exclusive(folder / ".lock"):
             held.set()
-            time.sleep(1.2)
+            let_go.wait(GUARD)
 
+    def waiting(*given: Any) -> None:
+        loaded_before.append(pairs.loaded)
+        let_go.set()
+        wait(*given)
+
+    monkeypatch.setattr(pair_store, "_wait_for_another", waiting)
     other = threading.Thread(target=hold)
     other.start()
-    held.wait()
+    held.wait(GUARD)
     store = open_store(folder, pairs, PrepareConfig(), silent, training=True)  # type: ignore[arg-type]
-    assert not other.is_alive()
+    let_go.set()
+    other.join()
+    assert loaded_before[0] == 0, "it waited, and had done nothing yet"
     assert len(store) == 50
     assert pairs.loaded == 50
 

@@ -128,10 +128,11 @@ def test_a_full_disk_leaves_the_state_before(recipe: Path, pairs: Path, tmp_path
         subprocess.run(["umount", disk], check=True)
 
 
-def torchrun(*words: str | Path, restarts: int = 0) -> list[str | Path]:
+def torchrun(*words: str | Path, restarts: int = 0, program: Path | None = None) -> list[str | Path]:
+    """The command that runs nafnet-train, or a program in Python, on two ranks."""
     places = ["--standalone", "--nproc-per-node", "2", "--max-restarts", str(restarts)]
-    program = [sys.executable, "-m", "torch.distributed.run", *places]
-    return [*program, "--no-python", Path(sys.executable).with_name("nafnet-train"), *words]
+    run = [program] if program else ["--no-python", Path(sys.executable).with_name("nafnet-train")]
+    return [sys.executable, "-m", "torch.distributed.run", *places, *run, *words]
 
 
 def test_two_ranks_train_as_one_process(recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command) -> None:

@@ -18,20 +18,45 @@ from tests.processes import GUARD, running, wait_until
 from tests.train.conftest import Train, rows, same
 from tests.train.run.test_interrupted import arguments, torchrun
 
-# Thousands of pieces to evaluate after the first step: seconds on any machine, while an image of them is a moment.
-LONG_EVALUATION = ("prepare.window=12", "prepare.stride=1", "evaluation.images=0", "sampling.patch=12")
+VARIABLES = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
 IN_C = """
-import hashlib, os, signal, threading
+import ctypes, os, signal, threading, time
 from nafnet.train.processes.signals import StopRequest
 
 asked, said, ended = StopRequest(), [], []
+reading, writing = os.pipe()
 asked.listen()
+
+def ask():
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.{name}])
+    time.sleep(0.2)  # for the main thread to be in its call, which nothing here can see
+    os.kill(os.getpid(), signal.{name})
+    given_up = time.monotonic() + {guard}
+    while not said and time.monotonic() < given_up:
+        time.sleep(0.01)
+    os.write(writing, b"x")
+
 with asked.deferred(), asked.finishing("this image"), asked.answered(lambda line: said.append((line, bool(ended)))):
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.{name})).start()
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 10_000_000)  # one call, during which no handler of Python's runs
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.{name}])  # else it would cut the call short
+    threading.Thread(target=ask).start()
+    ctypes.CDLL(None).read(reading, ctypes.create_string_buffer(1), 1)  # one call: no handler of Python's runs
     ended.append(True)
 print(asked.asked, said)
 """
+EVALUATING = """
+import os, signal
+from nafnet.train.cli import main
+from nafnet.train.run import evaluation
+restore, images = evaluation.restore, []
+def interrupting(*given):
+    images.append(given)
+    if len(images) == 2 and os.environ.get("RANK", "1") == "1":
+        signal.raise_signal(signal.SIGTERM)
+    return restore(*given)
+evaluation.restore = interrupting
+main()
+"""
+"""nafnet-train, to which SIGTERM comes in the midst of its first evaluation; of several ranks to the last one alone."""
 
 
 @pytest.mark.parametrize(
@@ -42,21 +67,15 @@ print(asked.asked, said)
     ],
 )
 def test_a_signal_is_answered_while_one_long_call_goes_on(name: str, line: str) -> None:
-    script = IN_C.format(name=name)
+    script = IN_C.format(name=name, guard=GUARD)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"True {[(line, False)]}"
 
 
-def started(words: list[str | Path]) -> contextlib.AbstractContextManager[subprocess.Popen[Any]]:
+def started(words: list[str | Path]) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
     program = Path(sys.executable).with_name("nafnet-train")
-    variables = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return running([program, *words], text=True, env=variables, **pipes)
-
-
-def evaluating(run: Path) -> bool:
-    """Whether a run that evaluates after its first step has come so far."""
-    return (run / "steps.csv").exists() and len(rows(run / "steps.csv")) == 1
+    return running([program, *words], text=True, env=VARIABLES, **pipes)
 
 
 def test_a_run_stopped_while_it_trains_says_what_is_there(recipe: Path, pairs: Path, tmp_path: Path) -> None:
@@ -78,29 +97,23 @@ def test_a_run_stopped_while_it_trains_says_what_is_there(recipe: Path, pairs: P
 
 def test_an_evaluation_is_broken_off_between_two_images(recipe: Path, pairs: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = arguments(recipe, pairs, run, 100_000, *LONG_EVALUATION, "evaluation.every=1")
-    with started(words) as process:
-        wait_until(lambda: evaluating(run), process)
-        process.send_signal(signal.SIGTERM)
-        said, wrong = process.communicate(timeout=GUARD)
-    assert process.returncode == 130, wrong
-    assert any(line.startswith("SIGTERM: stopping after this ") for line in said.splitlines()), said
+    words = [sys.executable, "-c", EVALUATING, *arguments(recipe, pairs, run, 100_000, "evaluation.every=1")]
+    done = subprocess.run(words, env=VARIABLES, capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    assert any(line.startswith("SIGTERM: stopping after this ") for line in done.stdout.splitlines()), done.stdout
     assert not rows(run / "evaluations.csv"), "it was broken off"
     assert not (run / "best.safetensors").exists()
     state = torch.load(run / "states" / "state-00000001.pt", weights_only=True)
     assert state["due"], "it is made up for when the run goes on"
-    assert "step 1 is saved" in wrong
+    assert "step 1 is saved" in done.stderr
 
 
 def test_an_evaluation_is_broken_off_on_every_rank_if_one_was_told(recipe: Path, pairs: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    words = torchrun(*arguments(recipe, pairs, run, 100_000, *LONG_EVALUATION, "evaluation.every=1"))
-    with running(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        wait_until(lambda: evaluating(run), process)
-        ranks = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
-        os.kill(int(ranks.stdout.split()[-1]), signal.SIGTERM)
-        output, _ = process.communicate(timeout=GUARD)
-    assert not rows(run / "evaluations.csv"), output
+    run, program = tmp_path / "run", tmp_path / "evaluating.py"
+    program.write_text(EVALUATING, encoding="utf-8")
+    words = torchrun(*arguments(recipe, pairs, run, 100_000, "evaluation.every=1"), program=program)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert not rows(run / "evaluations.csv"), done.stdout + done.stderr
     assert torch.load(run / "states" / "state-00000001.pt", weights_only=True)["due"]
 
 

@@ -72,7 +72,7 @@ def trainer(tmp_path: Path, **loop: Any) -> Trainer:
     return Trainer(recipe, 10, World(), tmp_path)
 
 
-BATCH = (torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32))
+BATCH = tuple(torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
 
 
 @pytest.mark.parametrize(
