@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from nafnet.commandline import Command, exits
-from nafnet.errors import MissingExtraError
+from nafnet.errors import MissingExtraError, UsageError
 from nafnet.words import nearest
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 @main.command(headings=HEADINGS, short_help="Train by a recipe; the word run can be left out.")
-@click.argument("recipe")
+@click.argument("recipe", required=False, metavar="RECIPE")
 @click.option("--data", "root", type=_PATH, help="A data set as it was downloaded, or one of its arrays.")
 @click.option("--input", "degraded", type=_PATH, help="The folder of degraded images, in place of --data.")
 @click.option("--target", type=_PATH, help="The folder of their clean versions, which have the same names.")
@@ -86,7 +86,7 @@ def main() -> None:
 @click.option("--compile", "compiled", is_flag=True, help="Let torch.compile make the network's passes.")
 @click.option("--quiet", is_flag=True, help="Print errors alone.")
 @exits
-def run(recipe: str, overrides: tuple[str, ...], steps: int | None, **options: Any) -> int:
+def run(recipe: str | None, overrides: tuple[str, ...], steps: int | None, **options: Any) -> int:
     """Train by RECIPE: a bundled recipe's name (see `nafnet-train list`) or the path of a .toml file.
 
     A run that was interrupted goes on when the same command is given again. Under torchrun, every process trains on
@@ -96,6 +96,11 @@ def run(recipe: str, overrides: tuple[str, ...], steps: int | None, **options: A
         from nafnet.train.command import TrainOptions, run
         from nafnet.train.recipes.recipe_files import load_recipe
 
+    if recipe is None:
+        raise UsageError(
+            "no recipe is given; for your own pairs: nafnet-train pairs --input DIR --target DIR; "
+            "`nafnet-train list` shows the others"
+        )
     loaded = load_recipe(recipe, overrides)
     return run(loaded, TrainOptions(**options, steps=steps, overrides=overrides))
 

@@ -132,7 +132,9 @@ class Run:
                 result = self._step(trainer, loader, course)
                 doing, left = f"training, loss {result.loss:.4g}", course.pace.left(trainer.step)
                 progress.update(task, completed=trainer.step, description=doing, left=left)
-                stopped, last = result.stop, trainer.step == steps
+                # Several processes agree by the step's result; one alone need not take another step to know.
+                stopped = result.stop or (self.world.size == 1 and asked.asked)
+                last = trainer.step == steps
                 validation.due = last or trainer.step % every == 0
                 if validation.due and not stopped:
                     stopped = not validation.evaluate(trainer, data.evaluation, course)

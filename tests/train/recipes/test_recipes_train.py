@@ -120,6 +120,7 @@ def test_what_each_recipe_makes_is_exported_and_run_with_no_flag(
         (["study/v1"], "the recipe study/v1 trains on pairs of images: give --input DIR --target DIR, or --data DIR"),
         (["denoise", "--set", "loop.steps=30"], "the run has 30 steps; choose fewer: --set schedule.warmup_steps=3"),
         (["denoise", "--steps", "30", "--set", "schedule.warmup_steps=40"], "warmup_steps = 40; the run has 30 steps"),
+        (["--input", "a", "--target", "b"], "no recipe is given; for your own pairs: nafnet-train pairs --input DIR"),
         (["denoies"], "no recipe is named 'denoies'; did you mean denoise? `nafnet-train list` says what there is"),
         (["{pairs}/mine.toml"], "mine.toml: no such file"),
         (["data"], "give the FOLDER of a data set, or in place of it --input DIR --target DIR"),
