@@ -38,7 +38,8 @@ class Pace:
         self.what = ""
         """What is being done."""
         self._done = self._total = 0.0
-        self._began, self._first = now, 0.0
+        self._began = self._at = now
+        self._first = 0.0
         self._told, self._last = "", now
 
     def step(self, what: str, done: float, total: float, now: float) -> None:
@@ -46,7 +47,7 @@ class Pace:
         goes_on = total == self._total and done >= self._done and (total > 0 or what == self.what)
         if not goes_on:
             self._began, self._first = now, done
-        self.what, self._done, self._total = what, done, total
+        self.what, self._done, self._total, self._at = what, done, total, now
 
     def spoke(self, now: float) -> None:
         """Something else was printed, so it is not silent."""
@@ -62,12 +63,12 @@ class Pace:
 
     def time(self, now: float, *, spent: bool) -> str:
         """`, about 20 s left`, else `, 20 s so far` if `spent` is wanted, or nothing."""
-        took, part = now - self._began, self._done - self._first
+        part, took = self._done - self._first, self._at - self._began
         # The first steps are slower than the rest, and a guess from them alone is wrong by minutes.
         if 0 < self._total <= 5 * part and self._done < self._total and took >= 1:
-            left = max(took / part * (self._total - self._done), 1)
+            left = max(took / part * (self._total - self._done) - (now - self._at), 1)
             return f", about {left:.0f} s left" if left < 100 else f", about {left / 60:.0f} min left"
-        return f", {took:.0f} s so far" if spent else ""
+        return f", {now - self._began:.0f} s so far" if spent else ""
 
 
 class Display:
