@@ -235,7 +235,11 @@ def test_ray_gives_the_same_bytes_also_when_it_loses_a_worker(
         os.kill(worker, signal.SIGKILL)
         output, _ = process.communicate(timeout=GUARD)
     assert process.returncode == 0, output
-    assert contents(out) == expected
+    # What the lost worker was writing stays beside the results until a run comes that finds its journal free.
+    whole = {name: data for name, data in contents(out).items() if not name.endswith(".partial")}
+    assert whole == expected
     rows = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["files"]
     assert {row["status"] for row in rows} <= {"restored", "unchanged"}
     assert len(rows) == COUNT
+    assert run(photos, out).returncode == 0
+    assert contents(out) == expected
