@@ -86,8 +86,8 @@ def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> flo
 def main(**options: Any) -> int:
     """Compare every backend on a model: parity with PyTorch, then speed, start, memory and accuracy.
 
-    A backend that does not match PyTorch is refused a speed. The others are called in turn, round after round, together
-    with a matrix product and a copy that show what the machine could do; what counts are minima.
+    A backend that does not match PyTorch is not timed. The others are called in turn, round after round, together
+    with a matrix product and a copy that show what the machine could do; compare the smallest times.
 
     Exit codes: 0 done, 2 could not start, 3 a backend is slower than in --baseline, or no longer matches
     PyTorch, 4 none is, but some cannot be judged: the machine was in a state that no --baseline has seen.

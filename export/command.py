@@ -6,6 +6,8 @@ import dataclasses
 import time
 from pathlib import Path
 
+import torch
+
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import NafnetError, UsageError
 from nafnet.export.attempts.attempt import Exported, ExportOptions
@@ -84,7 +86,9 @@ def run(options: CommandOptions, display: Display) -> int:
     for file in files:
         display.say(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
     display.say(f"in {time.perf_counter() - started:.0f} s")
-    if options.precision in ("fp16", "bf16") and not options.formats and (engine := engine_at_hand()):
+    half = options.precision in ("fp16", "bf16")
+    # One can be built without a GPU, but who has none has no use for it.
+    if half and not options.formats and torch.cuda.is_available() and (engine := engine_at_hand()):
         display.say(f"an engine of it can be built here, too: --format {engine}")
     if exported.verification:
         display.say(closing_line(exported.verification))

@@ -24,8 +24,9 @@ from nafnet.runtime.folder.journal import Journal, Shard, settings_key
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.progress import RunProgress
 from nafnet.runtime.folder.report import FileReport, noted, opening, summary, totals, write_report
-from nafnet.runtime.folder.settings import Encoding, Limits
+from nafnet.runtime.folder.settings import Encoding, Limits, result_settings
 from nafnet.steps import Display
+from nafnet.words import counted
 
 STDOUT = Path("-")
 
@@ -155,7 +156,18 @@ def _restore(options: RunOptions, jobs: list[Job], restorer: Restorer, folder: P
             options.say(line)
     if not options.quiet:
         options.say(summary(totals(rows, seconds), STDOUT if options.piped else options.output))
+        _say_what_else(options, jobs)
     return 1 if any(row.status == "failed" for row in rows) else 0
+
+
+def _say_what_else(options: RunOptions, jobs: list[Job]) -> None:
+    """What lies beside the results now."""
+    if options.compare:
+        made = sum(job.compare is not None and job.compare.exists() for job in jobs)
+        options.say(f"{counted(made, 'comparison')} -> {options.compare}")
+    for what, path in (("page", options.html), ("report", options.report)):
+        if path:
+            options.say(f"{what} -> {path}")
 
 
 def _write_html(options: RunOptions, restorer: Restorer, rows: list[FileReport], seconds: float) -> None:
@@ -176,17 +188,6 @@ def _on_ray(options: RunOptions, jobs: list[Job], journal: Journal | None, bar: 
     assert options.ray is not None
     plan = ray_plan(options.model_options, options.encoding, options.limits, journal)
     return RayPipeline(options.ray, plan, jobs, bar.done)
-
-
-def result_settings(restorer: Restorer, encoding: Encoding) -> dict[str, Any]:
-    """Everything that decides the bytes of a result, up to the rounding in which backends differ."""
-    spec = restorer.spec
-    return {
-        "weights": spec.weights_sha256 or restorer.backend.model.sha256,
-        "precision": spec.precision, "local_pooling": spec.local_pooling,
-        "tile": restorer.tile, "overlap": restorer.overlap, "whole": restorer.whole,
-        "output": [encoding.format, encoding.bits, encoding.quality],
-    }  # fmt: skip
 
 
 def report_settings(restorer: Restorer, options: RunOptions) -> dict[str, Any]:

@@ -68,8 +68,9 @@ def tiling_line(found: Verification) -> str | None:
         return None
     height, width = error.image
     return (
-        f"Cutting into tiles ({error.tile}, overlap {error.overlap}, over {height}x{width}) changes the picture by "
-        f"{error.tiling_psnr:.1f} dB, in PyTorch too; the export by {error.backend_psnr:.1f} dB."
+        f"Tiles ({error.tile}, overlap {error.overlap}, over {height}x{width}) against the whole picture: "
+        f"{error.tiling_psnr:.1f} dB, in PyTorch alike. Export against PyTorch in the same tiles: "
+        f"{error.backend_psnr:.1f} dB."
     )
 
 

@@ -120,7 +120,8 @@ class Verification:
 
     def measure_truth(self, found: Pairs, run: Run) -> None:
         """Against clean pictures, see `truth`; without any, nothing is measured."""
-        self._count.on_step(f"restoring {counted(len(found), 'picture')} to compare with clean ones", 0, 0)
+        if found:
+            self._count.on_step(f"restoring {counted(len(found), 'picture')} to compare with clean ones", 0, 0)
         self.truth = measure_loss(_torch(self.reference), run, found)
 
     def compare_all(self, cases: Iterable[Case], executors: dict[str, Run]) -> None:

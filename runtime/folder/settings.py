@@ -1,14 +1,16 @@
-"""What a run is asked to do beside the model: limits on hostile input, and how the results are written."""
+"""What a run is asked to do beside the model: limits on hostile input, how results are written, what decides them."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from nafnet.errors import UsageError
 from nafnet.images.formats import FORMATS, MAX_PIXELS, SUFFIXES, Format
 from nafnet.images.pixels import PIXEL_TYPES
 from nafnet.images.writer import DEFAULT_QUALITY
+from nafnet.runtime.engine.restorer import Restorer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,3 +61,14 @@ class Encoding:
     def effective_quality(self) -> int:
         """The quality asked for, or the default."""
         return DEFAULT_QUALITY if self.quality is None else self.quality
+
+
+def result_settings(restorer: Restorer, encoding: Encoding) -> dict[str, Any]:
+    """Everything that decides the bytes of a result, up to the rounding in which backends differ."""
+    spec = restorer.spec
+    return {
+        "weights": spec.weights_sha256 or restorer.backend.model.sha256,
+        "precision": spec.precision, "local_pooling": spec.local_pooling,
+        "tile": restorer.tile, "overlap": restorer.overlap, "whole": restorer.whole,
+        "output": [encoding.format, encoding.bits, encoding.quality],
+    }  # fmt: skip
