@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from nafnet.benchmarks.report.summary import main, summaries
 from nafnet.benchmarks.results_file import read_result
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 
 
 def test_the_table_of_the_results_is_that_of_their_files() -> None:

@@ -69,7 +69,7 @@ def test_a_run_in_two_halves_is_a_run_in_one(share: float, train_clean: TrainCle
     _, halves, _ = train_clean(*settings, folder="halves", workers=1)
     (halves / "states" / "state-00000008.pt").unlink()
     _, halves, said = train_clean(*settings, folder="halves", workers=1)
-    assert said[0] == "going on from step 6"
+    assert "going on from step 6" in said
     assert same(whole / "last.safetensors", halves / "last.safetensors")
     assert rows(whole / "evaluations.csv") == rows(halves / "evaluations.csv")
 
@@ -167,7 +167,7 @@ def test_pairs_recipes_need_no_noise_and_say_none() -> None:
         (["study/v1", "--clean", "{clean}"], "study/v1 trains on pairs and adds no noise"),
         (["denoise", "--clean", "{clean}", "--data", "{clean}"], "--clean does not go with --data"),
         (["denoise", "--clean", "{clean}", "--input", "{clean}", "--target", "{clean}"], "--clean does not go with"),
-        (["denoise", "--data", "{clean}"], "give --clean FOLDER"),
+        (["denoise", "--data", "{clean}"], "For clean photographs: --clean FOLDER"),
         (["{own}"], "own adds noise to clean photographs: give --clean FOLDER"),
     ],
 )
