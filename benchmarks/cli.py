@@ -96,4 +96,7 @@ def main(**options: Any) -> int:
         from nafnet.benchmarks.command import BenchOptions, run
     except ImportError as error:
         raise MissingExtraError(str(error.name), "export") from error
-    return run(BenchOptions(**options))
+    try:
+        return run(BenchOptions(**options))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; nothing was written, and the next run begins again") from None

@@ -95,4 +95,7 @@ def main(**options: Any) -> int:
             from nafnet.export.command import CommandOptions, run
         except ImportError as error:
             raise MissingExtraError(str(error.name), "export") from error
-        return run(CommandOptions(**options), display)
+        try:
+            return run(CommandOptions(**options), display)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("interrupted; nothing half-done was written, the next run begins again") from None

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
 
 from nafnet.files import file_sha256
 from nafnet.spec import Engine, ModelSpec
+
+PROGRAM = Path(sys.executable).with_name("nafnet-run")
 
 
 @pytest.fixture
@@ -21,3 +30,18 @@ def plan(tmp_path: Path) -> Path:
     )  # fmt: skip
     path.with_name("net.plan.json").write_text(ModelSpec(engine=engine).to_json(), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
+    """A folder with photos/a.png, photos/b.jpg and photos/below/c.tif, of 16 bits."""
+    (tmp_path / "photos" / "below").mkdir(parents=True)
+    Image.fromarray(photograph).save(tmp_path / "photos" / "a.png")
+    Image.fromarray(photograph).save(tmp_path / "photos" / "b.jpg", quality=95, subsampling=0)
+    tifffile.imwrite(tmp_path / "photos" / "below" / "c.tif", photograph.astype(np.uint16) * 257, photometric="rgb")
+    return tmp_path
+
+
+def nafnet_run(here: Path, *arguments: str | Path, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    env = {**os.environ, "NAFNET_CACHE": str(here / "cache")}
+    return subprocess.run([PROGRAM, *arguments], cwd=here, input=given, capture_output=True, check=False, env=env)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -20,27 +18,11 @@ from nafnet.errors import ImageError, UsageError
 from nafnet.runtime import Restorer, restore_file
 from nafnet.runtime.folder.discovery import find_jobs, listed_jobs
 from nafnet.runtime.folder.ray_run import share_of
-
-PROGRAM = Path(sys.executable).with_name("nafnet-run")
-
-
-@pytest.fixture
-def here(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
-    """A folder with photos/a.png, photos/b.jpg and photos/below/c.tif, of 16 bits."""
-    (tmp_path / "photos" / "below").mkdir(parents=True)
-    Image.fromarray(photograph).save(tmp_path / "photos" / "a.png")
-    Image.fromarray(photograph).save(tmp_path / "photos" / "b.jpg", quality=95, subsampling=0)
-    tifffile.imwrite(tmp_path / "photos" / "below" / "c.tif", photograph.astype(np.uint16) * 257, photometric="rgb")
-    return tmp_path
-
-
-def run(here: Path, *arguments: str | Path, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    env = {**os.environ, "NAFNET_CACHE": str(here / "cache")}
-    return subprocess.run([PROGRAM, *arguments], cwd=here, input=given, capture_output=True, check=False, env=env)
+from tests.runtime.conftest import PROGRAM, nafnet_run
 
 
 def test_patterns_that_no_shell_expanded(here: Path, identity_onnx: Path) -> None:
-    done = run(here, "--model", identity_onnx, "photos/**/*.tif", "photos/?.png", "out")
+    done = nafnet_run(here, "--model", identity_onnx, "photos/**/*.tif", "photos/?.png", "out")
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (here / "out").iterdir()} == {"c.tif", "a.png", ".nafnet-run"}
     with pytest.raises(UsageError, match="nothing matches"):
@@ -50,7 +32,7 @@ def test_patterns_that_no_shell_expanded(here: Path, identity_onnx: Path) -> Non
 @pytest.mark.parametrize("end", [b"\n", b"\0"])
 def test_list_on_standard_input(end: bytes, here: Path, identity_onnx: Path) -> None:
     named = end.join([b"photos/a.png", b"photos/below/c.tif", b""])
-    done = run(here, "--model", identity_onnx, "--files-from", "-", "out", given=named)
+    done = nafnet_run(here, "--model", identity_onnx, "--files-from", "-", "out", given=named)
     assert done.returncode == 0, done.stderr
     assert (here / "out" / "photos" / "a.png").exists()
     assert (here / "out" / "photos" / "below" / "c.tif").exists()
@@ -59,25 +41,25 @@ def test_list_on_standard_input(end: bytes, here: Path, identity_onnx: Path) -> 
 def test_listed_files_stay_inside_the_output(here: Path) -> None:
     (job,) = listed_jobs([Path("../photos/a.png")], here / "out")
     assert job.target == here / "out" / "a.png"
-    done = run(here, "--files-from", "-", "out", given=b"\n")
+    done = nafnet_run(here, "--files-from", "-", "out", given=b"\n")
     assert (done.returncode, b"names no file" in done.stderr) == (2, True)
 
 
 def test_one_picture_to_standard_output(here: Path, identity_onnx: Path, photograph: NDArray[np.uint8]) -> None:
-    done = run(here, "--model", identity_onnx, "photos/a.png", "-")
+    done = nafnet_run(here, "--model", identity_onnx, "photos/a.png", "-")
     assert done.returncode == 0, done.stderr
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(done.stdout))), photograph)
-    done = run(here, "--model", identity_onnx, "--format", "webp", "photos/a.png", "-")
+    done = nafnet_run(here, "--model", identity_onnx, "--format", "webp", "photos/a.png", "-")
     assert Image.open(io.BytesIO(done.stdout)).format == "WEBP"
-    done = run(here, "photos", "-")
+    done = nafnet_run(here, "photos", "-")
     assert (done.returncode, done.stdout) == (2, b"")
 
 
 def test_format_and_depth_of_the_results(here: Path, identity_onnx: Path, photograph: NDArray[np.uint8]) -> None:
-    done = run(here, "--model", identity_onnx, "--format", "tiff", "--depth", "16", "photos", "out")
+    done = nafnet_run(here, "--model", identity_onnx, "--format", "tiff", "--depth", "16", "photos", "out")
     assert done.returncode == 0, done.stderr
     assert np.array_equal(tifffile.imread(here / "out" / "a.tif"), photograph.astype(np.uint16) * 257)
-    done = run(here, "--model", identity_onnx, "--format", "jpeg", "--quality", "70", "photos", "jpegs")
+    done = nafnet_run(here, "--model", identity_onnx, "--format", "jpeg", "--quality", "70", "photos", "jpegs")
     assert done.returncode == 0, done.stderr
     with Image.open(here / "jpegs" / "below" / "c.jpg") as image:
         assert image.format == "JPEG"
@@ -96,7 +78,7 @@ def test_format_and_depth_of_the_results(here: Path, identity_onnx: Path, photog
 def test_what_a_format_cannot_do_is_said_for_each_file(
     options: tuple[str, ...], reason: str, here: Path, identity_onnx: Path
 ) -> None:
-    done = run(here, "--model", identity_onnx, "--quiet", *options, "photos", "out")
+    done = nafnet_run(here, "--model", identity_onnx, "--quiet", *options, "photos", "out")
     assert done.returncode == 1
     lines = done.stderr.decode().splitlines()
     assert len(lines) == 3
@@ -111,90 +93,14 @@ def test_names_that_a_format_makes_equal_are_refused(here: Path, photograph: NDA
 
 def test_alpha_that_a_format_cannot_hold_is_refused(here: Path, identity_onnx: Path) -> None:
     Image.new("RGBA", (20, 20)).save(here / "photos" / "clear.png")
-    done = run(here, "--model", identity_onnx, "--quiet", "--format", "jpeg", "photos", "out")
+    done = nafnet_run(here, "--model", identity_onnx, "--quiet", "--format", "jpeg", "photos", "out")
     assert done.returncode == 1
     assert b"clear.png: jpeg cannot hold its alpha channel" in done.stderr
 
 
-def test_compared_side_by_side(here: Path, identity_onnx: Path, photograph: NDArray[np.uint8]) -> None:
-    done = run(here, "--model", identity_onnx, "--compare", "both", "photos", "out")
-    assert done.returncode == 0, done.stderr
-    for name in ("a-png-compared.jpg", "b-jpg-compared.jpg", "below/c-tif-compared.jpg"):
-        with Image.open(here / "both" / name) as image:
-            pair = np.asarray(image).astype(int)
-        assert pair.shape == (120, 360, 3)
-        assert np.abs(pair[:, :180] - photograph).mean() < 4
-        assert np.abs(pair[:, :180] - pair[:, 180:]).mean() < 4
-
-
-def test_what_is_done_is_compared_without_being_restored_again(here: Path, identity_onnx: Path) -> None:
-    """A comparison that is asked for later is made of the files: of results without loss, to the bit the same."""
-    arguments = ("--model", identity_onnx, "photos", "out")
-    assert run(here, "--compare", "at-once", *arguments).returncode == 0
-    before = {path: path.stat().st_mtime_ns for path in sorted((here / "out").rglob("*.*")) if path.is_file()}
-    done = run(here, "--compare", "later", *arguments)
-    assert done.returncode == 0, done.stderr
-    assert b"nothing restored, 3 done before" in done.stdout
-    for name in ("a-png-compared.jpg", "below/c-tif-compared.jpg"):
-        assert (here / "later" / name).read_bytes() == (here / "at-once" / name).read_bytes()
-    assert (here / "later" / "b-jpg-compared.jpg").exists()
-    assert all(path.stat().st_mtime_ns == time for path, time in before.items() if path.suffix != ".jsonl")
-
-
-def test_no_two_comparisons_have_one_name(here: Path) -> None:
-    """Whatever the endings and names: each has that of its result, ending included."""
-    for name in ("a.tif", "a-png.tif", "a.bmp"):
-        Image.new("RGB", (20, 20)).save(here / "photos" / name)
-    jobs = find_jobs([here / "photos"], here / "out", compare=here / "both")
-    assert len({job.compare for job in jobs}) == len(jobs) == 6
-
-
-@pytest.mark.parametrize(
-    ("inputs", "folder", "why"),
-    [
-        (("photos",), "photos/both", "lies inside the input"),
-        (("photos/a.png",), "photos", "would lie beside the photographs"),
-        (("photos/a.png", "photos/a-png-compared.jpg"), "out", "would replace the result of"),
-    ],
-)
-def test_comparisons_stand_in_nobodys_way(here: Path, inputs: tuple[str, ...], folder: str, why: str) -> None:
-    Image.new("RGB", (20, 20)).save(here / "photos" / "a-png-compared.jpg")
-    with pytest.raises(UsageError, match=why):
-        find_jobs([here / name for name in inputs], here / "out", compare=here / folder)
-    if "photos" not in inputs and folder == "photos":
-        with pytest.raises(UsageError, match=why):
-            listed_jobs([here / name for name in inputs], here / "out", compare=here / folder)
-
-
-def test_a_strangers_file_is_not_replaced_by_a_comparison(here: Path, identity_onnx: Path) -> None:
-    (here / "both").mkdir()
-    stranger = here / "both" / "a-png-compared.jpg"
-    stranger.write_bytes(b"somebody's")
-    done = run(here, "--model", identity_onnx, "--compare", "both", "photos", "out")
-    assert done.returncode == 1
-    assert b"a-png-compared.jpg exists and was not written from here" in done.stderr
-    assert stranger.read_bytes() == b"somebody's"
-    assert (here / "both" / "b-jpg-compared.jpg").exists()
-    again = run(here, "--model", identity_onnx, "--compare", "both", "--overwrite", "photos", "out")
-    assert again.returncode == 0, again.stderr
-    assert stranger.read_bytes() != b"somebody's"
-
-
-@pytest.mark.parametrize("file_format", ["webp", "avif", "png"])
-def test_grey_is_compared_alike_at_once_and_later(here: Path, identity_onnx: Path, file_format: str) -> None:
-    Image.effect_noise((90, 70), 40).save(here / "grey.png")
-    for folder, compare in (("first", ("--compare", "at-once")), ("second", ()), ("second", ("--compare", "later"))):
-        done = run(here, "--model", identity_onnx, "--format", file_format, "grey.png", folder + "/", *compare)
-        assert done.returncode == 0, done.stderr
-    name = f"grey-{file_format}-compared.jpg"
-    pair = [np.asarray(Image.open(here / folder / name)).astype(int) for folder in ("at-once", "later")]
-    assert pair[0].shape == pair[1].shape == (70, 180)
-    assert np.abs(pair[0] - pair[1]).max() <= (0 if file_format == "png" else 24), "but for the format's own loss"
-
-
 @pytest.mark.parametrize("option", ["--verbose", "--dry-run"])
 def test_standard_output_is_for_the_picture_alone(option: str, here: Path, identity_onnx: Path) -> None:
-    done = run(here, "--model", identity_onnx, option, "photos/a.png", "-")
+    done = nafnet_run(here, "--model", identity_onnx, option, "photos/a.png", "-")
     assert done.returncode == 0, done.stderr
     if option == "--dry-run":
         assert done.stdout == b""
@@ -218,7 +124,7 @@ def test_a_run_without_standard_error(here: Path, identity_onnx: Path) -> None:
 
 def test_dry_run_says_what_would_be_done(here: Path) -> None:
     (here / "photos" / "text.png").write_text("hello", encoding="utf-8")
-    done = run(here, "--dry-run", "photos", "out")
+    done = nafnet_run(here, "--dry-run", "photos", "out")
     assert done.returncode == 1
     assert b"text.png" in done.stderr
     lines = done.stdout.decode().splitlines()
@@ -230,28 +136,28 @@ def test_dry_run_says_what_would_be_done(here: Path) -> None:
 
 
 def test_tuning_is_measured_once(here: Path) -> None:
-    first = run(here, "--tune", "--batch", "1", "photos", "out")
+    first = nafnet_run(here, "--tune", "--batch", "1", "photos", "out")
     assert first.returncode == 0, first.stderr
     assert b"tuned: tiles of " in first.stderr
     (remembered,) = (here / "cache" / "tune").iterdir()
     written = remembered.stat().st_mtime_ns
     best = json.loads(remembered.read_text(encoding="utf-8"))
     assert best["tile"] <= 1.5 * 192, "the bundled model was trained on patches of 192 towards its end"
-    second = run(here, "--tune", "--batch", "1", "photos", "again")
+    second = nafnet_run(here, "--tune", "--batch", "1", "photos", "again")
     assert f"tiles of {best['tile']}" in second.stdout.decode()
     assert remembered.stat().st_mtime_ns == written
 
 
 def test_whole_image_has_one_tile(here: Path) -> None:
     Image.new("RGB", (500, 400), "grey").save(here / "photos" / "large.png")
-    done = run(here, "--whole", "--report", "report.json", "photos/large.png", "photos/a.png", "out")
+    done = nafnet_run(here, "--whole", "--report", "report.json", "photos/large.png", "photos/a.png", "out")
     assert done.returncode == 0, done.stderr
     rows = json.loads((here / "report.json").read_text(encoding="utf-8"))["files"]
     assert [row["tiles"] for row in rows] == [1, 1]
 
 
 def test_backends_are_listed(here: Path) -> None:
-    done = run(here, "--list-backends")
+    done = nafnet_run(here, "--list-backends")
     assert done.returncode == 0
     listed = dict(line.split(maxsplit=1) for line in done.stdout.decode().splitlines())
     assert listed["onnxruntime"].endswith("ready")
@@ -273,14 +179,14 @@ def test_backends_are_listed(here: Path) -> None:
     ],
 )
 def test_options_that_cannot_be_met(options: tuple[str, ...], reason: str, here: Path) -> None:
-    done = run(here, *options, "photos", "out")
+    done = nafnet_run(here, *options, "photos", "out")
     assert done.returncode == 2, done.stderr
     assert reason in done.stderr.decode()
     assert not (here / "out").exists()
 
 
 def test_pixels_are_limited_by_the_header(here: Path, identity_onnx: Path) -> None:
-    done = run(here, "--model", identity_onnx, "--max-pixels", "20000", "--quiet", "photos", "out")
+    done = nafnet_run(here, "--model", identity_onnx, "--max-pixels", "20000", "--quiet", "photos", "out")
     assert done.returncode == 1
     assert done.stderr.count(b"180x120 pixels; at most 0.02 megapixels") == 3
 
