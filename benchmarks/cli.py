@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from pathlib import Path
@@ -82,7 +83,7 @@ def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> flo
     "--baseline", "baselines", type=_FILE, multiple=True,
     help="An earlier --json: exit with 3 where a backend has become slower. Repeatable: machines have several states.",
 )  # fmt: skip
-@exits
+@functools.partial(exits, interrupted="interrupted; nothing was written, and the next run begins again")
 def main(**options: Any) -> int:
     """Compare every backend on a model: parity with PyTorch, then speed, start, memory and accuracy.
 
@@ -96,7 +97,4 @@ def main(**options: Any) -> int:
         from nafnet.benchmarks.command import BenchOptions, run
     except ImportError as error:
         raise MissingExtraError(str(error.name), "export") from error
-    try:
-        return run(BenchOptions(**options))
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; nothing was written, and the next run begins again") from None
+    return run(BenchOptions(**options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class BatchRange(click.ParamType[tuple[int, int, int]]):
 )
 @click.option("--builder-log", "log", type=FILE, help="Engine: write what the builder says to this file.")
 @click.option("--inspect", "inspected", type=FILE, help="Say what a checkpoint, ONNX file or plan is, and stop.")
-@exits
+@functools.partial(exits, interrupted="interrupted; nothing half-done was written, the next run begins again")
 def main(**options: Any) -> int:
     """Export CHECKPOINT (.safetensors, .pth; the bundled denoiser by default) to the folder OUTPUT.
 
@@ -95,7 +96,4 @@ def main(**options: Any) -> int:
             from nafnet.export.command import CommandOptions, run
         except ImportError as error:
             raise MissingExtraError(str(error.name), "export") from error
-        try:
-            return run(CommandOptions(**options), display)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("interrupted; nothing half-done was written, the next run begins again") from None
+        return run(CommandOptions(**options), display)

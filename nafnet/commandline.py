@@ -18,6 +18,7 @@ from nafnet.errors import NafnetError
 from nafnet.words import nearest
 
 INTERRUPTED = 130
+GO_ON = "interrupted; run the same command again to go on"
 
 _Arguments = ParamSpec("_Arguments")
 
@@ -58,11 +59,12 @@ class Command(click.Command):
                 formatter.write_dl([record for _, record in group])
 
 
-def exits(command: Callable[_Arguments, int]) -> Callable[_Arguments, None]:
+def exits(command: Callable[_Arguments, int], interrupted: str = GO_ON) -> Callable[_Arguments, None]:
     """Make a click command of a function that returns its exit code.
 
     A `NafnetError` becomes one line on stderr, with what there is to choose from below it, and its own exit code; a
-    disk that refuses becomes a line as well. Ctrl-C becomes 130, with the interrupt's own message if it has one.
+    disk that refuses becomes a line as well. Ctrl-C becomes 130, with the interrupt's own message if it has one, else
+    `interrupted`.
     """
 
     @functools.wraps(command)
@@ -83,7 +85,7 @@ def exits(command: Callable[_Arguments, int]) -> Callable[_Arguments, None]:
             click.echo(f"{name}: out of memory ({error}); choose smaller sizes or batches", err=True)
             code = NafnetError.exit_code
         except KeyboardInterrupt as stop:
-            click.echo(f"{name}: {str(stop) or 'interrupted; run the same command again to go on'}", err=True)
+            click.echo(f"{name}: {str(stop) or interrupted}", err=True)
             code = INTERRUPTED
         sys.exit(code)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nafnet.errors import RecipeError
 from nafnet.train.synthetic.demosaicing import BORDER, Phase, demosaiced, mosaic
+from nafnet.train.synthetic.shares import check_shares
 from nafnet.train.synthetic.tones import contrasted, to_linear, to_tones
 
 Image = NDArray[np.float32]
@@ -58,9 +59,7 @@ class CameraConfig:
             if not (0 < low <= high or (zero and low == 0 <= high)):
                 least = "from 0 up" if zero else "above 0"
                 raise RecipeError(f"recipe: [camera] {name} is {low}, {high}; expected a range {least}")
-        for name in ("mosaic_share", "malvar_share", "sharpened_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise RecipeError(f"recipe: [camera] {name} = {getattr(self, name)}; expected 0 to 1")
+        check_shares("camera", self, "mosaic_share", "malvar_share", "sharpened_share")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

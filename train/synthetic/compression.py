@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from nafnet.errors import RecipeError
+from nafnet.train.synthetic.shares import check_shares
 
 Image = NDArray[np.float32]
 
@@ -30,9 +31,7 @@ class FilesConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "jpeg_quality", tuple(self.jpeg_quality))
-        for name in ("quantised_share", "jpeg_share", "halved_share", "twice_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise RecipeError(f"recipe: [files] {name} = {getattr(self, name)}; expected 0 to 1")
+        check_shares("files", self, "quantised_share", "jpeg_share", "halved_share", "twice_share")
         if self.quantised_share + self.jpeg_share > 1:
             raise RecipeError("recipe: [files] quantised_share and jpeg_share must be at most 1 together")
         low, high = self.jpeg_quality

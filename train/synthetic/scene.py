@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from nafnet.errors import RecipeError
+from nafnet.train.synthetic.shares import check_shares
 from nafnet.train.synthetic.tones import to_linear, to_tones
 
 Image = NDArray[np.float32]
@@ -35,9 +36,7 @@ class SceneConfig:
     soft_factor: tuple[float, float] = (1.0, 2.0)
 
     def __post_init__(self) -> None:
-        for name in ("dark_share", "grey_share", "soft_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise RecipeError(f"recipe: [scene] {name} = {getattr(self, name)}; expected 0 to 1")
+        check_shares("scene", self, "dark_share", "grey_share", "soft_share")
         for name, least in (("stops", 0), ("soft_factor", 1)):
             low, high = getattr(self, name)
             object.__setattr__(self, name, (low, high))
