@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import enum
+import errno
 import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -22,22 +24,64 @@ CACHE_VARIABLE = "NAFNET_CACHE"
 PARTIAL_SUFFIX = ".partial"
 
 
+_START_BYTES = 60  # of a file's name that its temporary file shows; names end at 255 bytes
+
+Place = Callable[[Path, Path], None]
+"""Gives a finished temporary file its name."""
+
+
+def temporary_beside(path: Path, tag: str = "", kind: str = "") -> Path:
+    """A new hidden name in the folder of `path`, of at most 255 bytes.
+
+    It ends in .partial: a process that is killed leaves a name that nobody takes for a result, and by `tag`, which
+    stands in it, its owner can find it later.
+    """
+    start = path.name.encode(errors="ignore")[:_START_BYTES].decode(errors="ignore")
+    return path.with_name(f".{start}.{tag}{secrets.token_hex(4)}{kind}{PARTIAL_SUFFIX}")
+
+
 @contextlib.contextmanager
-def whole_file(path: Path, tag: str = "") -> Iterator[Path]:
+def whole_file(path: Path, tag: str = "", *, place: Place = os.replace, mode: int = 0o666) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the name `path`, on any error it is removed.
 
-    The temporary file is flushed to the disk before the rename, so a crash leaves the old file or the new one.
-    It is hidden and ends in .partial: a process killed in between leaves a name that nobody takes for a result, and
-    by `tag`, which stands in it, its owner can find it later.
+    The temporary file is flushed to the disk before it is placed, so a crash leaves the old file or the new one.
+
+    Args:
+        path: what the file is to be called.
+        tag: see `temporary_beside`.
+        place: gives the file its name; by default it replaces what is there.
+        mode: permissions of the file, of which the process's umask takes some away.
     """
-    temporary = path.with_name(f".{path.name[:60]}.{tag}{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
+    temporary = temporary_beside(path, tag)
     try:
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def place_new(temporary: Path, path: Path) -> None:
+    """Rename to a name that is free; unlike `os.replace` it never takes somebody else's place, not even in a race.
+
+    A second name is made with `os.link`, which fails where there is a file. Where the file system has no links, as
+    FAT, the name is taken first by an empty file, which only one can make; there a crash may leave it empty.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        temporary.replace(path)
+
+
+_NO_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
 
 
 def check_writable(option: str, path: Path) -> None:
@@ -49,32 +93,43 @@ def check_writable(option: str, path: Path) -> None:
         raise UsageError(f"{option} {path}: cannot be written ({error.strerror or error}); choose another") from error
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all."""
-    with whole_file(path) as temporary:
+def write_whole(path: Path, data: bytes, *, place: Place = os.replace) -> None:
+    """Write `data` to `path`, whole or not at all; see `whole_file`."""
+    with whole_file(path, place=place) as temporary:
         temporary.write_bytes(data)
 
 
-def lock(file: IO[bytes]) -> bool:
-    """Lock until the file is closed or the process ends, however it ends; says whether nobody else has."""
+class Lock(enum.Enum):
+    """What came of locking a file."""
+
+    OURS = "ours"
+    """Until the file is closed or the process ends, however it ends."""
+    TAKEN = "taken"
+    """By another process, or by another open file of this one."""
+    UNSUPPORTED = "unsupported"
+    """The file system, or the operating system, has no such locks."""
+
+
+def lock(file: IO[bytes]) -> Lock:
+    """Lock a file, without waiting."""
     if fcntl is None:
-        return True
+        return Lock.UNSUPPORTED
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    except OSError as error:
+        return Lock.TAKEN if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else Lock.UNSUPPORTED
+    return Lock.OURS
 
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[bool]:
-    """Hold a lock by the name of `path` while this is open; says whether nobody else has it.
+    """Hold a lock by the name of `path` while this is open; says whether nobody else has it, as far as that is known.
 
     Processes that are forked meanwhile do not keep it when this one is killed.
     """
     with path.open("wb") as file:
         os.register_at_fork(after_in_child=file.close)
-        yield lock(file)
+        yield lock(file) is not Lock.TAKEN
 
 
 def file_sha256(path: Path) -> str:

@@ -68,6 +68,16 @@ _COUNT = click.IntRange(min=1)
     "--compare", type=_PATH, metavar="FOLDER", help="Also write original and result side by side, into this folder."
 )
 @click.option("--overwrite", is_flag=True, help="Start again: restore what is done already, and replace what is there.")
+@click.option(
+    "--keep-folders", is_flag=True, help="Keep the folders that each INPUT is named with, below OUTPUT as well."
+)
+@click.option(
+    "--exclude",
+    metavar="PATTERN",
+    multiple=True,
+    help="Pass over files and folders of this name, as '*_old.jpg', or path, as 'raw/*'. May repeat.",
+)
+@click.option("--checksum", is_flag=True, help="Tell changed photographs by their content, not by their size and time.")
 @click.option("--shard", metavar="I/N", help="Restore only part I of N of the files: for several machines at once.")
 @click.option(
     "--ray",

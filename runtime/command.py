@@ -16,15 +16,20 @@ import click
 from nafnet.errors import UsageError
 from nafnet.files import check_writable
 from nafnet.images.formats import Format
+from nafnet.page import MARK as PAGE_MARK
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder.discovery import find_jobs, listed_jobs, prepare_output, read_list
-from nafnet.runtime.folder.dry_run import print_memory, print_plan
+from nafnet.runtime.folder import report
+from nafnet.runtime.folder.discovery import passed_over, read_list
+from nafnet.runtime.folder.dry_run import DryRun, print_memory
 from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.journal import Journal, Shard, settings_key
+from nafnet.runtime.folder.outputs import Beside, Identity, make_folders
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.progress import RunProgress
 from nafnet.runtime.folder.report import FileReport, noted, opening, summary, totals, write_report
 from nafnet.runtime.folder.settings import Encoding, Limits, result_settings
+from nafnet.runtime.folder.standing import Judge
+from nafnet.runtime.folder.work import Request, Work, find_work
 from nafnet.steps import Display
 from nafnet.words import counted
 
@@ -52,6 +57,9 @@ class RunOptions:
     quality: int | None
     compare: Path | None
     overwrite: bool
+    keep_folders: bool
+    exclude: tuple[str, ...]
+    checksum: bool
     shard: str | None
     ray: str | None
     max_pixels: int
@@ -78,6 +86,16 @@ class RunOptions:
         return Encoding(format=self.file_format, bits=self.depth, quality=self.quality)
 
     @property
+    def beside(self) -> tuple[Beside, ...]:
+        """The single files that are written when the rest is done."""
+        named = (("--report", self.report, report.MARK), ("--html", self.html, PAGE_MARK))
+        return tuple(
+            Beside(option=option, path=path, mark=mark, expected=Identity.of(path))
+            for option, path, mark in named
+            if path
+        )
+
+    @property
     def model_options(self) -> dict[str, Any]:
         """The arguments of `Restorer.load`."""
         names = ("model", "backend", "device", "tile", "overlap", "batch", "threads", "whole")
@@ -93,24 +111,40 @@ def run(options: RunOptions) -> int:
         if path:
             _check_writable(f"--{name}", path, options.output)
     shard = Shard.parse(options.shard) if options.shard else Shard()
-    jobs = _find(options)
+    work = _find(options)
+    is_file = any(job.target == options.output for job in work.jobs)
+    if is_file and shard.count > 1:
+        raise UsageError(f"--shard {options.shard}: the output {options.output} is a file; expected a folder")
     with _load(options) as restorer:
         if options.tune:
             from nafnet.runtime.engine.tuning import tune
 
             tune(restorer, fixed_tile=options.tile, fixed_overlap=options.overlap, fixed_batch=options.batch)
+        key = settings_key(result_settings(restorer, options.encoding))
+        journal = None if is_file else Journal(options.output, key, shard)
+        judge = Judge(journal, overwrite=options.overwrite, checksum=options.checksum)
         if options.dry_run:
-            return print_plan(restorer, jobs, options.limits, options.encoding, options.say)
-        prepare_output(jobs)
-        if not options.quiet:
-            options.say(opening(restorer, len(jobs)))
-        if options.verbose:
-            options.say(f"{restorer.backend.name}: {restorer.reason}; batches of {restorer.batch}")
-            print_memory(restorer, jobs, options.limits, options.say)
-        folder = options.output if options.output.is_dir() else None
-        if folder is None and shard.count > 1:
-            raise UsageError(f"--shard {options.shard}: the output {options.output} is a file; expected a folder")
-        return _restore(options, jobs, restorer, folder, shard)
+            if journal:
+                journal.reread()
+            return DryRun(restorer, options.limits, options.encoding, options.say).run(work.jobs, journal, judge)
+        make_folders(work.folders)
+        work.outputs.refuse_folding(work.jobs)
+        _say_what_comes(options, work, restorer)
+        if journal:
+            journal.open(work.folders)
+            if not journal.locks:
+                click.echo(f"{options.output}: its file system has no locks; start no second run into it", err=True)
+        return _restore(options, work, restorer, journal, judge)
+
+
+def _say_what_comes(options: RunOptions, work: Work, restorer: Restorer) -> None:
+    if not options.quiet:
+        options.say(opening(restorer, len(work.jobs)))
+        if left := passed_over(work.found):
+            options.say(left)
+    if options.verbose:
+        options.say(f"{restorer.backend.name}: {restorer.reason}; batches of {restorer.batch}")
+        print_memory(restorer, work.jobs, options.limits, options.say)
 
 
 def _load(options: RunOptions) -> Restorer:
@@ -124,40 +158,56 @@ def _load(options: RunOptions) -> Restorer:
     return restorer
 
 
-def _restore(options: RunOptions, jobs: list[Job], restorer: Restorer, folder: Path | None, shard: Shard) -> int:
-    """Run the jobs, with a journal where the output is a folder."""
+def _restore(
+    options: RunOptions, work: Work, restorer: Restorer, journal: Journal | None, judge: Judge
+) -> int:  # fmt: skip
+    """Run the jobs; whatever ends it, what was done is reported."""
     started = time.perf_counter()
-    rows: list[FileReport] = []
-    key = settings_key(result_settings(restorer, options.encoding))
-    journal = Journal(folder, key, shard, ignore=options.overwrite) if folder else None
+    rows: list[FileReport] = work.unreadable
     try:
-        with RunProgress(jobs, quiet=options.quiet) as bar:
-            if journal:
-                journal.open({job.target.parent for job in jobs} | {job.compare.parent for job in jobs if job.compare})
+        with RunProgress(work.jobs, quiet=options.quiet) as bar:
+            for row in work.unreadable:
+                bar.done(row)
             if options.ray:
-                pipeline: Any = _on_ray(options, jobs, journal, bar)
+                pipeline: Any = _on_ray(options, work, journal, bar)
             else:
                 pipeline = Pipeline(
-                    restorer, jobs, encoding=options.encoding, limits=options.limits, journal=journal,
-                    on_pixels=bar.advance, on_done=bar.done,
+                    restorer, work.jobs, encoding=options.encoding, limits=options.limits, outputs=work.outputs,
+                    journal=journal, judge=judge, on_pixels=bar.advance, on_done=bar.done,
                 )  # fmt: skip
-            rows = pipeline.reports
+            rows = [*pipeline.reports, *rows]
             pipeline.run()
     finally:
         seconds = time.perf_counter() - started
         if journal:
             journal.close()
-        if options.report:
-            write_report(options.report, rows, report_settings(restorer, options), seconds)
-        if options.html:
-            _write_html(options, restorer, rows, seconds)
+        _write_beside(options, work, restorer, rows, seconds)
     if options.verbose:
         for line in noted(rows):
             options.say(line)
     if not options.quiet:
         options.say(summary(totals(rows, seconds), STDOUT if options.piped else options.output))
-        _say_what_else(options, jobs)
+        _say_what_else(options, work.jobs)
     return 1 if any(row.status == "failed" for row in rows) else 0
+
+
+def _write_beside(
+    options: RunOptions, work: Work, restorer: Restorer, rows: list[FileReport], seconds: float
+) -> None:  # fmt: skip
+    """The report and the page, each in the place of an earlier one at most."""
+    expected = {file.path: file.expected for file in work.outputs.beside}
+
+    def place(temporary: Path, path: Path) -> None:
+        work.outputs.place(temporary, path, expected[path])
+
+    if options.report:
+        write_report(options.report, rows, report_settings(restorer, options), seconds, place)
+    if options.html:
+        from nafnet.runtime.folder.gallery import write_gallery
+
+        ended = summary(totals(rows, seconds), options.output)
+        began = opening(restorer, len(rows))
+        write_gallery(options.html, rows, opening=began, summary=ended, max_pixels=options.max_pixels, place=place)
 
 
 def _say_what_else(options: RunOptions, jobs: list[Job]) -> None:
@@ -170,24 +220,17 @@ def _say_what_else(options: RunOptions, jobs: list[Job]) -> None:
             options.say(f"{what} -> {path}")
 
 
-def _write_html(options: RunOptions, restorer: Restorer, rows: list[FileReport], seconds: float) -> None:
-    from nafnet.runtime.folder.gallery import write_gallery
-
-    assert options.html is not None
-    ended = summary(totals(rows, seconds), options.output)
-    write_gallery(
-        options.html, rows, opening=opening(restorer, len(rows)), summary=ended, max_pixels=options.max_pixels
-    )
-
-
-def _on_ray(options: RunOptions, jobs: list[Job], journal: Journal | None, bar: RunProgress) -> Any:
+def _on_ray(options: RunOptions, work: Work, journal: Journal | None, bar: RunProgress) -> Any:
     from nafnet.runtime.folder.ray_run import RayPipeline, ray_plan
 
     if journal is None:
         raise UsageError(f"--ray: the output {options.output} is a file; expected a folder")
     assert options.ray is not None
-    plan = ray_plan(options.model_options, options.encoding, options.limits, journal)
-    return RayPipeline(options.ray, plan, jobs, bar.done)
+    plan = ray_plan(
+        options.model_options, options.encoding, options.limits, work.outputs, work.folders, journal,
+        overwrite=options.overwrite, checksum=options.checksum,
+    )  # fmt: skip
+    return RayPipeline(options.ray, plan, work.jobs, bar.done)
 
 
 def report_settings(restorer: Restorer, options: RunOptions) -> dict[str, Any]:
@@ -203,15 +246,18 @@ def report_settings(restorer: Restorer, options: RunOptions) -> dict[str, Any]:
     }
 
 
-def _find(options: RunOptions) -> list[Job]:
-    if options.files_from is None:
-        if not options.inputs:
-            raise UsageError("one path alone; expected INPUT... OUTPUT, or --files-from FILE OUTPUT")
-        return find_jobs(options.inputs, options.output, file_format=options.file_format, compare=options.compare)
-    if options.inputs:
+def _find(options: RunOptions) -> Work:
+    if options.files_from is None and not options.inputs:
+        raise UsageError("one path alone; expected INPUT... OUTPUT, or --files-from FILE OUTPUT")
+    if options.files_from is not None and options.inputs:
         raise UsageError(f"--files-from and {options.inputs[0]}: expected the one or the other")
-    files = read_list(options.files_from)
-    return listed_jobs(files, options.output, file_format=options.file_format, compare=options.compare)
+    request = Request(
+        inputs=options.inputs, listed=read_list(options.files_from) if options.files_from else (),
+        output=options.output, file_format=options.file_format, compare=options.compare, beside=options.beside,
+        exclude=options.exclude, keep_folders=options.keep_folders,
+    )  # fmt: skip
+    with Display(quiet=options.quiet) as display:
+        return find_work(request, lambda count: display.step(f"looking for photographs, {count:,} found", 0, 0))
 
 
 def _to_stdout(options: RunOptions) -> int:

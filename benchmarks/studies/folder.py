@@ -23,9 +23,10 @@ from nafnet.commandline import exits
 from nafnet.images.file import ImageFile, read_image, write_image
 from nafnet.images.formats import Format
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder.discovery import find_jobs, prepare_output
-from nafnet.runtime.folder.job import Job
+from nafnet.runtime.folder.outputs import make_folders
 from nafnet.runtime.folder.pipeline import Pipeline
+from nafnet.runtime.folder.standing import Judge
+from nafnet.runtime.folder.work import Request, Work, find_work
 from nafnet.tiling import cut_tiles, plan_tiles
 
 HEIGHT, WIDTH = 1200, 1700
@@ -41,8 +42,8 @@ def write_folder(folder: Path, file_format: Format, suffix: str, count: int) -> 
         write_image(folder / f"{index:02d}-{name}{suffix}", image)
 
 
-def _whole_folder(restorer: Restorer, jobs: list[Job]) -> None:
-    rows = Pipeline(restorer, jobs).run()
+def _whole_folder(restorer: Restorer, work: Work) -> None:
+    rows = Pipeline(restorer, work.jobs, outputs=work.outputs, judge=Judge(None, overwrite=True)).run()
     assert all(row.status == "restored" for row in rows)
 
 
@@ -64,12 +65,12 @@ def main(count: int, rounds: int) -> int:
             source, target = Path(folder, "in"), Path(folder, "out")
             source.mkdir()
             write_folder(source, file_format, suffix, count)
-            jobs = find_jobs([source], target)
-            prepare_output(jobs)
-            tiles = _tiles(restorer, [read_image(job.source) for job in jobs])
+            work = find_work(Request(inputs=[source], output=target))
+            make_folders(work.folders)
+            tiles = _tiles(restorer, [read_image(job.source) for job in work.jobs])
             _model_alone(restorer, tiles[:60])
             pipeline, alone = alternate(
-                [partial(_whole_folder, restorer, jobs), partial(_model_alone, restorer, tiles)],
+                [partial(_whole_folder, restorer, work), partial(_model_alone, restorer, tiles)],
                 seconds=0, min_rounds=rounds, warm=False,
             )  # fmt: skip
         ratio, speed = pipeline.minimum / alone.minimum, count * HEIGHT * WIDTH / 1e6 / pipeline.minimum

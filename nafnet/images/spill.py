@@ -6,7 +6,7 @@ the top, each is let go when it has been read.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from nafnet.files import PARTIAL_SUFFIX
+from nafnet.files import temporary_beside
 from nafnet.images.formats import Header
 
 PART_BYTES = 32 * 2**20
@@ -29,17 +29,15 @@ class Spill:
         path: of the result; the parts lie beside it.
         header: of the rows.
         tag: goes into the parts' names.
+        mode: permissions of the parts.
     """
 
-    def __init__(self, path: Path, header: Header, tag: str) -> None:
-        self._header = header
+    def __init__(self, path: Path, header: Header, tag: str, mode: int = 0o666) -> None:
+        self._header, self._mode = header, mode
         size = max(PART_BYTES, header.row_bytes * header.height // MOST_PARTS)
         self._rows = max(size // header.row_bytes, 1)  # of a part
-        token = secrets.token_hex(4)
         count = -(-header.height // self._rows)
-        self._parts = [
-            path.with_name(f".{path.name[:60]}.{index}.{tag}{token}.raw{PARTIAL_SUFFIX}") for index in range(count)
-        ]
+        self._parts = [temporary_beside(path, tag, ".raw") for _ in range(count)]
         self._written = 0
 
     def write(self, rows: NDArray[np.generic]) -> None:
@@ -47,7 +45,8 @@ class Spill:
         while len(rows):
             index, inside = divmod(self._written, self._rows)
             taken = rows[: self._rows - inside]
-            with self._parts[index].open("ab") as file:
+            descriptor = os.open(self._parts[index], os.O_WRONLY | os.O_APPEND | os.O_CREAT, self._mode)
+            with os.fdopen(descriptor, "ab") as file:
                 file.write(np.ascontiguousarray(taken).data)
             self._written += len(taken)
             rows = rows[len(taken) :]

@@ -17,7 +17,7 @@ import pyvips
 
 from nafnet.closing import Closing
 from nafnet.errors import ImageError, OutputError
-from nafnet.files import whole_file
+from nafnet.files import Place, whole_file
 from nafnet.images.formats import FORMATS, Header
 from nafnet.images.pixels import Rows
 from nafnet.images.plain import write_bmp, write_ppm
@@ -47,11 +47,17 @@ class ImageWriter(Closing):
         header: of the file to write. Rows come in its `pixel_type`, alpha included.
         quality: 1 to 100, of JPEG, WebP, AVIF and HEIF.
         tag: goes into the names of temporary files.
+        place: gives the finished file its name; by default it replaces what is there.
+        mode: permissions of the file, of which the umask takes some away.
     """
 
-    def __init__(self, path: Path, header: Header, *, quality: int = DEFAULT_QUALITY, tag: str = "") -> None:
+    def __init__(
+        self, path: Path, header: Header, *, quality: int = DEFAULT_QUALITY, tag: str = "",
+        place: Place = os.replace, mode: int = 0o666,
+    ) -> None:  # fmt: skip
         self._path, self._header, self._quality, self._tag = path, header, quality, tag
-        self._spill = Spill(path, header, tag) if header.row_bytes * header.height > MEMORY_LIMIT else None
+        self._place, self._mode = place, mode
+        self._spill = Spill(path, header, tag, mode) if header.row_bytes * header.height > MEMORY_LIMIT else None
         self._bands: list[Rows] = []
 
     def write(self, rows: Rows) -> None:
@@ -76,7 +82,8 @@ class ImageWriter(Closing):
             OutputError: the disk refused.
         """
         header = self._header
-        with self._disk_errors(), whole_file(self._path, self._tag) as temporary:
+        whole = whole_file(self._path, self._tag, place=self._place, mode=self._mode)
+        with self._disk_errors(), whole as temporary:
             if header.format in ("ppm", "bmp"):
                 self._write_plain(temporary)
                 return

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from nafnet.errors import MissingExtraError
 
+MARK = b'<meta name="generator" content="nafnet-toolchain">'
+"""In the first 1,024 bytes of every page."""
 # Black to yellow by way of violet and red, dark to light: readable in grey and by the colour-blind.
 _HEAT = np.array([(0, 0, 4), (65, 15, 110), (150, 40, 95), (220, 80, 55), (250, 160, 30), (252, 255, 164)], np.float64)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nafnet.closing import Closing
+from nafnet.files import Place
 from nafnet.images.formats import FORMATS, Header
 from nafnet.images.pixels import Rows, convert_depth
 from nafnet.images.reader import open_image
@@ -24,15 +25,17 @@ class Comparison(Closing):
         path: of the JPEG; its folder exists.
         header: of the original, or of any image of its size and channels.
         tag: goes into the names of temporary files.
+        place: gives the finished file its name.
+        mode: permissions of the file, of which the umask takes some away.
     """
 
-    def __init__(self, path: Path, header: Header, tag: str) -> None:
+    def __init__(self, path: Path, header: Header, tag: str, *, place: Place, mode: int) -> None:
         both = Header(
             width=2 * header.width, height=header.height, format="jpeg", channels=header.channels, alpha=False,
             pixel_type="uint8", bits=8, lossless=False, metadata={},
         )  # fmt: skip
         self._channels = header.channels
-        self._writer = ImageWriter(path, both, quality=QUALITY, tag=tag)
+        self._writer = ImageWriter(path, both, quality=QUALITY, tag=tag, place=place, mode=mode)
 
     @staticmethod
     def fits(header: Header) -> bool:
@@ -53,28 +56,25 @@ class Comparison(Closing):
         self._writer.close()
 
 
-def compare_files(original: Iterator[Header | Rows], restored: Path, path: Path, *, max_pixels: int, tag: str) -> None:
+def compare_files(
+    original: Iterator[Header | Rows], restored: Path, comparison: Comparison, *, max_pixels: int
+) -> None:
     """Write the comparison of a file that was restored before, and that `Comparison.fits`.
 
     Args:
-        original: its header, then its rows from the top in bands of one height, as `Decoder.decode` gives them.
+        original: its rows from the top in bands of one height, as `Decoder.decode` gives them after the header.
         restored: the result, of the same size.
-        path: of the comparison.
+        comparison: is finished.
         max_pixels: of the result.
-        tag: goes into the names of temporary files.
 
     Raises:
         ImageError: one of the two cannot be read.
         OutputError: the disk refused.
     """
     reader = open_image(restored, max_pixels=max_pixels)
-    header = next(original)
-    assert isinstance(header, Header)
-    # Some formats have no grey: a grey photograph comes back from them in three equal channels.
-    with Comparison(path, header, tag) as comparison:
-        results: Iterator[Rows] | None = None
-        for rows in original:
-            assert not isinstance(rows, Header)
-            results = results or reader.rows(len(rows))
-            comparison.write(rows, next(results))
-        comparison.finish()
+    results: Iterator[Rows] | None = None
+    for rows in original:
+        assert not isinstance(rows, Header)
+        results = results or reader.rows(len(rows))
+        comparison.write(rows, next(results))
+    comparison.finish()

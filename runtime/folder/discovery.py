@@ -1,88 +1,184 @@
-"""From what the user named as inputs and output to a list of files to restore, before any work is done."""
+"""From what the user named as inputs to a list of photographs: folders are walked, patterns expanded, lists read."""
 
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import glob
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from nafnet.errors import UsageError
-from nafnet.images.formats import FORMATS, SUFFIXES, Format
-from nafnet.runtime.folder.job import Job
+from nafnet.images.formats import SUFFIXES
 
-NOT_WRITTEN = (".heic", ".heif", ".gif", ".jxl", ".jp2", ".psd", ".svg", ".pdf", ".exr", ".hdr", ".ico", ".tga")
-"""Endings that mean a picture, not a folder; of these nothing is written."""
-_ENDINGS = ", ".join(suffix for suffix in SUFFIXES if suffix not in NOT_WRITTEN)
+_TOLD_EVERY = 500
+_SYSTEM_NAMES = frozenset({
+    "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found", "__macosx",
+    "thumbs.db",
+})  # fmt: skip
+"""What storage devices and systems put among photographs, thumbnails of them included; in lower case."""
 
 
-def find_jobs(
-    inputs: Sequence[Path], output: Path, *, file_format: Format | None = None, compare: Path | None = None
-) -> list[Job]:
-    """The jobs for files, folders and patterns; folders are walked recursively and their structure is kept.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Photograph:
+    """A file to restore."""
 
-    `output` is a folder, but for one input file it may name a file with an image's ending, which then says its format.
-    Files of a folder without an image's ending are passed over; a file named outright is tried whatever its name.
+    path: Path
+    """As the user would name it."""
+    inside: Path
+    """Where its result goes, relative to the output folder, before it is given a format's ending."""
+    real: str
+    """Without links."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Found:
+    """What was found of the inputs."""
+
+    photographs: list[Photograph] = dataclasses.field(default_factory=list)
+    folders: list[Path] = dataclasses.field(default_factory=list)
+    """That were walked, without those below them."""
+    unreadable: dict[Path, str] = dataclasses.field(default_factory=dict)
+    """Folders that could not be listed, and why."""
+    passed_over: Counter[str] = dataclasses.field(default_factory=Counter)
+    """How many files and folders were passed over, by what they are."""
+
+
+class Finder:
+    """Collects photographs from inputs; each file once, in the order in which they are named.
 
     Args:
-        inputs: files, folders, and patterns as "photos/**/*.jpg" that no shell has expanded.
-        output: where results go.
-        file_format: of all results, whose names then end accordingly.
-        compare: a folder for side-by-side pictures.
-
-    Raises:
-        UsageError: an input is missing or has no images, two inputs would give one output, an output would
-            replace its input or leave the output folder by a link, or the output folder or that of the comparisons
-            lies inside an input folder.
+        exclude: patterns of what is passed over: with a slash they are matched to paths relative to the input, else
+            to the names of files and folders. A * matches slashes, too.
+        keep_folders: put each input's results below the folders that it was named with.
+        on_count: told, now and then, how many were found so far.
     """
-    found = [path for named in inputs for path in _expanded(named)]
-    if is_file_output(found, output):
-        named_format = SUFFIXES[output.suffix.lower()]
-        if file_format and file_format != named_format:
-            raise UsageError(f"--format {file_format}: the output {output} says {named_format}; leave one of them out")
-        jobs = [Job(source=found[0], target=output, format=named_format)]
-    else:
-        jobs = [_renamed(job, file_format) for path in found for job in _jobs_of(path, output)]
-        _refuse_escapes(jobs, output)
-    if not jobs:
-        where = ", ".join(map(str, inputs))
-        raise UsageError(f"{where}: no images; expected files ending in {', '.join(SUFFIXES)}")
-    if compare:
-        for folder in filter(Path.is_dir, found):
-            if _real(compare).is_relative_to(_real(folder)):
-                raise UsageError(
-                    f"--compare {compare}: lies inside the input {folder}, whose next run would take comparisons for "
-                    "photographs; choose a folder outside of it"
-                )
-        jobs = _compared(jobs, output, compare)
-    _refuse_collisions(jobs)
-    return jobs
 
+    def __init__(
+        self,
+        exclude: Iterable[str] = (),
+        *,
+        keep_folders: bool = False,
+        on_count: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._exclude, self._keep, self._on_count = tuple(exclude), keep_folders, on_count
+        self._seen: set[tuple[str, Path]] = set()
+        self._passed: set[Path] = set()
+        self.found = Found()
 
-def listed_jobs(
-    files: Sequence[Path], output: Path, *, file_format: Format | None = None, compare: Path | None = None
-) -> list[Job]:
-    """The jobs for a list of files; relative paths keep their folders below `output`, others go straight into it.
+    def add(self, named: Path) -> None:
+        """Take a file, all of a folder, or what matches a pattern as "photos/**/*.jpg" that no shell has expanded.
 
-    Raises:
-        UsageError: as `find_jobs`; a file that is missing fails in its turn.
-    """
-    jobs = []
-    for path in files:
+        A folder's files without a picture's ending are passed over; a file that is named outright is tried whatever
+        its name.
+
+        Raises:
+            UsageError: there is no such input.
+        """
+        if os.path.lexists(named):
+            self._add_one(named, named if named.is_dir() else named.parent, self._kept(named))
+            return
+        if not glob.has_magic(str(named)):
+            raise UsageError(f"{named}: no such file or folder")
+        matches = sorted(Path(match) for match in glob.iglob(str(named), recursive=True))  # noqa: PTH207, it may be absolute
+        if not matches:
+            raise UsageError(f"{named}: nothing matches this pattern")
+        base = _fixed_part(named)
+        for match in matches:
+            self._add_match(match, base, named.suffix)
+
+    def add_listed(self, path: Path) -> None:
+        """Take a file of a list; a relative path keeps its folders, others go straight into the output."""
         inside = path if not path.is_absolute() and ".." not in path.parts else Path(path.name)
-        jobs.append(_renamed(Job(source=path, target=output / inside), file_format))
-    _refuse_escapes(jobs, output)
-    if compare:
-        jobs = _compared(jobs, output, compare)
-    _refuse_collisions(jobs)
-    return jobs
+        self._take(path, inside, os.path.realpath(path))
+
+    def _add_match(self, path: Path, base: Path, ending: str) -> None:
+        inside = path.relative_to(base)
+        if any(self._is_passed_over(base / each, inside) for each in (inside, *inside.parents) if each.name):
+            return
+        # A file of another ending was named if the pattern ends so.
+        if path.is_dir() or path.suffix == ending or self._is_picture(path):
+            self._add_one(path, base, self._kept(base))
+
+    def _add_one(self, path: Path, base: Path, prefix: Path) -> None:
+        if not path.is_dir():
+            self._take(path, prefix / path.relative_to(base), os.path.realpath(path))
+            return
+        self.found.folders.append(path)
+        self._walk(path, base, prefix)
+
+    def _walk(self, top: Path, base: Path, prefix: Path) -> None:
+        """A folder's own files by name, then its folders; links to folders can lead round in it, and are left."""
+        root = os.path.realpath(top)
+        for folder, real, files in _listed(top, root, self._enters, self._note_unreadable):
+            inside = prefix / folder.relative_to(base)
+            for entry in files:
+                path = folder / entry.name
+                if self._is_passed_over(path, path.relative_to(top)) or not self._is_picture(path):
+                    continue
+                linked = os.path.realpath(path) if entry.is_symlink() else os.path.join(real, entry.name)  # noqa: PTH118, 40,000 times
+                if entry.is_symlink() and not Path(linked).is_relative_to(root):
+                    self._pass_over(path, "links out of their folder")
+                    continue
+                self._take(path, inside / entry.name, linked)
+
+    def _enters(self, path: Path, top: Path) -> bool:
+        if path.is_symlink():
+            self._pass_over(path, "links to folders")
+            return False
+        return not self._is_passed_over(path, path.relative_to(top))
+
+    def _is_passed_over(self, path: Path, inside: Path) -> bool:
+        """Whether it is hidden, a system's own or excluded; `inside` is the path relative to the input."""
+        name = path.name
+        if name.startswith("."):
+            self._pass_over(path, "hidden")
+        elif name.lower() in _SYSTEM_NAMES:
+            self._pass_over(path, name)
+        elif any(fnmatch.fnmatchcase(inside.as_posix() if "/" in each else name, each) for each in self._exclude):
+            self._pass_over(path, "excluded")
+        else:
+            return False
+        return True
+
+    def _is_picture(self, path: Path) -> bool:
+        """Whether its name ends as a picture's that is read."""
+        ending = path.suffix.lower()
+        if ending not in SUFFIXES:
+            self._pass_over(path, ending or "without an ending")
+        return ending in SUFFIXES
+
+    def _pass_over(self, path: Path, what: str) -> None:
+        if path not in self._passed:
+            self._passed.add(path)
+            self.found.passed_over[what] += 1
+
+    def _take(self, path: Path, inside: Path, real: str) -> None:
+        if (real, inside) in self._seen:
+            return
+        self._seen.add((real, inside))
+        self.found.photographs.append(Photograph(path=path, inside=inside, real=real))
+        if len(self._seen) % _TOLD_EVERY == 0:
+            self._on_count(len(self._seen))
+
+    def _note_unreadable(self, folder: Path, error: OSError) -> None:
+        self.found.unreadable[folder] = error.strerror or str(error)
+
+    def _kept(self, named: Path) -> Path:
+        """The folders that the results of an input go below."""
+        if not self._keep:
+            return Path()
+        folder = named if named.is_dir() else named.parent
+        return Path(folder.name) if folder.is_absolute() or ".." in folder.parts else folder
 
 
 def read_list(name: str) -> list[Path]:
     """The paths in a file, or on standard input if it is "-": one to a line, or each ended by a NUL.
+
+    A byte-order mark is passed over, and UTF-16 is read, which some Windows programs write.
 
     Raises:
         UsageError: it cannot be read, or names nothing.
@@ -91,6 +187,9 @@ def read_list(name: str) -> list[Path]:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise UsageError(f"--files-from {name}: cannot be read ({error.strerror or error})") from error
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        data = data.decode("utf-16", errors="replace").encode()
+    data = data.removeprefix(b"\xef\xbb\xbf")
     names = data.split(b"\0") if b"\0" in data else data.splitlines()
     paths = [Path(os.fsdecode(entry)) for entry in names if entry.strip()]
     if not paths:
@@ -98,125 +197,43 @@ def read_list(name: str) -> list[Path]:
     return paths
 
 
-def is_file_output(inputs: Sequence[Path], output: Path) -> bool:
-    """Whether `output` names a file, not a folder.
-
-    Raises:
-        UsageError: it is named as a picture of a kind that is not written.
-    """
-    one = len(inputs) == 1 and inputs[0].is_file()
-    if not one or output.is_dir():
-        return False
-    if output.suffix.lower() in NOT_WRITTEN:
-        raise UsageError(f"{output}: {output.suffix} is not written; expected a folder, or a file ending in {_ENDINGS}")
-    return output.suffix.lower() in SUFFIXES
+def passed_over(found: Found) -> str:
+    """In words, the most first; nothing where there is nothing to say."""
+    counts = [f"{what} ({count:,})" for what, count in found.passed_over.most_common(6)]
+    others = len(found.passed_over) - len(counts)
+    more = f" and {others} other kinds" if others > 0 else ""
+    return f"passed over: {', '.join(counts)}{more}" if counts else ""
 
 
-def _expanded(path: Path) -> list[Path]:
-    if os.path.lexists(path):
-        return [path]
-    if any(character in str(path) for character in "*?["):
-        matches = sorted(Path(match) for match in glob.iglob(str(path), recursive=True))  # noqa: PTH207, it may be absolute
-        if matches:
-            return matches
-        raise UsageError(f"{path}: nothing matches this pattern")
-    raise UsageError(f"{path}: no such file or folder")
+def _fixed_part(pattern: Path) -> Path:
+    """The folder that all matches of a pattern lie in."""
+    parts = pattern.parts
+    first = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[:first])
 
 
-def _renamed(job: Job, file_format: Format | None) -> Job:
-    """With the ending of the format asked for; a name that has one of its endings keeps it."""
-    if file_format is None or job.target.suffix.lower() in FORMATS[file_format].suffixes:
-        return dataclasses.replace(job, format=file_format)
-    target = job.target.with_suffix(FORMATS[file_format].suffixes[0])
-    return dataclasses.replace(job, target=target, format=file_format)
-
-
-def _compared(jobs: Sequence[Job], output: Path, folder: Path) -> list[Job]:
-    """With the comparison's name: that of the result, its ending included, so that no two are the same.
-
-    Raises:
-        UsageError: the comparisons would lie among photographs that are restored.
-    """
-    named = []
-    for job in jobs:
-        inside = job.target.relative_to(output) if job.target != output else Path(job.target.name)
-        path = folder / inside.with_name(f"{inside.stem}-{inside.suffix.removeprefix('.')}-compared.jpg")
-        named.append(dataclasses.replace(job, compare=path))
-    sources = {_real(job.source.parent) for job in jobs}
-    for job in named:
-        assert job.compare is not None
-        if _real(job.compare.parent) in sources:
-            raise UsageError(
-                f"--compare {folder}: {job.compare} would lie beside the photographs, and the next run would take it "
-                "for one; choose another folder"
-            )
-    return named
-
-
-def prepare_output(jobs: Sequence[Job]) -> None:
-    """Make the folders the jobs write to.
-
-    Raises:
-        UsageError: one cannot be made or written to.
-    """
-    compared = {job.compare.parent for job in jobs if job.compare}
-    for folder in sorted({job.target.parent for job in jobs} | compared):
+def _listed(
+    top: Path, root: str, enters: Callable[[Path, Path], bool],
+    on_error: Callable[[Path, OSError], None],
+) -> Iterator[tuple[Path, str, Sequence[os.DirEntry[str]]]]:  # fmt: skip
+    """Each folder with its path without links and its files by name; one look at the disk for a folder."""
+    waiting = [(top, root)]
+    while waiting:
+        folder, real = waiting.pop()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            with os.scandir(folder) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            raise UsageError(f"{folder}: cannot be made ({error.strerror or error}); choose another output") from error
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise UsageError(f"{folder}: no permission to write; choose another output")
+            on_error(folder, error)
+            continue
+        inner = [entry for entry in listed if _is_folder(entry)]
+        yield folder, real, [entry for entry in listed if not _is_folder(entry)]
+        entered = [entry for entry in inner if enters(folder / entry.name, top)]
+        waiting += [(folder / entry.name, os.path.join(real, entry.name)) for entry in reversed(entered)]  # noqa: PTH118
 
 
-def _jobs_of(path: Path, output: Path) -> Iterator[Job]:
-    if not path.is_dir():
-        yield Job(source=path, target=output / path.name)
-        return
-    if _real(output).is_relative_to(_real(path)):
-        raise UsageError(f"{output}: the output lies inside the input {path}; choose a folder outside of it")
-    # Links to folders are not followed: they can lead out of the folder, or round in it.
-    for folder, subfolders, names in os.walk(path, onerror=_refuse_unreadable):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            source = Path(folder, name)
-            if source.suffix.lower() in SUFFIXES and not name.startswith("."):
-                yield Job(source=source, target=output / source.relative_to(path))
-
-
-def _refuse_escapes(jobs: Sequence[Job], output: Path) -> None:
-    """A link inside the output folder must not lead the results out of it."""
-    inside = _real(output)
-    for folder in sorted({job.target.parent for job in jobs}):
-        if not _real(folder).is_relative_to(inside):
-            raise UsageError(f"{folder}: leads out of the output folder {output}; remove the link")
-
-
-def _refuse_collisions(jobs: Sequence[Job]) -> None:
-    sources = {_real(job.source): job.source for job in jobs}
-    taken: dict[Path, Path] = {}
-    for job in jobs:
-        target = _real(job.target)
-        if target in sources:
-            raise UsageError(
-                f"{job.source}: its output {job.target} would replace the input {sources[target]}; "
-                "choose another output"
-            )
-        if target in taken:
-            raise UsageError(f"{taken[target]} and {job.source} would both be written to {job.target}; rename one")
-        taken[target] = job.source
-    for job in jobs:
-        if job.compare and (other := taken.get(_real(job.compare))):
-            raise UsageError(
-                f"{job.source}: its comparison {job.compare} would replace the result of {other}; choose another "
-                "folder for --compare"
-            )
-
-
-def _real(path: Path) -> Path:
-    """The path without links; unlike `Path.resolve` it leaves a loop of links as it is, for reading to fail on."""
-    return Path(os.path.realpath(path))
-
-
-def _refuse_unreadable(error: OSError) -> NoReturn:
-    raise UsageError(f"{error.filename}: cannot be read ({error.strerror}); allow it, or leave it out")
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle: reading it will fail
+        return False

@@ -6,6 +6,7 @@ Files are read in bands, twice, so a picture larger than memory is none of the p
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import NafnetError
-from nafnet.files import write_whole
+from nafnet.files import Place, write_whole
 from nafnet.images.pixels import WHITE
 from nafnet.images.reader import open_image
 from nafnet.page import picture_uri, render
@@ -30,12 +31,17 @@ _BAND = 8 * BLOCK
 Pixels = NDArray[np.uint8]
 
 
-def write_gallery(path: Path, rows: Sequence[FileReport], *, opening: str, summary: str, max_pixels: int) -> None:
+def write_gallery(
+    path: Path, rows: Sequence[FileReport], *, opening: str, summary: str, max_pixels: int, place: Place = os.replace
+) -> None:
     """Write the page, whole or not at all.
 
     Args:
+        path: of the page.
+        rows: of all files.
         opening, summary: what the run printed before and after.
         max_pixels: of a picture that is opened.
+        place: gives the page its name; see `nafnet.files.whole_file`.
     """
     done = [row for row in rows if row.status in ("restored", "unchanged")]
     shown = []
@@ -48,7 +54,7 @@ def write_gallery(path: Path, rows: Sequence[FileReport], *, opening: str, summa
         "nafnet.runtime.folder", "gallery.html", shown=shown, left_out=len(done) - len(shown), opening=opening,
         summary=summary, failed=[row for row in rows if row.status == "failed"],
     )  # fmt: skip
-    write_whole(path, html.encode(errors="replace"))
+    write_whole(path, html.encode(errors="replace"), place=place)
 
 
 def _entry(row: FileReport, max_pixels: int) -> dict[str, Any]:

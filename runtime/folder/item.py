@@ -10,6 +10,7 @@ from nafnet.runtime.engine.events import Item, Layout, Opened
 from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.report import FileReport, Status
 from nafnet.runtime.folder.settings import Encoding
+from nafnet.runtime.folder.standing import Standing
 from nafnet.words import counted
 
 
@@ -27,8 +28,14 @@ class FileItem(Item):
         self.job, self.row, self._on_done = job, row, on_done
         self.target: Header | None = None
         """Of the file to write; known once the source is opened."""
-        self.digest: str | None = None
-        """SHA-256 of the source, once it is known."""
+        self.digest = ""
+        """SHA-256 of the source, once it is known,"""
+        self.times = (-2, -2)
+        """and its bytes and time of change before it was read."""
+        self.standing: Standing | None = None
+        """How its output stood before the work; None where nobody asked."""
+        self.result_sha256 = ""
+        """Of the restored file, once it is written."""
 
     def opened(self, header: Header, encoding: Encoding) -> Opened[FileItem]:
         """The event that begins it, from the header of its source.

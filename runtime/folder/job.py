@@ -18,3 +18,5 @@ class Job:
     """Of the target; None keeps the source's own, which is known once it is opened."""
     compare: Path | None = None
     """Where original and restored image go side by side."""
+    real: str = ""
+    """The source without links, where that is known."""

@@ -1,35 +1,38 @@
-"""The journal of a folder: what was restored from which bytes, with which model and settings.
+"""The journal of an output folder: which input made which output, with which model and settings.
 
-One file for each shard, `.nafnet-run/1-of-1.jsonl` in the output folder, a line for each thing that happened. A second
-run does what is left: also after a kill, a full disk, a changed model or setting. Shards write their own files and
-read all, so they need no coordination.
+One file for each shard, `.nafnet-run/1-of-1.jsonl`, a line for each file that was written. The line is on the disk
+before the file has its name, so whatever ends a run, even a power cut, a file of ours is known by its hash, and what
+is not known is somebody else's. Shards write their own files and read all, so they need no coordination.
 """
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import re
-import time
-from collections.abc import Iterable
+import stat
+import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
 from nafnet.errors import OutputError, UsageError
-from nafnet.files import PARTIAL_SUFFIX, lock
-from nafnet.runtime.folder.item import FileItem
-from nafnet.runtime.folder.job import Job
+from nafnet.files import Lock, lock
+from nafnet.runtime.folder.leftovers import RunMark
 
 FOLDER = ".nafnet-run"
-_OWNED = re.compile(rf"\.([\w-]+)-[0-9a-f]{{8}}(?:\.raw)?{re.escape(PARTIAL_SUFFIX)}$")
+_LONGEST_LINE = 64 * 1024
+_MOST_BYTES = 2**30
+"""Of a journal: two million lines."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A part of the inputs: those whose content hash falls to it, whatever else lies beside them."""
+    """A part of the work: the results whose names fall to it, whatever else there is."""
 
     index: int = 1
     """From 1."""
@@ -47,9 +50,10 @@ class Shard:
             raise UsageError(f"--shard {text}: expected I/N with I from 1 to N, as 1/4")
         return cls(index=int(found[1]), count=int(found[2]))
 
-    def has(self, digest: str) -> bool:
-        """Whether a file of this SHA-256 is its."""
-        return int(digest[:16], 16) % self.count == self.index - 1
+    def has(self, name: str) -> bool:
+        """Whether the result of this name, relative to the output folder, is its: the same on every machine."""
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
 
     def __str__(self) -> str:
         return f"{self.index}-of-{self.count}"
@@ -60,168 +64,192 @@ def settings_key(settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """A file that was written. A line of the journal is its fields as JSON; a reader passes over others."""
+
+    event: str
+    """`restored` or `compared`."""
+    output: str
+    """Of the file, relative to the output folder."""
+    input: str
+    """The absolute path of the photograph that it was made of,"""
+    sha256: str
+    """of its content,"""
+    input_bytes: int = -1
+    input_mtime_ns: int = -1
+    key: str
+    """See `settings_key`; of a comparison, the SHA-256 of the result that it shows."""
+    output_sha256: str = ""
+    bytes: int
+    mtime_ns: int
+    time: float
+    """Seconds since 1970."""
+
+    @classmethod
+    def parse(cls, line: builtins.bytes) -> Self | None:
+        """None where the line is torn, or is no such record."""
+        try:
+            entry = json.loads(line)
+            given = {field.name: entry[field.name] for field in dataclasses.fields(cls) if field.name in entry}
+            record = cls(**given)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+        return record if all(isinstance(getattr(record, name), kind) for name, kind in _TYPES.items()) else None
+
+
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("event", "output", "input", "sha256", "key", "output_sha256"), str),
+    **dict.fromkeys(("input_bytes", "input_mtime_ns", "bytes", "mtime_ns"), int), "time": (int, float),
+}  # fmt: skip
+
+
 class Journal:
-    """Reads and writes the journal of an output folder, between `open` and `close`.
+    """Reads and writes the journal of an output folder, between `open` and `close`; several threads may write.
 
     Args:
         folder: the output folder.
         key: see `settings_key`.
-        shard: which inputs are this run's.
+        shard: which results are this run's.
         name: of the journal's file; None is the shard's.
-        ignore: start again: what was recorded counts for nothing.
-        since: with `ignore`, what was recorded later than this counts all the same, in seconds since 1970.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        key: str,
-        shard: Shard,
-        *,
-        name: str | None = None,
-        ignore: bool = False,
-        since: float | None = None,
-    ) -> None:
-        self.folder, self.shard, self.key, self.ignore = folder, shard, key, ignore
+    def __init__(self, folder: Path, key: str, shard: Shard, *, name: str | None = None) -> None:
+        self.folder, self.shard, self.key = folder, shard, key
+        self.place = folder / FOLDER
         self._name = name or str(shard)
-        self._since = since
-        self._done: dict[str, dict[str, Any]] = {}
-        self._compared: dict[str, str] = {}
-        """Of each output, the comparison that was written with it."""
-        self._ours: set[str] = set()
+        self._records: dict[str, list[Record]] = {}
+        self._read_to: dict[Path, int] = {}
+        self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
+        self.mark = RunMark(self.place, folder)
+        """Tells this run's temporary files."""
+        self.locks = True
+        """Whether the file system can keep a second run out."""
 
     @property
-    def tag(self) -> str:
-        """Goes into the names of this run's temporary files."""
-        return f"{self._name}-"
+    def is_open(self) -> bool:
+        """Whether it may be written to."""
+        return self._file is not None
 
     def open(self, folders: Iterable[Path]) -> None:
-        """Lock and read; temporary files in `folders` whose run is no more are removed.
+        """Lock, mend and read; temporary files of runs that were killed are removed.
+
+        Args:
+            folders: all that this run will write to.
 
         Raises:
-            UsageError: another run is writing into the folder, or the journal cannot be made.
+            UsageError: another run is writing into the folder, or the journal cannot be trusted or written.
         """
-        place = self.folder / FOLDER
+        path = self.place / f"{self._name}.jsonl"
         try:
-            place.mkdir(exist_ok=True)
-            self._file = (place / f"{self._name}.jsonl").open("ab", buffering=0)
+            self.place.mkdir(exist_ok=True)
+            if self.place.is_symlink():
+                raise UsageError(f"{self.place}: is a link; remove it, or choose another output")
+            self._file = _open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+            state = lock(self._file)
+            if state is Lock.TAKEN:
+                raise UsageError(
+                    f"{self.folder}: another run is writing here as {self._name}; wait for it, or use --shard"
+                )
+            self.locks = state is Lock.OURS
+            _mend(self._file)
+            self.mark.open(folders)
+            self.mark.remove_leftovers()
         except OSError as error:
-            raise UsageError(
-                f"{place}: cannot be written ({error.strerror or error}); choose another output"
-            ) from error
-        if not lock(self._file):
-            raise UsageError(f"{self.folder}: another run is writing here as {self._name}; wait for it, or use --shard")
-        stale = {self._name}
-        for path in sorted(place.glob("*.jsonl")):
-            if path.stem != self._name and _is_free(path):
-                stale.add(path.stem)
+            raise UsageError(f"{path}: cannot be written ({error.strerror or error}); choose another output") from error
         self.reread()
-        for folder in folders:
-            for leftover in folder.glob(f".*{PARTIAL_SUFFIX}"):
-                found = _OWNED.search(leftover.name)
-                if found and found[1] in stale:
-                    leftover.unlink(missing_ok=True)
 
     def reread(self) -> None:
-        """Take in what others have written by now."""
-        for path in sorted((self.folder / FOLDER).glob("*.jsonl")):
-            self._read(path)
+        """Take in what has been written since the last time, by others, too.
 
-    def is_done(self, job: Job, digest: str) -> bool:
-        """Whether the job's output stands as an earlier run wrote it, from these bytes with these settings."""
-        entry = self._done.get(self._of(job))
-        if entry is None or entry["sha256"] != digest or entry["key"] != self.key:
-            return False
-        if self.ignore and (self._since is None or entry["time"] < self._since):
-            return False
-        with contextlib.suppress(OSError):
-            state = job.target.stat()
-            return (state.st_size, state.st_mtime_ns) == (entry["bytes"], entry["mtime_ns"])
-        return False
-
-    def refused(self, job: Job) -> Path | None:
-        """What may not be replaced, the output or its comparison: it is there, and not ours; None where all may be.
-
-        Nothing is refused where the run was told to start again.
+        Raises:
+            UsageError: what lies there as a journal is none.
         """
-        if self.ignore:
-            return None
-        paths = (job.target, job.compare) if job.compare else (job.target,)
-        return next((path for path in paths if os.path.lexists(path) and self._name_of(path) not in self._ours), None)
+        for path in sorted(self.place.glob("*.jsonl")) if self.place.is_dir() else ():
+            try:
+                self._read(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
 
-    def is_compared(self, job: Job) -> bool:
-        """Whether the comparison that is asked for stands, if one is."""
-        if job.compare is None:
-            return True
-        return self._compared.get(self._of(job)) == self._name_of(job.compare) and job.compare.exists()
+    def of(self, path: Path) -> Sequence[Record]:
+        """What is known of a file, the oldest first."""
+        return self._records.get(self.name_of(path), ())
 
-    def started(self, job: Job) -> None:
-        """Record that the output and its comparison are about to be written: what a kill leaves there is ours."""
-        self._append({"event": "started", "output": self._of(job), **self._comparison_of(job)})
+    def name_of(self, path: Path) -> str:
+        """A path as records have it, the same on every machine."""
+        return Path(os.path.relpath(path, self.folder)).as_posix()
 
-    def compared(self, job: Job) -> None:
-        """Record the comparison of an output that was there before."""
-        self._append({"event": "compared", "output": self._of(job), **self._comparison_of(job)})
+    def add(self, record: Record) -> None:
+        """Record a file before it gets its name.
 
-    def restored(self, item: FileItem) -> None:
-        """Record a finished file."""
-        job, row = item.job, item.row
-        try:
-            state = job.target.stat()
-        except OSError as error:
-            raise OutputError(f"{job.target}: gone while it was written ({error.strerror})") from error
-        entry = {
-            "event": "restored", "output": self._of(job), "input": str(job.source), "sha256": item.digest,
-            "key": self.key, "bytes": state.st_size, "mtime_ns": state.st_mtime_ns,
-            "width": row.width, "height": row.height, "tiles": item.tiles, "flagged": item.recomputed,
-            "time": round(time.time(), 3), **self._comparison_of(job),
-        }  # fmt: skip
-        self._append(entry)
-
-    def _append(self, entry: dict[str, Any]) -> None:
+        Raises:
+            OutputError: the disk refuses.
+        """
         assert self._file is not None
-        self._note(entry)
+        # One write to a file opened for appending: a kill leaves a whole line, or a torn one that is passed over.
+        line = json.dumps(dataclasses.asdict(record)).encode() + b"\n"
         try:
-            # One write to a file opened for appending: a kill leaves a whole line, or a torn one that is passed over.
-            self._file.write(json.dumps(entry).encode() + b"\n")
+            with self._lock:
+                self._file.write(line)
+            os.fsync(self._file.fileno())
         except OSError as error:
             raise OutputError(
                 f"{self._file.name}: cannot be written ({error.strerror or error}); mend it and run the same again"
             ) from error
+        self._note(record)
 
     def _read(self, path: Path) -> None:
-        with path.open("rb") as file:
-            for line in file:
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    self._note(json.loads(line))
+        with _open_regular(path, os.O_RDONLY) as file:
+            file.seek(self._read_to.get(path, 0))
+            while line := file.readline(_LONGEST_LINE):
+                if not line.endswith(b"\n") and len(line) < _LONGEST_LINE:
+                    break  # somebody is writing it, or died of it
+                self._read_to[path] = file.tell()
+                if record := Record.parse(line):
+                    self._note(record)
 
-    def _note(self, entry: dict[str, Any]) -> None:
-        self._ours.add(entry["output"])
-        if "comparison" in entry:
-            self._ours.add(entry["comparison"])
-        if entry["event"] in ("restored", "compared"):
-            self._compared[entry["output"]] = entry.get("comparison", "")
-        if entry["event"] == "restored":
-            self._done[entry["output"]] = {name: entry[name] for name in ("sha256", "key", "bytes", "mtime_ns", "time")}
-
-    def _of(self, job: Job) -> str:
-        return self._name_of(job.target)
-
-    def _name_of(self, path: Path) -> str:
-        return os.path.relpath(path, self.folder)
-
-    def _comparison_of(self, job: Job) -> dict[str, str]:
-        return {"comparison": self._name_of(job.compare)} if job.compare else {}
+    def _note(self, record: Record) -> None:
+        known = self._records.setdefault(record.output, [])
+        if record not in known:
+            known.append(record)
 
     def close(self) -> None:
-        """Flush to the disk and unlock."""
+        """Unlock; this run is no more, and what its lost workers left is removed."""
         if self._file:
-            with contextlib.suppress(OSError):
-                os.fsync(self._file.fileno())
+            self.mark.remove_leftovers()
+        self.mark.close()
+        if self._file:
             self._file.close()
+        self._file = None
 
 
-def _is_free(path: Path) -> bool:
-    with path.open("rb") as file:
-        return lock(file)
+def _open_regular(path: Path, flags: int) -> IO[bytes]:
+    """Open a file that is a file, without buffering where it is written.
+
+    A link would be followed to somebody else's file, and a pipe would wait for ever.
+
+    Raises:
+        UsageError: it is none, or too large.
+    """
+    if path.is_symlink():  # said in words where the system has no flag for it
+        raise UsageError(f"{path}: is a link; expected a file: remove it, or choose another output")
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o644)
+    state = os.fstat(descriptor)
+    wrong = "is no regular file" if not stat.S_ISREG(state.st_mode) else ""
+    wrong = wrong or ("has a second name elsewhere" if state.st_nlink > 1 else "")
+    wrong = wrong or (f"is {state.st_size / 2**20:.0f} MB large" if state.st_size > _MOST_BYTES else "")
+    if wrong:
+        os.close(descriptor)
+        raise UsageError(f"{path}: {wrong}; expected a journal: remove it, or choose another output")
+    return os.fdopen(descriptor, "rb+", buffering=0) if flags & os.O_RDWR else os.fdopen(descriptor, "rb")
+
+
+def _mend(file: IO[bytes]) -> None:
+    """End a line that a power cut tore, so that it does not swallow the next."""
+    with contextlib.suppress(OSError):  # an empty file has no last byte
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.write(b"\n")

@@ -11,6 +11,7 @@ from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Encoding
+from nafnet.runtime.folder.standing import Judge
 
 
 def restore_file(
@@ -18,17 +19,19 @@ def restore_file(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     encoding: Encoding | None = None,
+    *,
+    overwrite: bool = False,
 ) -> FileReport:
     """Restore a file into another, keeping its depth and metadata unless `encoding` says otherwise.
 
-    The format is that of the target's name. What is there under that name is replaced.
+    The format is that of the target's name. What is there under that name is replaced only if `overwrite` is true.
 
     Returns:
         The file's row: size in pixels, tiles, seconds, and notes on what could not be kept.
 
     Raises:
-        UsageError: the target is the source, has no folder, or a name that ends in no format or in another than
-            `encoding` says.
+        UsageError: the target is the source, is there already, has no folder, or a name that ends in no format or in
+            another than `encoding` says.
         ImageError: it cannot be read or restored; the message says why.
         OutputError: the disk refused.
     """
@@ -38,7 +41,9 @@ def restore_file(
         raise UsageError(f"{target}: is the source itself; choose another name")
     if not job.target.parent.is_dir():
         raise UsageError(f"{target}: its folder does not exist; make it, or choose another")
-    (row,) = Pipeline(restorer, [job], encoding=chosen).run()
+    if job.target.exists() and not overwrite:
+        raise UsageError(f"{target}: exists; choose another name, or pass overwrite=True")
+    (row,) = Pipeline(restorer, [job], encoding=chosen, judge=Judge(None, overwrite=overwrite)).run()
     if row.status == "failed":
         raise ImageError(row.error or "failed")
     return row

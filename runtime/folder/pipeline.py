@@ -12,7 +12,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from nafnet.errors import ImageError, OutputError
-from nafnet.runtime.engine.events import Band, Event, State
+from nafnet.images.formats import Header
+from nafnet.runtime.engine.events import Band, Event
+from nafnet.runtime.engine.events import State as Stage
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.byte_queue import ByteQueue, size_of
 from nafnet.runtime.folder.comparison import TOO_WIDE, Comparison, compare_files
@@ -21,10 +23,13 @@ from nafnet.runtime.folder.item import FileItem
 from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.journal import Journal
 from nafnet.runtime.folder.memory import QUEUE_BYTES
+from nafnet.runtime.folder.outputs import Outputs
+from nafnet.runtime.folder.publisher import Publisher, permissions
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Encoding, Limits
 from nafnet.runtime.folder.sink import Sink
 from nafnet.runtime.folder.source import Source
+from nafnet.runtime.folder.standing import Judge, State, photograph_times
 
 
 class Pipeline:
@@ -35,7 +40,9 @@ class Pipeline:
         jobs: what to restore and where to write it; the folders exist.
         encoding: how results are written.
         limits: what one input may take.
+        outputs: asked before a file gets its name; None believes the jobs.
         journal: opened; says what is done already, and is told what is done. None restores everything.
+        judge: says of each job whether it is to be done; by default what is there is not replaced.
         on_pixels: called with a file's row and a number of its pixels as they are restored, from the calling
             thread.
         on_done: called with each finished row, from any stage's thread.
@@ -48,13 +55,17 @@ class Pipeline:
         *,
         encoding: Encoding | None = None,
         limits: Limits | None = None,
+        outputs: Outputs | None = None,
         journal: Journal | None = None,
+        judge: Judge | None = None,
         on_pixels: Callable[[FileReport, float], None] | None = None,
         on_done: Callable[[FileReport], None] | None = None,
     ) -> None:
         self.restorer = restorer
         self.reports = [FileReport.of(job) for job in jobs]
         self._encoding, self._limits, self._journal = encoding or Encoding(), limits or Limits(), journal
+        self._judge = judge or Judge(journal)
+        self._publisher = Publisher(outputs or Outputs(), journal, self._judge)
         self._on_pixels = on_pixels or (lambda *_: None)
         self._on_done = on_done or (lambda *_: None)
         self._items = [FileItem(job, row, self._tell) for job, row in zip(jobs, self.reports, strict=True)]
@@ -76,11 +87,11 @@ class Pipeline:
         with self.restorer.exclusive():
             while items:
                 self._pass(items)
-                items = [item for item in items if item.state is State.AGAIN]
+                items = [item for item in items if item.state is Stage.AGAIN]
         return self.reports
 
     def _pass(self, items: Sequence[FileItem]) -> None:
-        self._sink = sink = Sink(self._encoding, self._journal, self._encoders)
+        self._sink = sink = Sink(self._encoding, self._publisher, self._encoders)
         restored: ByteQueue[Event[FileItem]] = ByteQueue(QUEUE_BYTES, size_of)
         encoder = threading.Thread(target=sink.run, args=(restored,), name="encode", daemon=True)
         encoder.start()
@@ -102,34 +113,44 @@ class Pipeline:
     def _is_wanted(self, item: FileItem, decoder: Decoder) -> bool:
         """Whether the file is this run's to restore, and is not restored yet."""
         job, journal = item.job, self._journal
-        if journal is None:
-            return True
-        item.digest = decoder.digest(job.source)
-        if not journal.shard.has(item.digest):
+        if journal and not journal.shard.has(journal.name_of(job.target)):
             item.settle("elsewhere")
             return False
-        if refused := journal.refused(job):
-            raise ImageError(
-                f"{job.source}: {refused} exists and was not written from here; remove it, or use --overwrite"
-            )
-        if journal.is_done(job, item.digest):
-            if not journal.is_compared(job):
-                self._compare(item, decoder, journal)
-            item.settle("unchanged")
-            return False
-        return True
 
-    def _compare(self, item: FileItem, decoder: Decoder, journal: Journal) -> None:
+        def digest() -> str:
+            item.digest = item.digest or decoder.digest(job.source)
+            return item.digest
+
+        item.times = photograph_times(job.source)
+        item.standing = self._judge.result(job, digest)
+        compared = self._judge.comparison(job) if job.compare else None
+        if item.standing.state is not State.DONE:
+            if journal:
+                digest()
+            return True
+        if compared and compared.state is not State.DONE:
+            item.result_sha256 = item.standing.sha256
+            digest()
+            self._compare(item, decoder)
+        item.settle("unchanged")
+        return False
+
+    def _compare(self, item: FileItem, decoder: Decoder) -> None:
         """Make the comparison of a file that an earlier run restored; where that fails, the result is good as it is."""
-        job = item.job
+        job, publisher = item.job, self._publisher
         assert job.compare is not None
         try:
-            if Comparison.fits(decoder.header(job.source)):
-                original = decoder.decode(job.source)
-                compare_files(original, job.target, job.compare, max_pixels=self._limits.max_pixels, tag=journal.tag)
-                journal.compared(job)
-            else:
+            original = decoder.decode(job.source)
+            header = next(original)
+            assert isinstance(header, Header)
+            if not Comparison.fits(header):
                 item.row.notes.append(TOO_WIDE)
+                original.close()
+                return
+            # By the original's header: some formats have no grey, and give it back in three equal channels.
+            place, mode = publisher.comparison(item), permissions(job)
+            with Comparison(job.compare, header, publisher.tag, place=place, mode=mode) as comparison:
+                compare_files(original, job.target, comparison, max_pixels=self._limits.max_pixels)
         except ImageError as error:
             item.row.notes.append(f"not compared: {error}")
         except OutputError as error:

@@ -20,9 +20,11 @@ from nafnet.runtime.backends import REGISTRY
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.journal import Journal, Shard
+from nafnet.runtime.folder.outputs import Outputs
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Encoding, Limits
+from nafnet.runtime.folder.standing import Judge
 
 FILES_PER_BATCH = 8
 """What an actor is given at once, and does again but for what its journal has, if it is lost."""
@@ -40,7 +42,11 @@ class RayPlan:
     folder: Path
     key: str
     shard: Shard
-    ignore: bool
+    outputs: Outputs
+    folders: tuple[Path, ...]
+    """That the run writes to; they are there."""
+    overwrite: bool
+    checksum: bool
     started: float
     """When the run began, in seconds since 1970: what a lost actor did since then is this run's work."""
 
@@ -160,19 +166,20 @@ class RestoringActor:
         self._plan = plan
         self._restorer = Restorer.load(**plan.model_options)
         name = f"ray-{os.uname().nodename.replace('.', '-')[:40]}-{os.getpid()}"
-        self._journal = Journal(plan.folder, plan.key, plan.shard, name=name, ignore=plan.ignore, since=plan.started)
-        self._journal.open([])
+        self._journal = Journal(plan.folder, plan.key, plan.shard, name=name)
+        self._judge = Judge(self._journal, overwrite=plan.overwrite, since=plan.started, checksum=plan.checksum)
+        self._journal.open(plan.folders)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         given: list[tuple[RayPlan, Job]] = [pickle.loads(pickled) for pickled in batch["job"]]
         plan, jobs = given[0][0], [job for _, job in given]
         if self._plan is None:
             self._load(plan)
-        for job in jobs:
-            for folder in {job.target.parent} | ({job.compare.parent} if job.compare else set()):
-                folder.mkdir(parents=True, exist_ok=True)
         self._journal.reread()
-        pipeline = Pipeline(self._restorer, jobs, encoding=plan.encoding, limits=plan.limits, journal=self._journal)
+        pipeline = Pipeline(
+            self._restorer, jobs, encoding=plan.encoding, limits=plan.limits, outputs=plan.outputs,
+            journal=self._journal, judge=self._judge,
+        )  # fmt: skip
         try:
             pipeline.run()
         except NafnetError as error:  # the folder takes no more: the driver is to hear of it for each file
@@ -182,13 +189,19 @@ class RestoringActor:
         return {"index": list(batch["index"]), "row": [dataclasses.asdict(row) for row in pipeline.reports]}
 
 
-def ray_plan(model_options: dict[str, Any], encoding: Encoding, limits: Limits, journal: Journal) -> RayPlan:
+def ray_plan(
+    model_options: dict[str, Any], encoding: Encoding, limits: Limits, outputs: Outputs, folders: Sequence[Path],
+    journal: Journal, *, overwrite: bool, checksum: bool,
+) -> RayPlan:  # fmt: skip
     """What the actors do, with paths that hold on every node."""
     model = model_options["model"]
     named = {**model_options, "model": str(Path(model).absolute()) if model else None}
+    compare = outputs.compare.absolute() if outputs.compare else None
+    absolute = Outputs(folder=journal.folder.absolute(), compare=compare)
     return RayPlan(
         model_options=named, encoding=encoding, limits=limits, folder=journal.folder.absolute(), key=journal.key,
-        shard=journal.shard, ignore=journal.ignore, started=time.time(),
+        shard=journal.shard, outputs=absolute, folders=tuple(folder.absolute() for folder in folders),
+        overwrite=overwrite, checksum=checksum, started=time.time(),
     )  # fmt: skip
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from nafnet.files import write_whole
+from nafnet.files import Place, write_whole
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.job import Job
 from nafnet.words import counted
 
+MARK = b'{\n  "settings": {'
+"""How a report begins."""
 Status = Literal["restored", "unchanged", "elsewhere", "failed", "skipped"]
 """Unchanged: an earlier run restored the same bytes with the same model and settings. Elsewhere: it falls to another
 shard. Skipped: not reached."""
@@ -59,13 +62,23 @@ def totals(rows: Sequence[FileReport], wall_seconds: float) -> dict[str, Any]:
     }
 
 
-def write_report(path: Path, rows: Sequence[FileReport], settings: dict[str, Any], wall_seconds: float) -> None:
-    """Write the report as JSON: ``{"settings": ..., "totals": ..., "files": [...]}``."""
+def write_report(
+    path: Path, rows: Sequence[FileReport], settings: dict[str, Any], wall_seconds: float, place: Place = os.replace
+) -> None:
+    """Write the report as JSON: ``{"settings": ..., "totals": ..., "files": [...]}``.
+
+    Args:
+        path: of the report.
+        rows: of all files.
+        settings: how they were restored.
+        wall_seconds: that the run took.
+        place: gives the file its name; see `nafnet.files.whole_file`.
+    """
     files = [dataclasses.asdict(row) for row in rows]
     for file in files:
         file["seconds"] = {stage: round(seconds, 6) for stage, seconds in file["seconds"].items()}
     content = {"settings": settings, "totals": totals(rows, wall_seconds), "files": files}
-    write_whole(path, json.dumps(content, indent=2).encode())
+    write_whole(path, json.dumps(content, indent=2).encode(), place=place)
 
 
 def opening(restorer: Restorer, count: int) -> str:

@@ -13,7 +13,7 @@ from nafnet.runtime.engine.events import Band, Closed, Event, Opened
 from nafnet.runtime.folder.byte_queue import ByteQueue
 from nafnet.runtime.folder.comparison import TOO_WIDE, Comparison
 from nafnet.runtime.folder.item import FileItem
-from nafnet.runtime.folder.journal import Journal
+from nafnet.runtime.folder.publisher import Publisher, permissions
 from nafnet.runtime.folder.settings import Encoding
 
 
@@ -22,12 +22,12 @@ class Sink:
 
     Args:
         encoding: how they are written.
-        journal: where finished ones are recorded; None for no record.
+        publisher: gives finished ones their names.
         workers: images encoded at once.
     """
 
-    def __init__(self, encoding: Encoding, journal: Journal | None, workers: int) -> None:
-        self._encoding, self._journal, self._workers = encoding, journal, workers
+    def __init__(self, encoding: Encoding, publisher: Publisher, workers: int) -> None:
+        self._encoding, self._publisher, self._workers = encoding, publisher, workers
         self._room = threading.Semaphore(workers + 1)  # one is filled while the others are encoded
         self.fatal: OutputError | None = None
         """Why the folder takes no more; nothing is written after it."""
@@ -62,10 +62,7 @@ class Sink:
             assert item.target is not None
             if self._encoding.quality is not None:
                 check_quality(self._encoding.quality, item.target)
-            if self._journal:
-                self._journal.started(item.job)
-            tag = self._journal.tag if self._journal else ""
-            return _Files(item, self._encoding.effective_quality, tag)
+            return _Files(item, self._encoding.effective_quality, self._publisher)
         self._room.release()
         return None
 
@@ -77,8 +74,6 @@ class Sink:
                 if self.fatal is None and item.under_way:
                     files.finish()
                     item.row.seconds["encode"] += time.perf_counter() - started
-                    if self._journal:
-                        self._journal.restored(item)
                     item.settle("restored")
         finally:
             self._drop(files)
@@ -97,13 +92,18 @@ class Sink:
 class _Files:
     """The restored file that is being written, and the comparison beside it."""
 
-    def __init__(self, item: FileItem, quality: int, tag: str) -> None:
+    def __init__(self, item: FileItem, quality: int, publisher: Publisher) -> None:
         assert item.target is not None
         self.item = item
-        self._writer = ImageWriter(item.job.target, item.target, quality=quality, tag=tag)
+        mode = permissions(item.job)
+        place = publisher.result(item)
+        self._writer = ImageWriter(
+            item.job.target, item.target, quality=quality, tag=publisher.tag, place=place, mode=mode
+        )
         self._comparison: Comparison | None = None
         if item.job.compare and Comparison.fits(item.target):
-            self._comparison = Comparison(item.job.compare, item.target, tag)
+            place = publisher.comparison(item)
+            self._comparison = Comparison(item.job.compare, item.target, publisher.tag, place=place, mode=mode)
         elif item.job.compare:
             item.row.notes.append(TOO_WIDE)
 

@@ -1,6 +1,6 @@
 """Python runs this when it starts, where a test has put this folder on PYTHONPATH: the process stops at a named moment.
 
-HOLD_AT is "COUNT PATTERN": right before a COUNT-th file is renamed to a path in which the pattern is found, the process
+HOLD_AT is "COUNT PATTERN": right before a COUNT-th file gets a name in which the pattern is found, the process
 stops itself (SIGSTOP) until somebody continues or kills it. HOLD_FILE is a file that is not there yet: the first
 process that comes to its moment makes it, with its number inside; whoever comes later passes by.
 """
@@ -17,7 +17,7 @@ def _hold(count: int, pattern: str, mark: str) -> None:
 
     def on_event(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal seen
-        if event != "os.rename" or not re.search(pattern, os.fsdecode(arguments[1])):  # type: ignore[arg-type]
+        if event not in ("os.rename", "os.link") or not re.search(pattern, os.fsdecode(arguments[1])):  # type: ignore[arg-type]
             return
         seen += 1
         if seen != count:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nafnet.files import file_sha256
+from nafnet.runtime.folder.job import Job
+from nafnet.runtime.folder.work import Request, find_work
 from nafnet.spec import Engine, ModelSpec
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")
@@ -40,6 +44,11 @@ def here(tmp_path: Path, photograph: NDArray[np.uint8]) -> Path:
     Image.fromarray(photograph).save(tmp_path / "photos" / "b.jpg", quality=95, subsampling=0)
     tifffile.imwrite(tmp_path / "photos" / "below" / "c.tif", photograph.astype(np.uint16) * 257, photometric="rgb")
     return tmp_path
+
+
+def find_jobs(inputs: Sequence[Path], output: Path, **options: Any) -> list[Job]:
+    """The jobs of a run, whose paths were checked together."""
+    return find_work(Request(inputs=inputs, output=output, **options)).jobs
 
 
 def nafnet_run(here: Path, *arguments: str | Path, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from nafnet.runtime import Restorer
-from nafnet.runtime.folder.discovery import find_jobs, prepare_output
+from nafnet.runtime.folder.outputs import make_folders
 from nafnet.runtime.folder.pipeline import Pipeline
+from nafnet.runtime.folder.work import Request, find_work
 
 
 def grey_profile() -> bytes:
@@ -137,10 +138,10 @@ def restored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict
     (folder / "in").mkdir()
     for name, write in CASES:
         write(folder / "in" / name)
-    jobs = find_jobs([folder / "in"], folder / "out")
-    prepare_output(jobs)
+    work = find_work(Request(inputs=[folder / "in"], output=folder / "out"))
+    make_folders(work.folders)
     with Restorer.load(folder / "same.onnx", tile=32, overlap=8) as restorer:
-        rows = Pipeline(restorer, jobs).run()
+        rows = Pipeline(restorer, work.jobs, outputs=work.outputs).run()
     return folder / "in", folder / "out", {Path(row.input).name: row for row in rows}
 
 

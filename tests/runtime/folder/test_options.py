@@ -16,15 +16,15 @@ from PIL import Image
 
 from nafnet.errors import ImageError, UsageError
 from nafnet.runtime import Restorer, restore_file
-from nafnet.runtime.folder.discovery import find_jobs, listed_jobs
 from nafnet.runtime.folder.ray_run import share_of
-from tests.runtime.conftest import PROGRAM, nafnet_run
+from tests.runtime.conftest import PROGRAM, find_jobs, nafnet_run
 
 
 def test_patterns_that_no_shell_expanded(here: Path, identity_onnx: Path) -> None:
     done = nafnet_run(here, "--model", identity_onnx, "photos/**/*.tif", "photos/?.png", "out")
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (here / "out").iterdir()} == {"c.tif", "a.png", ".nafnet-run"}
+    assert {path.name for path in (here / "out").iterdir()} == {"below", "a.png", ".nafnet-run"}
+    assert (here / "out" / "below" / "c.tif").exists(), "folders that a pattern stands for are kept"
     with pytest.raises(UsageError, match="nothing matches"):
         find_jobs([here / "*.gif"], here / "out")
 
@@ -39,7 +39,7 @@ def test_list_on_standard_input(end: bytes, here: Path, identity_onnx: Path) -> 
 
 
 def test_listed_files_stay_inside_the_output(here: Path) -> None:
-    (job,) = listed_jobs([Path("../photos/a.png")], here / "out")
+    (job,) = find_jobs([], here / "out", listed=[Path("../photos/a.png")])
     assert job.target == here / "out" / "a.png"
     done = nafnet_run(here, "--files-from", "-", "out", given=b"\n")
     assert (done.returncode, b"names no file" in done.stderr) == (2, True)

@@ -19,9 +19,10 @@ from PIL import Image
 
 from nafnet.architecture import NAFNet
 from nafnet.errors import UsageError
-from nafnet.runtime.folder.discovery import find_jobs
 from nafnet.runtime.folder.journal import FOLDER
+from nafnet.runtime.folder.work import Request, find_work
 from tests.processes import GUARD, Hold, running
+from tests.runtime.conftest import find_jobs
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")
 
@@ -244,8 +245,10 @@ def test_unreadable_folder_is_not_passed_over(photos: Path, monkeypatch: pytest.
         return listed(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(UsageError, match="trip: cannot be read"):
-        find_jobs([photos], photos.parent / "out")
+    work = find_work(Request(inputs=[photos], output=photos.parent / "out"))
+    assert [job.source.name for job in work.jobs] == ["a.png"], "the others go on"
+    (row,) = work.unreadable
+    assert (row.status, row.error) == ("failed", f"{photos / 'trip'}: cannot be listed (Permission denied)")
 
 
 def test_name_of_one_output_says_its_format(photos: Path, identity_onnx: Path) -> None:

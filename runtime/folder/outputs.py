@@ -1,0 +1,263 @@
+"""Every path that a run may write, and the one way in which a file takes its name.
+
+The paths are checked together before the work: none is an input, none leaves its folder, no two are one file. When a
+file is finished its path is asked again, and nothing is replaced but what stood there when the run decided to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+import tempfile
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from nafnet.errors import ImageError, UsageError
+from nafnet.files import PARTIAL_SUFFIX, place_new
+from nafnet.runtime.folder.job import Job
+
+_KEEP = "rename one, or use --keep-folders, which puts them into folders of their own"
+_START = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """A file that stands at a path, as far as the disk tells without reading it."""
+
+    is_file: bool
+    """A regular one, no link."""
+    bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Identity | None:
+        """None where there is nothing."""
+        try:
+            state = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return cls(stat.S_ISREG(state.st_mode), state.st_size, state.st_mtime_ns)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Beside:
+    """A single file that is written when the rest is done."""
+
+    option: str
+    """That names it."""
+    path: Path
+    mark: bytes
+    """Stands in the first `_START` bytes of such a file, so that an earlier one may be replaced, and no other file."""
+    expected: Identity | None
+    """What stood there before the work."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What a run may write. It is small and can be pickled; the paths of the jobs are checked by `check`.
+
+    Args:
+        folder: of the results, or the one file that is written; None where each job's own is to be believed.
+        compare: a folder for comparisons.
+        beside: the report and the page.
+    """
+
+    folder: Path | None = None
+    compare: Path | None = None
+    beside: tuple[Beside, ...] = ()
+
+    def check(self, jobs: Sequence[Job], input_folders: Iterable[Path] = ()) -> None:
+        """Refuse, before any work, what could lose a file.
+
+        Args:
+            jobs: all of the run.
+            input_folders: that were walked for photographs.
+
+        Raises:
+            UsageError: two results would be one file, also where the file system takes two names for one; a result
+                would replace an input; a path leaves the output folder by a link; results or comparisons would lie
+                among the photographs, where the next run would take them for some.
+        """
+        real = _RealPaths()
+        for option, folder in (("", self.folder), ("--compare ", self.compare)):
+            for walked in input_folders:
+                if folder and real(folder).is_relative_to(real(walked)) and not _is_picture_file(folder, jobs):
+                    raise UsageError(
+                        f"{option}{folder}: the output lies inside the input {walked}, whose next run would take it "
+                        "for photographs; choose a folder outside of it"
+                    )
+        self._refuse_escapes(jobs, real)
+        for file in self.beside:
+            _refuse_stranger(file)
+        planned = self._planned(jobs, real)
+        _refuse_inputs(planned, {job.real or os.path.realpath(job.source): job.source for job in jobs})
+        self._refuse_among_photographs(jobs, real)
+
+    def refuse_folding(self, jobs: Sequence[Job]) -> None:
+        """Refuse names that differ for us and are one to the file system; asked once the folders are there.
+
+        Raises:
+            UsageError: two results would be one file.
+        """
+        for root, paths in ((self.folder, [job.target for job in jobs]),
+                            (self.compare, [job.compare for job in jobs if job.compare])):  # fmt: skip
+            alike = defaultdict(list)
+            for path, job in zip(paths, jobs, strict=False):
+                if root is not None and path != root:
+                    alike[_folded(path)].append((path.relative_to(root), job))
+            for group in alike.values():
+                for name, job in group[1:]:
+                    if root and are_one_file(root, group[0][0], name):
+                        raise UsageError(
+                            f"{group[0][1].source} and {job.source}: the file system of {root} takes their results "
+                            f"{group[0][0]} and {name} for one file; rename one, or choose another output"
+                        )
+
+    def ask(self, path: Path, expected: Identity | None) -> None:
+        """Whether a finished file may have its name still.
+
+        Args:
+            path: the name.
+            expected: what stood there when it was decided that it may be replaced; None for nothing.
+
+        Raises:
+            ImageError: something else stands there now, or the folder leads out of the output.
+        """
+        if not self._is_inside(path):
+            raise ImageError(f"{path.parent}: leads out of the output folder; remove the link and run the same again")
+        if Identity.of(path) != expected:
+            raise _taken(path)
+
+    def place(self, temporary: Path, path: Path, expected: Identity | None) -> None:
+        """Give a finished file its name, on the terms of `ask`."""
+        self.ask(path, expected)
+        if expected is not None:
+            temporary.replace(path)
+            return
+        try:
+            place_new(temporary, path)
+        except FileExistsError as error:
+            raise _taken(path) from error
+
+    def _is_inside(self, path: Path) -> bool:
+        if self.folder is None or any(path == file.path for file in self.beside):
+            return True
+        folder = Path(os.path.realpath(path.parent))
+        roots = [self.folder.parent if path == self.folder else self.folder, *filter(None, (self.compare,))]
+        return any(folder.is_relative_to(os.path.realpath(root)) for root in roots)
+
+    def _planned(self, jobs: Sequence[Job], real: _RealPaths) -> dict[Path, tuple[Path, str]]:
+        """Every path that is written, without links: by what name, and for what.
+
+        Raises:
+            UsageError: two are one.
+        """
+        planned: dict[Path, tuple[Path, str]] = {}
+        sources: dict[Path, Path] = {}
+        for job in jobs:
+            if other := sources.get(target := real.of(job.target)):
+                raise UsageError(f"{other} and {job.source} would both be written to {job.target}; {_KEEP}")
+            planned[target], sources[target] = (job.target, f"{job.source}: its output {job.target}"), job.source
+        rest = [(job.compare, f"{job.source}: its comparison {job.compare}") for job in jobs if job.compare]
+        for path, what in [*rest, *((file.path, f"{file.option} {file.path}") for file in self.beside)]:
+            if real.of(path) in planned:
+                raise UsageError(f"{what} would replace {planned[real.of(path)][1]}; choose another name or folder")
+            planned[real.of(path)] = (path, what)
+        return planned
+
+    def _refuse_escapes(self, jobs: Sequence[Job], real: _RealPaths) -> None:
+        """A link inside the output folder must not lead the results out of it."""
+        for root, folders in ((self.folder, {job.target.parent for job in jobs if job.target != self.folder}),
+                              (self.compare, {job.compare.parent for job in jobs if job.compare})):  # fmt: skip
+            for folder in sorted(folders):
+                if root and not real(folder).is_relative_to(real(root)):
+                    raise UsageError(f"{folder}: leads out of the output folder {root}; remove the link")
+
+    def _refuse_among_photographs(self, jobs: Sequence[Job], real: _RealPaths) -> None:
+        sources = {real(job.source.parent) for job in jobs}
+        for job in jobs:
+            if job.compare and real(job.compare.parent) in sources:
+                raise UsageError(
+                    f"--compare {self.compare}: {job.compare} would lie beside the photographs, and the next run would "
+                    "take it for one; choose another folder"
+                )
+
+
+def make_folders(folders: Iterable[Path]) -> None:
+    """Make what is not there.
+
+    Raises:
+        UsageError: one cannot be made or written to.
+    """
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"{folder}: is a file; expected a folder: choose another output") from error
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be made ({error.strerror}); choose another output") from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise UsageError(f"{folder}: no permission to write; choose another output")
+
+
+class _RealPaths:
+    """Folders without links; each is asked for once, as there may be many files in it."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, Path] = {}
+
+    def __call__(self, folder: Path) -> Path:
+        if folder not in self._known:
+            self._known[folder] = Path(os.path.realpath(folder))
+        return self._known[folder]
+
+    def of(self, path: Path) -> Path:
+        """A file in its real folder. A link in its own place is not followed: it is what would be replaced."""
+        return self(path.parent) / path.name
+
+
+def are_one_file(folder: Path, first: Path, second: Path) -> bool:
+    """Whether the file system of a folder takes two relative paths for one, found out by trying."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=PARTIAL_SUFFIX) as place:
+        made = Path(place, first)
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.touch()
+        return Path(place, second).exists()
+
+
+def _taken(path: Path) -> ImageError:
+    return ImageError(
+        f"{path}: another program wrote it meanwhile, and it is left as it is; remove it, or choose another output"
+    )
+
+
+def _refuse_stranger(file: Beside) -> None:
+    if file.expected is None:
+        return
+    start = b""
+    if file.expected.is_file:
+        with file.path.open("rb") as opened:
+            start = opened.read(_START)
+    if file.mark not in start:
+        raise UsageError(
+            f"{file.option} {file.path}: is there and was not written by {file.option}; choose another, or remove it"
+        )
+
+
+def _refuse_inputs(planned: dict[Path, tuple[Path, str]], inputs: dict[str, Path]) -> None:
+    for path, (named, what) in planned.items():
+        replaced = inputs.get(str(path)) or inputs.get(os.path.realpath(named) if named.is_symlink() else "")
+        if replaced:
+            raise UsageError(f"{what} would replace the input {replaced}; choose another output")
+
+
+def _folded(path: Path) -> str:
+    """A name as file systems compare it that know neither case nor how an accent is composed."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFD", str(path)).casefold())
+
+
+def _is_picture_file(output: Path, jobs: Sequence[Job]) -> bool:
+    return any(job.target == output for job in jobs)
