@@ -100,7 +100,7 @@ class Finder:
         if any(self._is_passed_over(base / each, inside) for each in (inside, *inside.parents) if each.name):
             return
         # A file of another ending was named if the pattern ends so.
-        if path.is_dir() or path.suffix == ending or self._is_picture(path):
+        if path.is_dir() or (ending and path.suffix == ending) or self._is_picture(path):
             self._add_one(path, base, self._kept(base))
 
     def _add_one(self, path: Path, base: Path, prefix: Path) -> None:

@@ -51,6 +51,9 @@ def find_jobs(inputs: Sequence[Path], output: Path, **options: Any) -> list[Job]
     return find_work(Request(inputs=inputs, output=output, **options)).jobs
 
 
-def nafnet_run(here: Path, *arguments: str | Path, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+def nafnet_run(
+    here: Path, *arguments: str | Path, given: bytes | None = None, program: str | None = None
+) -> subprocess.CompletedProcess[bytes]:
     env = {**os.environ, "NAFNET_CACHE": str(here / "cache")}
-    return subprocess.run([PROGRAM, *arguments], cwd=here, input=given, capture_output=True, check=False, env=env)
+    words = [sys.executable, "-c", program] if program else [PROGRAM]
+    return subprocess.run([*words, *arguments], cwd=here, input=given, capture_output=True, check=False, env=env)
