@@ -15,6 +15,7 @@ from typing import Any, ParamSpec
 import click
 
 from nafnet.errors import NafnetError
+from nafnet.interpreter import isolate_children
 from nafnet.words import nearest
 
 INTERRUPTED = 130
@@ -70,6 +71,7 @@ def exits(command: Callable[_Arguments, int], interrupted: str = GO_ON) -> Calla
     @functools.wraps(command)
     def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
         name = click.get_current_context().find_root().info_name
+        isolate_children()
         try:
             code = command(*args, **kwargs)
         except NafnetError as error:

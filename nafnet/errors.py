@@ -77,6 +77,10 @@ class ImageError(NafnetError):
     exit_code = 1
 
 
+class DecodingError(NafnetError):
+    """The process that decodes files cannot start. The run ends: it is not a fault of the files."""
+
+
 class OutputError(NafnetError):
     """The output folder takes no more: the disk is full, or the folder is gone. The run ends; it can go on later."""
 

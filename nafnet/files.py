@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ except ImportError:  # where there is none, two runs at once are the user's to a
     fcntl = None  # type: ignore[assignment]  # a module, where there is one
 
 CACHE_VARIABLE = "NAFNET_CACHE"
+_CACHE = "nafnet-toolchain"
 PARTIAL_SUFFIX = ".partial"
 
 
@@ -139,11 +141,35 @@ def file_sha256(path: Path) -> str:
 
 
 def cache_folder(purpose: str) -> Path:
-    """A folder for files that can be made again: $NAFNET_CACHE, else $XDG_CACHE_HOME, else ~/.cache."""
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        base = Path(chosen)
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nafnet-toolchain"
-    folder = base / purpose
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    """A folder for files that can be made again: $NAFNET_CACHE, else $XDG_CACHE_HOME, else ~/.cache.
+
+    Where there is no home, or it cannot be written, as for the unknown user of a container, it is a folder of the user's
+    own among the temporary ones.
+
+    Raises:
+        UsageError: none of these can be written.
+    """
+    chosen = os.environ.get(CACHE_VARIABLE)
+    for base in (Path(chosen),) if chosen else _cache_bases():
+        folder = base / purpose
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder
+    where = f"{CACHE_VARIABLE}={chosen}" if chosen else "home, nor the temporary folder,"
+    raise UsageError(f"no cache: {where} can be written; set {CACHE_VARIABLE} to a folder that can")
+
+
+def _cache_bases() -> Iterator[Path]:
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        yield Path(given, _CACHE)
+    with contextlib.suppress(RuntimeError):  # there is none
+        yield Path.home() / ".cache" / _CACHE
+    number = os.getuid() if hasattr(os, "getuid") else "user"
+    with contextlib.suppress(OSError):  # not even a temporary folder
+        ours = Path(tempfile.gettempdir(), f"{_CACHE}-{number}")
+        ours.mkdir(mode=0o700, exist_ok=True)
+        state = ours.lstat()
+        # Everybody may write there: a folder that somebody else laid out for us is not taken.
+        if not hasattr(os, "getuid") or (stat.S_ISDIR(state.st_mode) and state.st_uid == number):
+            yield ours

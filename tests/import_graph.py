@@ -23,7 +23,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("checkpoint", "onnxfile", "planfile"),
         ("architecture", "wire", "tiling", "metrics", "filekind", "onnxgraph"),
         ("spec", "images"),
-        ("commandline", "files", "closing", "allocator", "fieldtypes", "steps", "progress"),
+        ("commandline", "interpreter", "files", "closing", "allocator", "fieldtypes", "steps", "progress"),
         ("errors", "words"),
     ),
     "nafnet.train": (("cli",), ("command",), ("run",), ("data",), ("recipes",), ("synthetic", "processes")),

@@ -20,6 +20,7 @@ import numpy as np
 
 from nafnet.errors import BackendError
 from nafnet.files import CACHE_VARIABLE
+from nafnet.interpreter import module_command
 from nafnet.runtime.backends.presence import no_cuda
 
 TIMEOUT = 900.0
@@ -57,7 +58,7 @@ def cold_start(candidate: dict[str, Any], threads: int, shape: tuple[int, ...]) 
     try:
         with tempfile.TemporaryDirectory() as empty:
             done = subprocess.run(
-                [sys.executable, "-m", "nafnet.benchmarks.measure.cold_start"],
+                module_command("nafnet.benchmarks.measure.cold_start"),
                 input=json.dumps(request), capture_output=True, text=True, check=False, timeout=TIMEOUT,
                 env={**os.environ, CACHE_VARIABLE: empty},
             )  # fmt: skip

@@ -24,6 +24,7 @@ from nafnet.benchmarks.photographs import as_8bit, photographs, with_gaussian_no
 from nafnet.benchmarks.watched import Watched, watch
 from nafnet.commandline import exits
 from nafnet.errors import BackendError
+from nafnet.interpreter import module_command
 from nafnet.metrics import psnr
 from nafnet.runtime.engine.model_source import open_model
 
@@ -80,7 +81,7 @@ def _contenders(source: Path, targets: dict[str, Path], model: str | None) -> It
     given = ["--model", model] if model else []
     for name, tiled in ((WHOLE, False), (TILED, True)):
         request = json.dumps({"source": str(source), "target": str(targets[name]), "model": model, "tiled": tiled})
-        yield name, [sys.executable, "-m", "nafnet.benchmarks.studies.loops", "--loop", request]
+        yield name, module_command("nafnet.benchmarks.studies.loops", "--loop", request)
     program = str(Path(sys.executable).with_name("nafnet-run"))
     yield OURS, [program, str(source), str(targets[OURS]), "--overwrite", "--quiet", *given]
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from nafnet.runtime.engine.events import Band, Event
+from nafnet.runtime.engine.events import Band, Event, Opened
+from nafnet.runtime.folder.item import FileItem
 
 T = TypeVar("T")
 _WAKE_SECONDS = 0.1  # how often one who waits looks whether the queue was closed
 
 
-def size_of(event: Event[Any]) -> int:
-    """Bytes an event holds."""
-    return event.rows.nbytes if isinstance(event, Band) else 1024
+def size_of(event: Event[FileItem]) -> int:
+    """Bytes an event holds; with the first of an image comes all that its file carries beside the pixels."""
+    if isinstance(event, Band):
+        return event.rows.nbytes
+    return 1024 + (event.item.metadata_bytes if isinstance(event, Opened) else 0)
 
 
 class ByteQueue(Generic[T]):
@@ -23,7 +26,7 @@ class ByteQueue(Generic[T]):
 
     def __init__(self, limit: int, size: Callable[[T], int]) -> None:
         self._limit, self._size = limit, size
-        self._values: deque[T] = deque()
+        self._values: deque[tuple[T, int]] = deque()
         self._bytes = 0
         self._closed = False
         self._changed = threading.Condition()
@@ -36,7 +39,7 @@ class ByteQueue(Generic[T]):
                 self._changed.wait(_WAKE_SECONDS)
             if self._closed:
                 return False
-            self._values.append(value)
+            self._values.append((value, size))
             self._bytes += size
             self._changed.notify_all()
         return True
@@ -50,8 +53,8 @@ class ByteQueue(Generic[T]):
                         return
                     # With a timeout, for only then does Ctrl-C reach a waiting main thread everywhere.
                     self._changed.wait(_WAKE_SECONDS)
-                value = self._values.popleft()
-                self._bytes -= self._size(value)
+                value, size = self._values.popleft()  # by then it may hold less
+                self._bytes -= size
                 self._changed.notify_all()
             yield value
 

@@ -7,18 +7,20 @@ import os
 import signal
 import socket
 import subprocess
-import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
 from nafnet.closing import Closing
-from nafnet.errors import ImageError
+from nafnet.errors import DecodingError, ImageError
 from nafnet.images.formats import Header
 from nafnet.images.pixels import Rows
+from nafnet.interpreter import module_command
 from nafnet.runtime.folder.settings import Limits
 from nafnet.runtime.folder.worker import DIGEST, END, FAILED, FRAME, HEADER, ROWS, header_from_json
 
@@ -26,6 +28,10 @@ BAND_BYTES = 8 * 2**20
 SECONDS_PER_MEGAPIXEL = 1.0
 """Added to the limit for a whole file, so that large ones on slow disks are not taken for a hang."""
 _MOST_HEADER_BYTES = 256 * 2**20  # profiles and maker notes are kilobytes to megabytes
+
+
+_START_SECONDS = 120.0
+_LINES_KEPT = 20
 
 
 class DecoderStopped(BaseException):
@@ -38,6 +44,8 @@ class Decoder(Closing):
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
+        self._said: deque[bytes] = deque()
+        """The last lines of its standard error."""
         self._socket: socket.socket | None = None
         self._stopped = False
         self._left = 0.0  # seconds of waiting that the file at hand may still take
@@ -112,15 +120,42 @@ class Decoder(Closing):
         self._process = self._socket = None
 
     def _start(self) -> socket.socket:
+        """Start the process, and wait until it says that it is there.
+
+        Raises:
+            DecodingError: it ended instead; the message is its last line.
+        """
         ours, theirs = socket.socketpair()
         environment = {**os.environ, "VIPS_CONCURRENCY": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "nafnet.runtime.folder.worker", str(theirs.fileno()), str(self._limits.memory)]
-        # Its stderr has libvips' warnings alone; what matters comes as a frame.
-        self._process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-        )
+        words = module_command("nafnet.runtime.folder.worker", str(theirs.fileno()), str(self._limits.memory))
+        try:
+            self._process = process = subprocess.Popen(
+                words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+            )
+        except OSError as error:
+            raise DecodingError(f"the decoding process cannot be started ({error.strerror or error})") from error
         theirs.close()
         self._socket = ours
+        self._said = deque[bytes](maxlen=_LINES_KEPT)
+        listener = threading.Thread(target=_listen, args=(process.stderr, self._said), daemon=True)
+        listener.start()
+        ours.settimeout(_START_SECONDS)
+        try:
+            started = ours.recv(FRAME.size)
+        except OSError:
+            started = b""
+        if not started:
+            process.kill()
+            code = process.wait()
+            listener.join()
+            self.close()
+            if self._stopped:
+                raise DecoderStopped
+            last = next((line.decode(errors="replace").strip() for line in reversed(self._said) if line.strip()), "")
+            raise DecodingError(
+                f"the decoding process does not start ({last or f'exit code {code}'}); install the project anew, "
+                f"or raise --decode-memory, which is {self._limits.memory / 2**20:.0f} MB"
+            )
         return ours
 
     def _ask(self, path: Path, verb: str) -> None:
@@ -177,3 +212,11 @@ class Decoder(Closing):
         self.close()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise ImageError(f"{path}: the decoder died of it ({how}); the file is damaged, or needs too much memory")
+
+
+def _listen(stream: IO[bytes] | None, said: deque[bytes]) -> None:
+    """Keep the last lines; a pipe that nobody empties would stop the process."""
+    if stream:
+        with stream:
+            while line := stream.readline(4096):
+                said.append(line)

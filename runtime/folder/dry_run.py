@@ -20,7 +20,7 @@ from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.journal import Journal
-from nafnet.runtime.folder.memory import file_bytes
+from nafnet.runtime.folder.memory import check_fits, file_bytes
 from nafnet.runtime.folder.settings import Encoding, Limits
 from nafnet.runtime.folder.standing import Judge, State
 from nafnet.words import counted, lasting
@@ -73,6 +73,7 @@ class DryRun:
         target = header.converted(job.format or self._encoding.format, self._encoding.bits)
         if self._encoding.quality is not None:
             check_quality(self._encoding.quality, target)
+        check_fits(restorer, header)
         plan = restorer.plan(header.height, header.width)
         height, width = plan.tile_shape
         memory = file_bytes(restorer, header)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from nafnet.errors import NafnetError
 from nafnet.images.formats import Header
@@ -36,6 +37,12 @@ class FileItem(Item):
         """How its output stood before the work; None where nobody asked."""
         self.result_sha256 = ""
         """Of the restored file, once it is written."""
+
+    @property
+    def metadata_bytes(self) -> int:
+        """Of what the file carries beside its pixels, while it is on its way."""
+        target = self.target
+        return sum(map(_size_of, target.metadata.values())) if target else 0
 
     def opened(self, header: Header, encoding: Encoding) -> Opened[FileItem]:
         """The event that begins it, from the header of its source.
@@ -77,4 +84,10 @@ class FileItem(Item):
         row = self.row
         row.status, row.tiles, row.flagged = status, self.tiles, self.recomputed
         row.seconds["infer"] = self.infer_seconds
+        self.target = None  # its metadata can be megabytes, and there may be thousands of files
         self._on_done(row)
+
+
+def _size_of(field: tuple[str, Any]) -> int:
+    value = field[1]
+    return len(value) if isinstance(value, bytes | str) else 64

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
+from nafnet.errors import ImageError
 from nafnet.images.formats import Header
 from nafnet.images.writer import MEMORY_LIMIT
-from nafnet.runtime.engine.memory import inference_bytes
+from nafnet.runtime.engine.memory import available_bytes, inference_bytes
 from nafnet.runtime.engine.restorer import Restorer
 
 QUEUE_BYTES = 64 * 2**20
 """Of decoded and of restored rows that wait, each."""
+
+
+def check_fits(restorer: Restorer, header: Header) -> None:
+    """Refuse an image that would take the whole run down, before it is begun.
+
+    Raises:
+        ImageError: it takes more memory than there is.
+    """
+    needed, available = file_bytes(restorer, header), available_bytes()
+    if available is not None and needed > available:
+        raise ImageError(
+            f"{header.width}x{header.height} pixels take about {needed / 2**20:,.0f} MB of memory, and "
+            f"{available / 2**20:,.0f} MB are available; a smaller --tile takes less"
+        )
 
 
 def file_bytes(restorer: Restorer, header: Header) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from nafnet.errors import ImageError, OutputError
 from nafnet.images.formats import Header
@@ -22,7 +23,7 @@ from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.item import FileItem
 from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.journal import Journal
-from nafnet.runtime.folder.memory import QUEUE_BYTES
+from nafnet.runtime.folder.memory import QUEUE_BYTES, check_fits
 from nafnet.runtime.folder.outputs import Outputs
 from nafnet.runtime.folder.publisher import Publisher, permissions
 from nafnet.runtime.folder.report import FileReport
@@ -95,7 +96,8 @@ class Pipeline:
         restored: ByteQueue[Event[FileItem]] = ByteQueue(QUEUE_BYTES, size_of)
         encoder = threading.Thread(target=sink.run, args=(restored,), name="encode", daemon=True)
         encoder.start()
-        source = Source(items, self._decoders, self._limits, self._encoding, self._is_wanted)
+        check = partial(check_fits, self.restorer)
+        source = Source(items, self._decoders, self._limits, self._encoding, self._is_wanted, check)
         try:
             for event in self.restorer.restore_stream(iter(source)):
                 if sink.fatal:
@@ -107,8 +109,8 @@ class Pipeline:
             source.close()
             restored.close()
             encoder.join()
-        if sink.fatal:
-            raise sink.fatal
+        if fatal := sink.fatal or source.fatal:
+            raise fatal
 
     def _is_wanted(self, item: FileItem, decoder: Decoder) -> bool:
         """Whether the file is this run's to restore, and is not restored yet."""

@@ -59,7 +59,9 @@ class Sink:
     def _open(self, item: FileItem) -> _Files | None:
         self._room.acquire()
         with item.guarded(self.note_fatal):
-            assert item.target is not None
+            if item.target is None:  # it has failed since
+                self._room.release()
+                return None
             if self._encoding.quality is not None:
                 check_quality(self._encoding.quality, item.target)
             return _Files(item, self._encoding.effective_quality, self._publisher)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from nafnet.errors import DecodingError
 from nafnet.images.formats import Header
 from nafnet.runtime.engine.events import Band, Closed, Event
 from nafnet.runtime.folder.byte_queue import ByteQueue, size_of
@@ -27,12 +27,16 @@ class Source:
         limits: what one of them may take.
         encoding: how results are written, which decides the pixels that are asked for.
         is_wanted: whether a file is to be restored at all; it may ask the decoder for the file's hash.
+        check: of a file's header, raises an error where it cannot be restored here.
     """
 
     def __init__(
-        self, items: Sequence[FileItem], workers: int, limits: Limits, encoding: Encoding, is_wanted: IsWanted
-    ) -> None:
-        self._items, self._encoding, self._is_wanted = items, encoding, is_wanted
+        self, items: Sequence[FileItem], workers: int, limits: Limits, encoding: Encoding, is_wanted: IsWanted,
+        check: Callable[[Header], None],
+    ) -> None:  # fmt: skip
+        self._items, self._encoding, self._is_wanted, self._check = items, encoding, is_wanted, check
+        self.fatal: DecodingError | None = None
+        """Why no file can be decoded; no event comes after it."""
         count = min(workers, len(items))
         self._queues: list[ByteQueue[Event[FileItem]]] = [
             ByteQueue(QUEUE_BYTES // count, size_of) for _ in range(count)
@@ -65,23 +69,52 @@ class Source:
     def _decode(self, index: int) -> None:
         """Decode every n-th item into the queue of that index."""
         target, decoder = self._queues[index], self._decoders[index]
-        with contextlib.suppress(DecoderStopped), decoder:
-            for item in self._items[index :: len(self._queues)]:
+        try:
+            self._decode_all(target, decoder, self._items[index :: len(self._queues)])
+        except DecoderStopped:
+            pass
+        except _Unusable as stop:
+            self.fatal = self.fatal or stop.error
+            for queue in self._queues:
+                queue.close(discard=True)
+
+    def _decode_all(
+        self, target: ByteQueue[Event[FileItem]], decoder: Decoder, items: Sequence[FileItem]
+    ) -> None:  # fmt: skip
+        with decoder:
+            for item in items:
                 for event in self._events(item, decoder):
                     if not target.put(event):
                         return
 
     def _events(self, item: FileItem, decoder: Decoder) -> Iterator[Event[FileItem]]:
         item.begin()
-        with item.guarded():
+        with item.guarded(_leave_at_once):
             if self._is_wanted(item, decoder):
                 parts = decoder.decode(item.job.source)
                 started = time.perf_counter()
                 for part in parts:
                     item.row.seconds["decode"] += time.perf_counter() - started
-                    yield item.opened(part, self._encoding) if isinstance(part, Header) else Band(item, part)
+                    if isinstance(part, Header):
+                        self._check(part)
+                        yield item.opened(part, self._encoding)
+                    else:
+                        yield Band(item, part)
                     if not item.under_way:
                         parts.close()
                         break
                     started = time.perf_counter()
         yield Closed(item)
+
+
+class _Unusable(BaseException):
+    """No file can be decoded: no error of the file at hand."""
+
+    def __init__(self, error: DecodingError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _leave_at_once(error: Exception) -> None:
+    if isinstance(error, DecodingError):
+        raise _Unusable(error) from error

@@ -1,4 +1,4 @@
-"""The process that decodes: ``python -m nafnet.runtime.folder.worker SOCKET MEMORY``.
+"""The process that decodes: ``python -P -m nafnet.runtime.folder.worker SOCKET MEMORY``.
 
 A decoder of untrusted files can hang, crash, or ask for all memory there is. Here it takes only itself down, and
 `nafnet.runtime.folder.decoding` starts another. It reads commands, lines of JSON, from a socket and answers with
@@ -30,7 +30,7 @@ from nafnet.images.reader import open_image
 
 FRAME = struct.Struct("!cQ")
 """Kind and length of what follows."""
-DIGEST, HEADER, ROWS, END, FAILED = b"D", b"H", b"R", b"E", b"F"
+READY, DIGEST, HEADER, ROWS, END, FAILED = b"Y", b"D", b"H", b"R", b"E", b"F"
 
 
 def header_to_json(header: Header) -> bytes:
@@ -61,10 +61,10 @@ def _send(peer: socket.socket, kind: bytes, data: bytes | memoryview) -> None:
 
 def _answer(peer: socket.socket, command: dict[str, Any]) -> None:
     path = Path(os.fsdecode(bytes.fromhex(command["path"])))
-    if command["verb"] == "digest":
+    reader = open_image(path, max_pixels=command["max_pixels"])
+    if command["verb"] == "digest":  # of what is an image: no disk is read through for a file that is none
         _send(peer, DIGEST, file_sha256(path).encode())
         return
-    reader = open_image(path, max_pixels=command["max_pixels"])
     _send(peer, HEADER, header_to_json(reader.header))
     if command["verb"] == "decode":
         count = max(command["band_bytes"] // reader.header.row_bytes, 1)
@@ -86,9 +86,12 @@ def main() -> None:
     peer = socket.socket(fileno=int(sys.argv[1]))
     memory = int(sys.argv[2])
     if memory:
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]  # which only the superuser may raise
+        memory = memory if most == resource.RLIM_INFINITY else min(memory, most)
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    _send(peer, READY, b"")
     for line in peer.makefile("rb"):
         try:
             _answer(peer, json.loads(line))
