@@ -16,7 +16,7 @@ import click
 
 from nafnet.errors import NafnetError
 from nafnet.interpreter import isolate_children
-from nafnet.words import nearest
+from nafnet.words import nearest, printable
 
 INTERRUPTED = 130
 GO_ON = "interrupted; run the same command again to go on"
@@ -75,13 +75,13 @@ def exits(command: Callable[_Arguments, int], interrupted: str = GO_ON) -> Calla
         try:
             code = command(*args, **kwargs)
         except NafnetError as error:
-            click.echo(f"{name}: {' '.join(str(error).split())}", err=True)
+            click.echo(printable(f"{name}: {' '.join(str(error).split())}"), err=True)
             for line in error.choices:
-                click.echo(f"  {line}", err=True)
+                click.echo(printable(f"  {line}"), err=True)
             code = error.exit_code
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            click.echo(f"{name}: {where}{error.strerror or error}", err=True)
+            click.echo(printable(f"{name}: {where}{error.strerror or error}"), err=True)
             code = NafnetError.exit_code
         except MemoryError as error:
             click.echo(f"{name}: out of memory ({error}); choose smaller sizes or batches", err=True)

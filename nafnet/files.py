@@ -143,8 +143,8 @@ def file_sha256(path: Path) -> str:
 def cache_folder(purpose: str) -> Path:
     """A folder for files that can be made again: $NAFNET_CACHE, else $XDG_CACHE_HOME, else ~/.cache.
 
-    Where there is no home, or it cannot be written, as for the unknown user of a container, it is a folder of the user's
-    own among the temporary ones.
+    Where there is no home, or it cannot be written, as for the unknown user of a container, it is a folder of the
+    user's own among the temporary ones.
 
     Raises:
         UsageError: none of these can be written.

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 import click
 
+from nafnet.words import printable
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -111,7 +113,7 @@ class Display:
         """Print a line that stays."""
         with self._lock:
             self.clear()
-            click.echo(line, file=self._lines)
+            click.echo(printable(line), file=self._lines)
 
     def clear(self) -> None:
         """Take the line that moves away, for something else to be printed; the next step brings it back."""
@@ -138,7 +140,7 @@ class Display:
             with self._lock:
                 line = None if self._over.is_set() else self._pace.due(time.monotonic())
                 if line:
-                    click.echo(line, file=self._stream)
+                    click.echo(printable(line), file=self._stream)
 
 
 def _bar(stream: TextIO, pace: Pace) -> Progress:
@@ -151,7 +153,7 @@ def _bar(stream: TextIO, pace: Pace) -> Progress:
 
     class Words(ProgressColumn):
         def render(self, task: Task) -> Text:  # noqa: ARG002, rich's signature
-            return Text(f"{pace.what}{pace.time(time.monotonic(), spent=True)}")
+            return Text(printable(f"{pace.what}{pace.time(time.monotonic(), spent=True)}"))
 
     words = Words(table_column=Column(no_wrap=True, overflow="ellipsis"))
     # Standard output may lead elsewhere than to this terminal, so rich is to leave it alone; see `Display.say`.

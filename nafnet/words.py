@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
+_JOINERS = "\u200c\u200d"
+"""Of letters in some scripts, and of emoji; they are not printed themselves."""
 _LIKE = 0.6  # from 0 to 1, difflib's own threshold
 _BEGUN = 0.75  # of a name that is only begun, which may be much shorter
 _AS_NEAR = 0.05  # what a second suggestion may be less like than the first
+
+
+def printable(text: str) -> str:
+    """Text as a terminal may show it: names of files can hold anything, commands to the terminal included.
+
+    Control characters, characters that turn the direction of writing, and bytes that are no text become escapes, as
+    `\\x1b`; everything else, of any language, stays.
+    """
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    harmless = character.isprintable() or (character in _JOINERS)
+    return character if harmless else character.encode("unicode_escape").decode()
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
+from nafnet.commandline import GO_ON, INTERRUPTED
 from nafnet.errors import UsageError
 from nafnet.files import check_writable
 from nafnet.images.formats import Format
@@ -31,7 +33,7 @@ from nafnet.runtime.folder.settings import Encoding, Limits, result_settings
 from nafnet.runtime.folder.standing import Judge
 from nafnet.runtime.folder.work import Request, Work, find_work
 from nafnet.steps import Display
-from nafnet.words import counted
+from nafnet.words import counted, printable
 
 STDOUT = Path("-")
 
@@ -75,7 +77,7 @@ class RunOptions:
 
     def say(self, line: str) -> None:
         """Print a line where it disturbs nothing."""
-        click.echo(line, err=self.piped)
+        click.echo(printable(line), err=self.piped)
 
     @property
     def limits(self) -> Limits:
@@ -119,6 +121,8 @@ def run(options: RunOptions) -> int:
         if options.tune:
             from nafnet.runtime.engine.tuning import tune
 
+            if options.quiet:
+                restorer.say = lambda _: None
             tune(restorer, fixed_tile=options.tile, fixed_overlap=options.overlap, fixed_batch=options.batch)
         key = settings_key(result_settings(restorer, options.encoding))
         journal = None if is_file else Journal(options.output, key, shard)
@@ -154,7 +158,7 @@ def _load(options: RunOptions) -> Restorer:
         display.step(f"loading {options.model or 'the bundled model'}", 0, 0)
         say = (lambda _: None) if quiet else display.say
         restorer = Restorer.load(**options.model_options, say=say, on_step=display.step)
-    restorer.say = lambda line: click.echo(line, err=True)
+    restorer.say = lambda line: click.echo(printable(line), err=True)
     return restorer
 
 
@@ -163,25 +167,25 @@ def _restore(
 ) -> int:  # fmt: skip
     """Run the jobs; whatever ends it, what was done is reported."""
     started = time.perf_counter()
-    rows: list[FileReport] = work.unreadable
+    rows, pipeline, is_whole = work.unreadable, None, False
     try:
         with RunProgress(work.jobs, quiet=options.quiet) as bar:
             for row in work.unreadable:
                 bar.done(row)
-            if options.ray:
-                pipeline: Any = _on_ray(options, work, journal, bar)
-            else:
-                pipeline = Pipeline(
-                    restorer, work.jobs, encoding=options.encoding, limits=options.limits, outputs=work.outputs,
-                    journal=journal, judge=judge, on_pixels=bar.advance, on_done=bar.done,
-                )  # fmt: skip
+            pipeline = _pipeline(options, work, restorer, journal, judge, bar)
             rows = [*pipeline.reports, *rows]
             pipeline.run()
+            is_whole = True
     finally:
         seconds = time.perf_counter() - started
-        if journal:
+        stuck = pipeline is not None and pipeline.stuck
+        if journal and not stuck:  # else the next run is to find what is left
             journal.close()
-        _write_beside(options, work, restorer, rows, seconds)
+        if pipeline:
+            _write_beside(options, work, restorer, rows, seconds, pictures=is_whole)
+        if stuck:
+            click.echo("nafnet-run: " + GO_ON, err=True)
+            os._exit(INTERRUPTED)  # an encoder still works, and would be waited for
     if options.verbose:
         for line in noted(rows):
             options.say(line)
@@ -192,9 +196,12 @@ def _restore(
 
 
 def _write_beside(
-    options: RunOptions, work: Work, restorer: Restorer, rows: list[FileReport], seconds: float
+    options: RunOptions, work: Work, restorer: Restorer, rows: list[FileReport], seconds: float, *, pictures: bool
 ) -> None:  # fmt: skip
-    """The report and the page, each in the place of an earlier one at most."""
+    """The report and the page, each in the place of an earlier one at most.
+
+    Where the run was cut short the page has no pictures: whoever stops a run waits seconds, not for forty of them.
+    """
     expected = {file.path: file.expected for file in work.outputs.beside}
 
     def place(temporary: Path, path: Path) -> None:
@@ -207,7 +214,8 @@ def _write_beside(
 
         ended = summary(totals(rows, seconds), options.output)
         began = opening(restorer, len(rows))
-        write_gallery(options.html, rows, opening=began, summary=ended, max_pixels=options.max_pixels, place=place)
+        limits = options.limits if pictures else None
+        write_gallery(options.html, rows, opening=began, summary=ended, limits=limits, place=place)
 
 
 def _say_what_else(options: RunOptions, jobs: list[Job]) -> None:
@@ -220,12 +228,19 @@ def _say_what_else(options: RunOptions, jobs: list[Job]) -> None:
             options.say(f"{what} -> {path}")
 
 
-def _on_ray(options: RunOptions, work: Work, journal: Journal | None, bar: RunProgress) -> Any:
+def _pipeline(
+    options: RunOptions, work: Work, restorer: Restorer, journal: Journal | None, judge: Judge, bar: RunProgress
+) -> Any:  # fmt: skip
+    """What runs the jobs: here, or on Ray."""
+    if not options.ray:
+        return Pipeline(
+            restorer, work.jobs, encoding=options.encoding, limits=options.limits, outputs=work.outputs,
+            journal=journal, judge=judge, on_pixels=bar.advance, on_done=bar.done,
+        )  # fmt: skip
     from nafnet.runtime.folder.ray_run import RayPipeline, ray_plan
 
     if journal is None:
         raise UsageError(f"--ray: the output {options.output} is a file; expected a folder")
-    assert options.ray is not None
     plan = ray_plan(
         options.model_options, options.encoding, options.limits, work.outputs, work.folders, journal,
         overwrite=options.overwrite, checksum=options.checksum,

@@ -59,6 +59,7 @@ class ImageWriter(Closing):
         self._place, self._mode = place, mode
         self._spill = Spill(path, header, tag, mode) if header.row_bytes * header.height > MEMORY_LIMIT else None
         self._bands: list[Rows] = []
+        self._encoded: pyvips.Image | None = None
 
     def write(self, rows: Rows) -> None:
         """Append rows, [n,W,C].
@@ -88,7 +89,8 @@ class ImageWriter(Closing):
                 self._write_plain(temporary)
                 return
             try:
-                self._save(self._image(), temporary)
+                self._encoded = self._image()
+                self._save(self._encoded, temporary)
             except pyvips.Error as error:
                 raise self._explained(error) from error
 
@@ -158,9 +160,14 @@ class ImageWriter(Closing):
                 raise OutputError(f"{self._path}: {reason}; mend it and run the same command again") from error
             raise ImageError(f"{self._path}: cannot be written ({reason})") from error
 
+    def cancel(self) -> None:
+        """From another thread: `finish` is to fail soon. Encoders that take an image as a whole, as AVIF's, do not."""
+        if self._encoded is not None:
+            self._encoded.set_kill(True)
+
     def close(self) -> None:
         """Let go of the rows; what was not finished is not written."""
-        self._bands = []
+        self._bands, self._encoded = [], None
         if self._spill:
             self._spill.remove()
 

@@ -26,7 +26,8 @@ def available_bytes(root: Path = Path("/")) -> int | None:
     """Memory that can be had without swapping; None where the system does not say.
 
     It is the least of what the machine has, what this process may still take (`ulimit -v`), and what each control
-    group (cgroup) that it is in may, as in a container. Files that the system keeps in memory and can drop count as free.
+    group (cgroup) that it is in may, as in a container. Files that the system keeps in memory, and can drop, count as
+    free.
 
     Args:
         root: of the file system; another one in tests.

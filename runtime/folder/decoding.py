@@ -42,7 +42,8 @@ class Decoder(Closing):
     """One decoding process, started when first needed and again after a crash. It serves one thread."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
+        """What one file may take."""
         self._process: subprocess.Popen[bytes] | None = None
         self._said: deque[bytes] = deque()
         """The last lines of its standard error."""
@@ -59,7 +60,7 @@ class Decoder(Closing):
         if not path.is_file():
             what = "not a regular file" if path.exists() else "cannot be read (No such file, or a link to none)"
             raise ImageError(f"{path}: {what}")  # reading a pipe would wait for a writer
-        self._left = self._limits.seconds + path.stat().st_size / 1e6  # a slow disk gives 1 MB/s
+        self._left = self.limits.seconds + path.stat().st_size / 1e6  # a slow disk gives 1 MB/s
         self._ask(path, "digest")
         return self._receive(path, DIGEST).decode()
 
@@ -69,7 +70,7 @@ class Decoder(Closing):
         Raises:
             ImageError: as `nafnet.images.reader.open_image`, or it hangs or crashes the decoder.
         """
-        self._left = self._limits.seconds
+        self._left = self.limits.seconds
         self._ask(path, "header")
         header = header_from_json(self._receive(path, HEADER))
         self._receive(path, END)
@@ -81,7 +82,7 @@ class Decoder(Closing):
         Raises:
             ImageError: the file is damaged, or it hangs or crashes the decoder.
         """
-        self._left = self._limits.seconds
+        self._left = self.limits.seconds
         whole = False
         try:
             self._ask(path, "decode")
@@ -127,7 +128,7 @@ class Decoder(Closing):
         """
         ours, theirs = socket.socketpair()
         environment = {**os.environ, "VIPS_CONCURRENCY": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        words = module_command("nafnet.runtime.folder.worker", str(theirs.fileno()), str(self._limits.memory))
+        words = module_command("nafnet.runtime.folder.worker", str(theirs.fileno()), str(self.limits.memory))
         try:
             self._process = process = subprocess.Popen(
                 words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
@@ -154,14 +155,14 @@ class Decoder(Closing):
             last = next((line.decode(errors="replace").strip() for line in reversed(self._said) if line.strip()), "")
             raise DecodingError(
                 f"the decoding process does not start ({last or f'exit code {code}'}); install the project anew, "
-                f"or raise --decode-memory, which is {self._limits.memory / 2**20:.0f} MB"
+                f"or raise --decode-memory, which is {self.limits.memory / 2**20:.0f} MB"
             )
         return ours
 
     def _ask(self, path: Path, verb: str) -> None:
         command = {
             "path": os.fsencode(path).hex(), "verb": verb,
-            "max_pixels": self._limits.max_pixels, "band_bytes": BAND_BYTES,
+            "max_pixels": self.limits.max_pixels, "band_bytes": BAND_BYTES,
         }  # fmt: skip
         if self._stopped:
             raise DecoderStopped
@@ -195,7 +196,7 @@ class Decoder(Closing):
                 count = self._socket.recv_into(view[done:])
             except TimeoutError:
                 self.close()
-                raise ImageError(f"{path}: decoding it took too long, over {self._limits.seconds:.0f} s") from None
+                raise ImageError(f"{path}: decoding it took too long, over {self.limits.seconds:.0f} s") from None
             except OSError:
                 count = 0
             self._left -= time.monotonic() - started

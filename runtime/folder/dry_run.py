@@ -23,7 +23,7 @@ from nafnet.runtime.folder.journal import Journal
 from nafnet.runtime.folder.memory import check_fits, file_bytes
 from nafnet.runtime.folder.settings import Encoding, Limits
 from nafnet.runtime.folder.standing import Judge, State
-from nafnet.words import counted, lasting
+from nafnet.words import counted, lasting, printable
 
 Say = Callable[[str], None]
 """Prints a line."""
@@ -60,7 +60,9 @@ class DryRun:
                         self._add(job, decoder.header(job.source))
                 except ImageError as error:
                     message = str(error)
-                    click.echo(message if str(job.source) in message else f"{job.source}: {message}", err=True)
+                    click.echo(
+                        printable(message if str(job.source) in message else f"{job.source}: {message}"), err=True
+                    )
                     self._failed += 1
         self._sum_up(len(jobs))
         return 1 if self._failed else 0

@@ -1,7 +1,7 @@
 """`--html`: a page of what a run did, each picture before and after under a slider.
 
 Of a large picture the part that changed most is shown, pixel by pixel; scaled down, noise and blur could not be seen.
-Files are read in bands, twice, so a picture larger than memory is none of the page's concern.
+Files are read in bands, twice, in the process that decodes, so what is large or damaged is none of the page's concern.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from nafnet.errors import NafnetError
 from nafnet.files import Place, write_whole
+from nafnet.images.formats import Header
 from nafnet.images.pixels import WHITE
-from nafnet.images.reader import open_image
 from nafnet.page import picture_uri, render
+from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.report import FileReport
+from nafnet.runtime.folder.settings import Limits
 
 LARGEST_WIDTH, LARGEST_HEIGHT = 480, 360
 """Of what is shown of a picture."""
@@ -32,35 +34,42 @@ Pixels = NDArray[np.uint8]
 
 
 def write_gallery(
-    path: Path, rows: Sequence[FileReport], *, opening: str, summary: str, max_pixels: int, place: Place = os.replace
-) -> None:
+    path: Path, rows: Sequence[FileReport], *, opening: str, summary: str, limits: Limits | None,
+    place: Place = os.replace,
+) -> None:  # fmt: skip
     """Write the page, whole or not at all.
 
     Args:
         path: of the page.
         rows: of all files.
         opening, summary: what the run printed before and after.
-        max_pixels: of a picture that is opened.
+        limits: what one picture that is opened may take; None shows none, as the run was cut short.
         place: gives the page its name; see `nafnet.files.whole_file`.
     """
     done = [row for row in rows if row.status in ("restored", "unchanged")]
-    shown = []
-    for row in done[:MOST_PICTURES]:
-        try:
-            shown.append(_entry(row, max_pixels))
-        except NafnetError as error:  # it was changed or taken away since
-            shown.append({"row": row, "picture": None, "reason": str(error)})
+    shown = _entries(done[:MOST_PICTURES], limits) if limits else []
     html = render(
         "nafnet.runtime.folder", "gallery.html", shown=shown, left_out=len(done) - len(shown), opening=opening,
-        summary=summary, failed=[row for row in rows if row.status == "failed"],
+        summary=summary, failed=[row for row in rows if row.status == "failed"], cut_short=limits is None,
     )  # fmt: skip
     write_whole(path, html.encode(errors="replace"), place=place)
 
 
-def _entry(row: FileReport, max_pixels: int) -> dict[str, Any]:
+def _entries(rows: Sequence[FileReport], limits: Limits) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = []
+    with Decoder(limits) as decoder:
+        for row in rows:
+            try:
+                shown.append(_entry(row, decoder))
+            except NafnetError as error:  # it was changed or taken away since
+                shown.append({"row": row, "picture": None, "reason": str(error)})
+    return shown
+
+
+def _entry(row: FileReport, decoder: Decoder) -> dict[str, Any]:
     before, after = Path(row.input), Path(row.output)
-    left, top = most_changed(before, after, max_pixels)
-    cut = [_cut(file, left, top, max_pixels) for file in (before, after)]
+    left, top = most_changed(before, after, decoder)
+    cut = [_cut(file, left, top, decoder) for file in (before, after)]
     height, width = cut[0].shape[:2]
     return {
         "row": row, "before": picture_uri(cut[0]), "after": picture_uri(cut[1]), "width": width, "height": height,
@@ -68,14 +77,15 @@ def _entry(row: FileReport, max_pixels: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def most_changed(before: Path, after: Path, max_pixels: int) -> tuple[int, int]:
+def most_changed(before: Path, after: Path, decoder: Decoder) -> tuple[int, int]:
     """Left and top of the part of up to `LARGEST_WIDTH` x `LARGEST_HEIGHT` whose pixels changed most.
 
     Raises:
-        ImageError: one cannot be read, or they differ in size.
+        ImageError: one cannot be read.
+        NafnetError: they differ in size.
     """
-    readers = [open_image(path, max_pixels=max_pixels) for path in (before, after)]
-    sizes = [(reader.header.width, reader.header.height) for reader in readers]
+    headers = [decoder.header(path) for path in (before, after)]
+    sizes = [(header.width, header.height) for header in headers]
     if sizes[0] != sizes[1]:
         raise NafnetError(
             f"{before}: {sizes[0][0]}x{sizes[0][1]} pixels, and its result has {sizes[1][0]}x{sizes[1][1]}"
@@ -83,8 +93,9 @@ def most_changed(before: Path, after: Path, max_pixels: int) -> tuple[int, int]:
     (width, height), _ = sizes
     if width <= LARGEST_WIDTH and height <= LARGEST_HEIGHT:
         return 0, 0
-    bands = zip(*(_eight_bits(path, max_pixels) for path in (before, after)), strict=True)
-    changes = np.concatenate([_block_means(np.abs(a.astype(np.int16) - b).mean(2)) for a, b in bands])
+    with Decoder(decoder.limits) as other:  # the two are read side by side
+        bands = zip(_eight_bits(before, decoder), _eight_bits(after, other), strict=True)
+        changes = np.concatenate([_block_means(np.abs(a.astype(np.int16) - b).mean(2)) for a, b in bands])
     # Sums over windows of blocks, from sums over all blocks above and to the left.
     window = [
         min(side // BLOCK, have) for side, have in zip((LARGEST_HEIGHT, LARGEST_WIDTH), changes.shape, strict=True)
@@ -107,22 +118,29 @@ def _block_means(band: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     return means
 
 
-def _cut(path: Path, left: int, top: int, max_pixels: int) -> Pixels:
+def _cut(path: Path, left: int, top: int, decoder: Decoder) -> Pixels:
     """uint8[H,W,3] of the part that is shown."""
     rows, start = [], 0
-    for band in _eight_bits(path, max_pixels):
+    for band in _eight_bits(path, decoder):
         rows.append(band[max(top - start, 0) : max(top + LARGEST_HEIGHT - start, 0), left : left + LARGEST_WIDTH])
         start += len(band)
-        if start >= top + LARGEST_HEIGHT:
-            break
     return np.concatenate(rows)
 
 
-def _eight_bits(path: Path, max_pixels: int) -> Iterator[Pixels]:
-    """Bands of uint8[n,W,3] from the top, without alpha."""
-    reader = open_image(path, max_pixels=max_pixels)
-    header = reader.header
-    for rows in reader.rows(_BAND):
+def _eight_bits(path: Path, decoder: Decoder) -> Iterator[Pixels]:
+    """Bands of uint8[_BAND,W,3] from the top, the last with fewer rows, without alpha."""
+    parts = decoder.decode(path)
+    header = next(parts)
+    assert isinstance(header, Header)
+    held: list[Pixels] = []
+    for rows in parts:
+        assert not isinstance(rows, Header)
         colours = rows[:, :, : header.channels].astype(np.float32) * (255 / WHITE[header.pixel_type])
         pixels = np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
-        yield np.broadcast_to(pixels, (*pixels.shape[:2], 3)) if header.channels == 1 else pixels
+        held.append(np.broadcast_to(pixels, (*pixels.shape[:2], 3)) if header.channels == 1 else pixels)
+        together = np.concatenate(held) if len(held) > 1 else held[0]
+        whole = len(together) // _BAND * _BAND
+        yield from np.split(together[:whole], whole // _BAND) if whole else ()
+        held = [together[whole:]]
+    if len(held[0]):
+        yield held[0]

@@ -32,6 +32,9 @@ from nafnet.runtime.folder.sink import Sink
 from nafnet.runtime.folder.source import Source
 from nafnet.runtime.folder.standing import Judge, State, photograph_times
 
+PATIENCE = 1.5
+"""Seconds that an interrupted run waits for encoders, before and after it asks them to stop."""
+
 
 class Pipeline:
     """Restores a list of files.
@@ -67,6 +70,8 @@ class Pipeline:
         self._encoding, self._limits, self._journal = encoding or Encoding(), limits or Limits(), journal
         self._judge = judge or Judge(journal)
         self._publisher = Publisher(outputs or Outputs(), journal, self._judge)
+        self.stuck = False
+        """After an interruption: an encoder still works and cannot be stopped but with the process."""
         self._on_pixels = on_pixels or (lambda *_: None)
         self._on_done = on_done or (lambda *_: None)
         self._items = [FileItem(job, row, self._tell) for job, row in zip(jobs, self.reports, strict=True)]
@@ -77,8 +82,8 @@ class Pipeline:
     def run(self) -> list[FileReport]:
         """Restore all; returns a row for each job, in their order.
 
-        On Ctrl-C what was already restored is still written, then KeyboardInterrupt is raised; `reports` then
-        has the files that were not reached as skipped.
+        On Ctrl-C what was already restored is still written if it takes a few seconds, then KeyboardInterrupt is
+        raised; `reports` then has the files that were not reached as skipped. See `stuck`.
 
         Raises:
             OutputError: the output folder takes no more.
@@ -98,6 +103,7 @@ class Pipeline:
         encoder.start()
         check = partial(check_fits, self.restorer)
         source = Source(items, self._decoders, self._limits, self._encoding, self._is_wanted, check)
+        patience: float | None = PATIENCE
         try:
             for event in self.restorer.restore_stream(iter(source)):
                 if sink.fatal:
@@ -105,10 +111,15 @@ class Pipeline:
                 if isinstance(event, Band):
                     self._progress(event.item.row, event.rows.shape[0] * event.rows.shape[1])
                 restored.put(event)
+            patience = None
         finally:
             source.close()
             restored.close()
-            encoder.join()
+            encoder.join(patience)
+            if encoder.is_alive():  # whoever stops a run does not wait for the slowest encoder
+                sink.cancel()
+                encoder.join(PATIENCE)
+                self.stuck = encoder.is_alive()
         if fatal := sink.fatal or source.fatal:
             raise fatal
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from nafnet.progress import LoggedProgress
 from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.report import FileReport
-from nafnet.words import counted, lasting
+from nafnet.words import counted, lasting, printable
 
 
 class MegapixelColumn(ProgressColumn):
@@ -68,7 +68,7 @@ class RunProgress:
         self._files += 1
         self._step(row, self._left.get(row.input, 0.0))
         if row.status == "failed":
-            self._bar.console.print(f"failed: {row.error}", highlight=False, markup=False, soft_wrap=True)
+            self._bar.console.print(printable(f"failed: {row.error}"), highlight=False, markup=False, soft_wrap=True)
 
     def _step(self, row: FileReport, size: float) -> None:
         self._left[row.input] = self._left.get(row.input, 0.0) - size

@@ -72,6 +72,8 @@ class RayPipeline:
         self._address, self._plan, self._on_done = address, plan, on_done
         self._jobs = [_absolute(job) for job in jobs]
         self.reports = [FileReport.of(job) for job in jobs]
+        self.stuck = False
+        """As `Pipeline`'s; Ray ends its own processes."""
 
     def run(self) -> list[FileReport]:
         """Restore all; returns a row for each job, in their order."""

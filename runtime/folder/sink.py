@@ -31,6 +31,14 @@ class Sink:
         self._room = threading.Semaphore(workers + 1)  # one is filled while the others are encoded
         self.fatal: OutputError | None = None
         """Why the folder takes no more; nothing is written after it."""
+        self._cancelled = False
+        self._open_files: set[_Files] = set()
+
+    def cancel(self) -> None:
+        """From another thread: write nothing more; what is being encoded is stopped, if its encoder can be."""
+        self._cancelled = True
+        for files in list(self._open_files):
+            files.cancel()
 
     def run(self, queue: ByteQueue[Event[FileItem]]) -> None:
         """Write until the queue is closed and empty; an image that was not closed by then is dropped."""
@@ -64,7 +72,9 @@ class Sink:
                 return None
             if self._encoding.quality is not None:
                 check_quality(self._encoding.quality, item.target)
-            return _Files(item, self._encoding.effective_quality, self._publisher)
+            files = _Files(item, self._encoding.effective_quality, self._publisher)
+            self._open_files.add(files)
+            return files
         self._room.release()
         return None
 
@@ -73,7 +83,7 @@ class Sink:
         started = time.perf_counter()
         try:
             with item.guarded(self.note_fatal):
-                if self.fatal is None and item.under_way:
+                if self.fatal is None and not self._cancelled and item.under_way:
                     files.finish()
                     item.row.seconds["encode"] += time.perf_counter() - started
                     item.settle("restored")
@@ -83,6 +93,7 @@ class Sink:
     def _drop(self, files: _Files | None) -> None:
         if files is not None:
             files.close()
+            self._open_files.discard(files)
             self._room.release()
 
     def note_fatal(self, error: Exception) -> None:
@@ -121,6 +132,9 @@ class _Files:
         self._writer.finish()
         if self._comparison:
             self._comparison.finish()
+
+    def cancel(self) -> None:
+        self._writer.cancel()
 
     def close(self) -> None:
         for writer in (self._writer, self._comparison):

@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nafnet.errors import NafnetError
+from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, most_changed, write_gallery
 from nafnet.runtime.folder.report import FileReport
+from nafnet.runtime.folder.settings import Limits
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    with Decoder(Limits()) as decoder:
+        yield decoder
 
 
 def pictures(page: Path) -> list[NDArray[np.uint8]]:
@@ -26,13 +35,13 @@ def pictures(page: Path) -> list[NDArray[np.uint8]]:
 
 
 @pytest.mark.parametrize(("left", "top"), [(0, 0), (1900, 40), (700, 1000), (2300, 1350)])
-def test_the_part_that_changed_most_is_shown(left: int, top: int, tmp_path: Path) -> None:
+def test_the_part_that_changed_most_is_shown(left: int, top: int, tmp_path: Path, decoder: Decoder) -> None:
     before = np.random.default_rng(0).integers(0, 200, (1400, 2400, 3), np.uint8)
     after = before + np.random.default_rng(1).integers(0, 3, before.shape, np.uint8)
     after[top : top + 48, left : left + 96] += 50
     for name, pixels in (("before.png", before), ("after.png", after)):
         Image.fromarray(pixels).save(tmp_path / name)
-    x, y = most_changed(tmp_path / "before.png", tmp_path / "after.png", 10**9)
+    x, y = most_changed(tmp_path / "before.png", tmp_path / "after.png", decoder)
     assert x <= left
     assert min(left + 96, 2400) <= x + LARGEST_WIDTH <= 2400
     assert y <= top
@@ -44,19 +53,19 @@ def test_every_kind_of_picture_is_shown_in_8_bits(mode: str, level: int, tmp_pat
     path = tmp_path / "a.png"
     Image.new(mode, (50, 30), level).save(path)
     row = FileReport(input=str(path), output=str(path), status="restored", width=50, height=30)
-    write_gallery(tmp_path / "page.html", [row], opening="", summary="", max_pixels=10**9)
+    write_gallery(tmp_path / "page.html", [row], opening="", summary="", limits=Limits())
     before, after = pictures(tmp_path / "page.html")
     assert before.shape == after.shape == (30, 50, 3)
     assert abs(before.astype(int) - 90).max() <= 1
 
 
-def test_a_result_of_another_size_is_named_and_the_page_still_made(tmp_path: Path) -> None:
+def test_a_result_of_another_size_is_named_and_the_page_still_made(tmp_path: Path, decoder: Decoder) -> None:
     for name, size in (("in.png", (40, 30)), ("out.png", (41, 30))):
         Image.new("RGB", size).save(tmp_path / name)
     with pytest.raises(NafnetError, match="40x30 pixels, and its result has 41x30"):
-        most_changed(tmp_path / "in.png", tmp_path / "out.png", 10**9)
+        most_changed(tmp_path / "in.png", tmp_path / "out.png", decoder)
     row = FileReport(input=str(tmp_path / "in.png"), output=str(tmp_path / "out.png"), status="restored")
-    write_gallery(tmp_path / "page.html", [row], opening="", summary="", max_pixels=10**9)
+    write_gallery(tmp_path / "page.html", [row], opening="", summary="", limits=Limits())
     assert "its result has 41x30" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
@@ -85,6 +94,6 @@ def test_what_is_shown_is_what_is_in_the_files(tmp_path: Path) -> None:
     row = FileReport(
         input=str(tmp_path / "a.png"), output=str(tmp_path / "b.png"), status="restored", width=90, height=60
     )
-    write_gallery(tmp_path / "page.html", [row], opening="", summary="", max_pixels=10**9)
+    write_gallery(tmp_path / "page.html", [row], opening="", summary="", limits=Limits())
     shown = {picture.tobytes() for picture in pictures(tmp_path / "page.html")}
     assert shown == {pixels.tobytes() for pixels in noise}
