@@ -103,7 +103,7 @@ class Pipeline:
         encoder.start()
         check = partial(check_fits, self.restorer)
         source = Source(items, self._decoders, self._limits, self._encoding, self._is_wanted, check)
-        patience: float | None = PATIENCE
+        patience: float | None = None
         try:
             for event in self.restorer.restore_stream(iter(source)):
                 if sink.fatal:
@@ -111,15 +111,18 @@ class Pipeline:
                 if isinstance(event, Band):
                     self._progress(event.item.row, event.rows.shape[0] * event.rows.shape[1])
                 restored.put(event)
-            patience = None
+            restored.close()
+            sink.over.wait()  # here, so that an interruption while it works is one as well
+        except KeyboardInterrupt:
+            patience = PATIENCE
+            raise
         finally:
             source.close()
             restored.close()
-            encoder.join(patience)
-            if encoder.is_alive():  # whoever stops a run does not wait for the slowest encoder
+            # Not by joining the thread: a join that is interrupted takes it for ended (Python 3.11).
+            if not sink.over.wait(patience):  # whoever stops a run does not wait for the slowest encoder
                 sink.cancel()
-                encoder.join(PATIENCE)
-                self.stuck = encoder.is_alive()
+                self.stuck = not sink.over.wait(PATIENCE)
         if fatal := sink.fatal or source.fatal:
             raise fatal
 

@@ -31,6 +31,8 @@ class Sink:
         self._room = threading.Semaphore(workers + 1)  # one is filled while the others are encoded
         self.fatal: OutputError | None = None
         """Why the folder takes no more; nothing is written after it."""
+        self.over = threading.Event()
+        """Set when nothing more is written."""
         self._cancelled = False
         self._open_files: set[_Files] = set()
 
@@ -48,6 +50,7 @@ class Sink:
             self.fatal = self.fatal or OutputError(f"writing failed ({type(error).__name__}: {error})")
         finally:
             queue.close(discard=True)
+            self.over.set()
 
     def _consume(self, events: Iterable[Event[FileItem]]) -> None:
         with ThreadPoolExecutor(self._workers, thread_name_prefix="encode") as pool:
