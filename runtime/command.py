@@ -17,91 +17,23 @@ import click
 from nafnet.commandline import GO_ON, INTERRUPTED
 from nafnet.errors import UsageError
 from nafnet.files import check_writable
-from nafnet.images.formats import Format
-from nafnet.page import MARK as PAGE_MARK
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder import report
-from nafnet.runtime.folder.discovery import passed_over, read_list
 from nafnet.runtime.folder.dry_run import DryRun, print_memory
-from nafnet.runtime.folder.job import Job
-from nafnet.runtime.folder.journal import Journal, Shard, settings_key
-from nafnet.runtime.folder.outputs import Beside, Identity, make_folders
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.progress import RunProgress
-from nafnet.runtime.folder.report import FileReport, noted, opening, summary, totals, write_report
-from nafnet.runtime.folder.settings import Encoding, Limits, result_settings
-from nafnet.runtime.folder.standing import Judge
-from nafnet.runtime.folder.work import Request, Work, find_work
+from nafnet.runtime.folder.report import FileReport, noted, opening, summary, totals, unreadable, write_report
+from nafnet.runtime.folder.settings import result_settings
+from nafnet.runtime.options import STDOUT, RunOptions
+from nafnet.runtime.paths.discovery import passed_over, read_list
+from nafnet.runtime.paths.folding import refuse_folding
+from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.journal import Journal, settings_key
+from nafnet.runtime.paths.outputs import make_folders
+from nafnet.runtime.paths.shard import Shard
+from nafnet.runtime.paths.standing import Judge
+from nafnet.runtime.paths.work import Request, Work, find_work
 from nafnet.steps import Display
 from nafnet.words import counted, printable
-
-STDOUT = Path("-")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """The options of the command, as its help explains them."""
-
-    inputs: tuple[Path, ...]
-    output: Path
-    files_from: str | None
-    model: str | None
-    backend: str
-    device: str | None
-    tile: int | None
-    overlap: int | None
-    batch: int | None
-    tune: bool
-    whole: bool
-    threads: int | None
-    file_format: Format | None
-    depth: int | None
-    quality: int | None
-    compare: Path | None
-    overwrite: bool
-    keep_folders: bool
-    exclude: tuple[str, ...]
-    checksum: bool
-    shard: str | None
-    ray: str | None
-    max_pixels: int
-    decode_seconds: int
-    decode_memory: int
-    report: Path | None
-    html: Path | None
-    dry_run: bool
-    quiet: bool
-    verbose: bool
-    piped: bool = False
-    """Standard output is for the picture alone."""
-
-    def say(self, line: str) -> None:
-        """Print a line where it disturbs nothing."""
-        click.echo(printable(line), err=self.piped)
-
-    @property
-    def limits(self) -> Limits:
-        return Limits(max_pixels=self.max_pixels, seconds=float(self.decode_seconds), memory=self.decode_memory * 2**20)
-
-    @property
-    def encoding(self) -> Encoding:
-        return Encoding(format=self.file_format, bits=self.depth, quality=self.quality)
-
-    @property
-    def beside(self) -> tuple[Beside, ...]:
-        """The single files that are written when the rest is done."""
-        named = (("--report", self.report, report.MARK), ("--html", self.html, PAGE_MARK))
-        return tuple(
-            Beside(option=option, path=path, mark=mark, expected=Identity.of(path))
-            for option, path, mark in named
-            if path
-        )
-
-    @property
-    def model_options(self) -> dict[str, Any]:
-        """The arguments of `Restorer.load`."""
-        names = ("model", "backend", "device", "tile", "overlap", "batch", "threads", "whole")
-        return {name: getattr(self, name) for name in names}
 
 
 def run(options: RunOptions) -> int:
@@ -132,7 +64,7 @@ def run(options: RunOptions) -> int:
                 journal.reread()
             return DryRun(restorer, options.limits, options.encoding, options.say).run(work.jobs, journal, judge)
         make_folders(work.folders)
-        work.outputs.refuse_folding(work.jobs)
+        refuse_folding(work.outputs, work.jobs)
         _say_what_comes(options, work, restorer)
         if journal:
             journal.open(work.folders)
@@ -167,10 +99,10 @@ def _restore(
 ) -> int:  # fmt: skip
     """Run the jobs; whatever ends it, what was done is reported."""
     started = time.perf_counter()
-    rows, pipeline, is_whole = work.unreadable, None, False
+    rows, pipeline, is_whole = unreadable(work.found), None, False
     try:
         with RunProgress(work.jobs, quiet=options.quiet) as bar:
-            for row in work.unreadable:
+            for row in rows:
                 bar.done(row)
             pipeline = _pipeline(options, work, restorer, journal, judge, bar)
             rows = [*pipeline.reports, *rows]

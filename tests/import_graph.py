@@ -23,15 +23,15 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("checkpoint", "onnxfile", "planfile"),
         ("architecture", "wire", "tiling", "metrics", "filekind", "onnxgraph"),
         ("spec", "images"),
-        ("commandline", "interpreter", "files", "closing", "allocator", "fieldtypes", "steps", "progress"),
-        ("errors", "words"),
+        ("commandline", "files", "closing", "allocator", "fieldtypes", "steps", "progress"),
+        ("errors", "words", "interpreter"),
     ),
     "nafnet.train": (("cli",), ("command",), ("run",), ("data",), ("recipes",), ("synthetic", "processes")),
     "nafnet.export": (
         ("cli",), ("command",), ("exporter", "inspection"), ("formats",), ("engines",), ("attempts",), ("gate",),
         ("network",),
     ),
-    "nafnet.runtime": (("", "cli"), ("command",), ("folder",), ("engine",), ("backends",)),
+    "nafnet.runtime": (("", "cli"), ("command",), ("options",), ("folder",), ("engine", "paths"), ("backends",)),
     "nafnet.benchmarks": (
         ("studies", "cli"), ("command",), ("bench",), ("verdict",), ("report",), ("measure",), ("rows",),
         ("pictures", "watched"), ("machine", "photographs", "results_file", "timing"),

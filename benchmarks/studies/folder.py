@@ -23,10 +23,10 @@ from nafnet.commandline import exits
 from nafnet.images.file import ImageFile, read_image, write_image
 from nafnet.images.formats import Format
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder.outputs import make_folders
 from nafnet.runtime.folder.pipeline import Pipeline
-from nafnet.runtime.folder.standing import Judge
-from nafnet.runtime.folder.work import Request, Work, find_work
+from nafnet.runtime.paths.outputs import make_folders
+from nafnet.runtime.paths.standing import Judge
+from nafnet.runtime.paths.work import Request, Work, find_work
 from nafnet.tiling import cut_tiles, plan_tiles
 
 HEIGHT, WIDTH = 1200, 1700

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from nafnet.commandline import exits
-from nafnet.runtime.folder.journal import FOLDER
+from nafnet.runtime.paths.journal import FOLDER
 
 STRANGERS = 5
 """Files of somebody else under names of results."""

@@ -18,11 +18,11 @@ from nafnet.images.writer import ImageWriter, check_quality
 from nafnet.runtime.engine.memory import available_bytes
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.decoding import Decoder
-from nafnet.runtime.folder.job import Job
-from nafnet.runtime.folder.journal import Journal
 from nafnet.runtime.folder.memory import check_fits, file_bytes
 from nafnet.runtime.folder.settings import Encoding, Limits
-from nafnet.runtime.folder.standing import Judge, State
+from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.journal import Journal
+from nafnet.runtime.paths.standing import Judge, State
 from nafnet.words import counted, lasting, printable
 
 Say = Callable[[str], None]

@@ -8,10 +8,10 @@ from typing import Any
 from nafnet.errors import NafnetError
 from nafnet.images.formats import Header
 from nafnet.runtime.engine.events import Item, Layout, Opened
-from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.report import FileReport, Status
 from nafnet.runtime.folder.settings import Encoding
-from nafnet.runtime.folder.standing import Standing
+from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.standing import Standing
 from nafnet.words import counted
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from nafnet.errors import ImageError, UsageError
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Encoding
-from nafnet.runtime.folder.standing import Judge
+from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.standing import Judge
 
 
 def restore_file(

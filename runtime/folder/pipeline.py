@@ -21,16 +21,16 @@ from nafnet.runtime.folder.byte_queue import ByteQueue, size_of
 from nafnet.runtime.folder.comparison import TOO_WIDE, Comparison, compare_files
 from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.item import FileItem
-from nafnet.runtime.folder.job import Job
-from nafnet.runtime.folder.journal import Journal
 from nafnet.runtime.folder.memory import QUEUE_BYTES, check_fits
-from nafnet.runtime.folder.outputs import Outputs
 from nafnet.runtime.folder.publisher import Publisher, permissions
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Encoding, Limits
 from nafnet.runtime.folder.sink import Sink
 from nafnet.runtime.folder.source import Source
-from nafnet.runtime.folder.standing import Judge, State, photograph_times
+from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.journal import Journal
+from nafnet.runtime.paths.outputs import Outputs
+from nafnet.runtime.paths.standing import Judge, State, photograph_times
 
 PATIENCE = 1.5
 """Seconds that an interrupted run waits for encoders, before and after it asks them to stop."""

@@ -11,8 +11,8 @@ from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemai
 from rich.text import Text
 
 from nafnet.progress import LoggedProgress
-from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.report import FileReport
+from nafnet.runtime.paths.job import Job
 from nafnet.words import counted, lasting, printable
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from nafnet.files import Place, file_sha256
 from nafnet.runtime.folder.item import FileItem
-from nafnet.runtime.folder.job import Job
-from nafnet.runtime.folder.journal import Journal, Record
-from nafnet.runtime.folder.outputs import Identity, Outputs
-from nafnet.runtime.folder.standing import Judge, path_of
+from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.journal import Journal, Record
+from nafnet.runtime.paths.outputs import Identity, Outputs
+from nafnet.runtime.paths.standing import Judge, path_of
 
 
 class Publisher:

@@ -18,13 +18,14 @@ from typing import Any
 from nafnet.errors import MissingExtraError, NafnetError, UsageError
 from nafnet.runtime.backends import REGISTRY
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder.job import Job
-from nafnet.runtime.folder.journal import Journal, Shard
-from nafnet.runtime.folder.outputs import Outputs
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Encoding, Limits
-from nafnet.runtime.folder.standing import Judge
+from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.journal import Journal
+from nafnet.runtime.paths.outputs import Outputs
+from nafnet.runtime.paths.shard import Shard
+from nafnet.runtime.paths.standing import Judge
 
 FILES_PER_BATCH = 8
 """What an actor is given at once, and does again but for what its journal has, if it is lost."""

@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args
 
 from nafnet.files import Place, write_whole
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder.job import Job
+from nafnet.runtime.paths.discovery import Found
+from nafnet.runtime.paths.job import Job
 from nafnet.words import counted
 
 MARK = b'{\n  "settings": {'
@@ -43,6 +44,14 @@ class FileReport:
     def of(cls, job: Job) -> FileReport:
         """The row of a job nothing has been done for yet."""
         return cls(input=str(job.source), output=str(job.target))
+
+
+def unreadable(found: Found) -> list[FileReport]:
+    """A row for each folder that could not be listed: it fails as a file does, and the others go on."""
+    return [
+        FileReport(input=str(folder), output="", status="failed", error=f"{folder}: cannot be listed ({reason})")
+        for folder, reason in found.unreadable.items()
+    ]
 
 
 def totals(rows: Sequence[FileReport], wall_seconds: float) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nafnet.files import file_sha256
-from nafnet.runtime.folder.job import Job
-from nafnet.runtime.folder.work import Request, find_work
+from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.work import Request, find_work
 from nafnet.spec import Engine, ModelSpec
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")

@@ -11,8 +11,8 @@ from PIL import Image
 
 from nafnet.runtime import Restorer
 from nafnet.runtime.backends import REGISTRY, is_installed, presence
-from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.pipeline import Pipeline
+from nafnet.runtime.paths.job import Job
 
 pytestmark = [
     pytest.mark.gpu,

@@ -21,8 +21,8 @@ from nafnet.runtime.backends.base import PREPARE_AFTER, Backend, Model, Run, Sha
 from nafnet.runtime.engine.batches import cannot_be_true
 from nafnet.runtime.engine.fallback import fp32_twin
 from nafnet.runtime.engine.tiles import TiledImage
-from nafnet.runtime.folder.job import Job
 from nafnet.runtime.folder.pipeline import Pipeline
+from nafnet.runtime.paths.job import Job
 from nafnet.spec import ModelSpec
 
 MakeOnnx = Callable[..., Path]

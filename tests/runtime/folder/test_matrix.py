@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from nafnet.runtime import Restorer
-from nafnet.runtime.folder.outputs import make_folders
 from nafnet.runtime.folder.pipeline import Pipeline
-from nafnet.runtime.folder.work import Request, find_work
+from nafnet.runtime.paths.outputs import make_folders
+from nafnet.runtime.paths.work import Request, find_work
 
 
 def grey_profile() -> bytes:

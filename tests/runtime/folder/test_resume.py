@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 from nafnet.errors import UsageError
-from nafnet.runtime.folder.journal import FOLDER, Shard
+from nafnet.runtime.paths.journal import FOLDER
+from nafnet.runtime.paths.shard import Shard
 from tests.processes import GUARD, Hold, running, wait_until
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")

@@ -19,8 +19,9 @@ from PIL import Image
 
 from nafnet.architecture import NAFNet
 from nafnet.errors import UsageError
-from nafnet.runtime.folder.journal import FOLDER
-from nafnet.runtime.folder.work import Request, find_work
+from nafnet.runtime.folder.report import unreadable
+from nafnet.runtime.paths.journal import FOLDER
+from nafnet.runtime.paths.work import Request, find_work
 from tests.processes import GUARD, Hold, running
 from tests.runtime.conftest import find_jobs
 
@@ -247,7 +248,7 @@ def test_unreadable_folder_is_not_passed_over(photos: Path, monkeypatch: pytest.
     monkeypatch.setattr(os, "scandir", scandir)
     work = find_work(Request(inputs=[photos], output=photos.parent / "out"))
     assert [job.source.name for job in work.jobs] == ["a.png"], "the others go on"
-    (row,) = work.unreadable
+    (row,) = unreadable(work.found)
     assert (row.status, row.error) == ("failed", f"{photos / 'trip'}: cannot be listed (Permission denied)")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from nafnet.errors import UsageError
 from nafnet.images.formats import FORMATS, SUFFIXES, Format
-from nafnet.runtime.folder.discovery import Found, Photograph
-from nafnet.runtime.folder.job import Job
+from nafnet.runtime.paths.discovery import Found, Photograph
+from nafnet.runtime.paths.job import Job
 
 NOT_WRITTEN = (".heic", ".heif", ".gif", ".jxl", ".jp2", ".psd", ".svg", ".pdf", ".exr", ".hdr", ".ico", ".tga")
 """Endings that mean a picture, not a folder; of these nothing is written."""

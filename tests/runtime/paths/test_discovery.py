@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nafnet.runtime.folder.discovery import Finder, passed_over, read_list
+from nafnet.runtime.paths.discovery import Finder, passed_over, read_list
 from tests.runtime.conftest import find_jobs, nafnet_run
 
 

@@ -20,9 +20,10 @@ from PIL import Image
 from nafnet.errors import UsageError
 from nafnet.files import PARTIAL_SUFFIX
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder.journal import FOLDER, Journal, Record, Shard
 from nafnet.runtime.folder.pipeline import Pipeline
-from nafnet.runtime.folder.work import Request, find_work
+from nafnet.runtime.paths.journal import FOLDER, Journal, Record
+from nafnet.runtime.paths.shard import Shard
+from nafnet.runtime.paths.work import Request, find_work
 from tests.runtime.conftest import nafnet_run
 
 COUNT = 12
@@ -206,7 +207,7 @@ def test_only_what_dead_runs_left_is_removed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     program = (
         "import os, sys; from pathlib import Path\n"
-        "from nafnet.runtime.folder.journal import Journal, Shard\n"
+        "from nafnet.runtime.paths.journal import Journal; from nafnet.runtime.paths.shard import Shard\n"
         f"journal = Journal(Path({str(out)!r}), 'k', Shard(), name='2-of-2'); journal.open([Path({str(out)!r})])\n"
         f"Path({str(out)!r}, '.a.png.' + journal.mark.tag + '01234567.partial').touch(); os._exit(1)\n"
     )

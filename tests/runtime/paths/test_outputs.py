@@ -14,9 +14,9 @@ from PIL import Image
 from nafnet.errors import ImageError, UsageError
 from nafnet.files import place_new, temporary_beside
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder.job import Job
-from nafnet.runtime.folder.outputs import Identity, Outputs
 from nafnet.runtime.folder.pipeline import Pipeline
+from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.outputs import Identity, Outputs
 from tests.processes import Hold, running
 from tests.runtime.conftest import PROGRAM, find_jobs, nafnet_run
 

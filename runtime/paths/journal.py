@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 import stat
 import threading
 from collections.abc import Iterable, Sequence
@@ -22,41 +21,13 @@ from typing import IO, Any, Self
 
 from nafnet.errors import OutputError, UsageError
 from nafnet.files import Lock, lock
-from nafnet.runtime.folder.leftovers import RunMark
+from nafnet.runtime.paths.leftovers import RunMark
+from nafnet.runtime.paths.shard import Shard
 
 FOLDER = ".nafnet-run"
 _LONGEST_LINE = 64 * 1024
 _MOST_BYTES = 2**30
 """Of a journal: two million lines."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Shard:
-    """A part of the work: the results whose names fall to it, whatever else there is."""
-
-    index: int = 1
-    """From 1."""
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Of "2/4".
-
-        Raises:
-            UsageError: it is not that.
-        """
-        found = re.fullmatch(r"(\d+)/(\d+)", text)
-        if not found or not 1 <= int(found[1]) <= int(found[2]):
-            raise UsageError(f"--shard {text}: expected I/N with I from 1 to N, as 1/4")
-        return cls(index=int(found[1]), count=int(found[2]))
-
-    def has(self, name: str) -> bool:
-        """Whether the result of this name, relative to the output folder, is its: the same on every machine."""
-        digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
-        return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
-
-    def __str__(self) -> str:
-        return f"{self.index}-of-{self.count}"
 
 
 def settings_key(settings: dict[str, Any]) -> str:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from nafnet.errors import UsageError
 from nafnet.images.formats import Format
-from nafnet.runtime.folder.discovery import Finder, Found
-from nafnet.runtime.folder.job import Job
-from nafnet.runtime.folder.outputs import Beside, Outputs
-from nafnet.runtime.folder.report import FileReport
-from nafnet.runtime.folder.targets import name_jobs
+from nafnet.runtime.paths.discovery import Finder, Found
+from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.outputs import Beside, Outputs
+from nafnet.runtime.paths.targets import name_jobs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,14 +52,6 @@ class Work:
         named = {path.parent for job in self.jobs for path in (job.target, job.compare) if path}
         is_file = any(job.target == self.outputs.folder for job in self.jobs)
         return sorted(named if is_file or self.outputs.folder is None else {*named, self.outputs.folder})
-
-    @property
-    def unreadable(self) -> list[FileReport]:
-        """A row for each folder that could not be listed: it fails as a file does, and the others go on."""
-        return [
-            FileReport(input=str(folder), output="", status="failed", error=f"{folder}: cannot be listed ({reason})")
-            for folder, reason in self.found.unreadable.items()
-        ]
 
 
 def find_work(request: Request, on_count: Callable[[int], None] = lambda _: None) -> Work:

@@ -9,15 +9,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
-import tempfile
-import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nafnet.errors import ImageError, UsageError
-from nafnet.files import PARTIAL_SUFFIX, place_new
-from nafnet.runtime.folder.job import Job
+from nafnet.files import place_new
+from nafnet.runtime.paths.job import Job
 
 _KEEP = "rename one, or use --keep-folders, which puts them into folders of their own"
 _START = 1024
@@ -95,26 +92,6 @@ class Outputs:
         planned = self._planned(jobs, real)
         _refuse_inputs(planned, {job.real or os.path.realpath(job.source): job.source for job in jobs})
         self._refuse_among_photographs(jobs, real)
-
-    def refuse_folding(self, jobs: Sequence[Job]) -> None:
-        """Refuse names that differ for us and are one to the file system; asked once the folders are there.
-
-        Raises:
-            UsageError: two results would be one file.
-        """
-        for root, paths in ((self.folder, [job.target for job in jobs]),
-                            (self.compare, [job.compare for job in jobs if job.compare])):  # fmt: skip
-            alike = defaultdict(list)
-            for path, job in zip(paths, jobs, strict=False):
-                if root is not None and path != root:
-                    alike[_folded(path)].append((path.relative_to(root), job))
-            for group in alike.values():
-                for name, job in group[1:]:
-                    if root and are_one_file(root, group[0][0], name):
-                        raise UsageError(
-                            f"{group[0][1].source} and {job.source}: the file system of {root} takes their results "
-                            f"{group[0][0]} and {name} for one file; rename one, or choose another output"
-                        )
 
     def ask(self, path: Path, expected: Identity | None) -> None:
         """Whether a finished file may have its name still.
@@ -219,15 +196,6 @@ class _RealPaths:
         return self(path.parent) / path.name
 
 
-def are_one_file(folder: Path, first: Path, second: Path) -> bool:
-    """Whether the file system of a folder takes two relative paths for one, found out by trying."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=PARTIAL_SUFFIX) as place:
-        made = Path(place, first)
-        made.parent.mkdir(parents=True, exist_ok=True)
-        made.touch()
-        return Path(place, second).exists()
-
-
 def _taken(path: Path) -> ImageError:
     return ImageError(
         f"{path}: another program wrote it meanwhile, and it is left as it is; remove it, or choose another output"
@@ -252,11 +220,6 @@ def _refuse_inputs(planned: dict[Path, tuple[Path, str]], inputs: dict[str, Path
         replaced = inputs.get(str(path)) or inputs.get(os.path.realpath(named) if named.is_symlink() else "")
         if replaced:
             raise UsageError(f"{what} would replace the input {replaced}; choose another output")
-
-
-def _folded(path: Path) -> str:
-    """A name as file systems compare it that know neither case nor how an accent is composed."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFD", str(path)).casefold())
 
 
 def _is_picture_file(output: Path, jobs: Sequence[Job]) -> bool:

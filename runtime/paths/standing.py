@@ -10,9 +10,9 @@ from pathlib import Path
 
 from nafnet.errors import ImageError
 from nafnet.files import file_sha256
-from nafnet.runtime.folder.job import Job
-from nafnet.runtime.folder.journal import Journal, Record
-from nafnet.runtime.folder.outputs import Identity
+from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.journal import Journal, Record
+from nafnet.runtime.paths.outputs import Identity
 
 Digest = Callable[[], str]
 """Reads the photograph of a job and gives its SHA-256; called only where times and sizes do not tell."""

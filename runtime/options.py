@@ -1,0 +1,84 @@
+"""The options of `nafnet-run`, and what follows from them alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nafnet.images.formats import Format
+from nafnet.page import MARK as PAGE_MARK
+from nafnet.runtime.folder import report
+from nafnet.runtime.folder.settings import Encoding, Limits
+from nafnet.runtime.paths.outputs import Beside, Identity
+from nafnet.words import printable
+
+STDOUT = Path("-")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The options of the command, as its help explains them."""
+
+    inputs: tuple[Path, ...]
+    output: Path
+    files_from: str | None
+    model: str | None
+    backend: str
+    device: str | None
+    tile: int | None
+    overlap: int | None
+    batch: int | None
+    tune: bool
+    whole: bool
+    threads: int | None
+    file_format: Format | None
+    depth: int | None
+    quality: int | None
+    compare: Path | None
+    overwrite: bool
+    keep_folders: bool
+    exclude: tuple[str, ...]
+    checksum: bool
+    shard: str | None
+    ray: str | None
+    max_pixels: int
+    decode_seconds: int
+    decode_memory: int
+    report: Path | None
+    html: Path | None
+    dry_run: bool
+    quiet: bool
+    verbose: bool
+    piped: bool = False
+    """Standard output is for the picture alone."""
+
+    def say(self, line: str) -> None:
+        """Print a line where it disturbs nothing."""
+        click.echo(printable(line), err=self.piped)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(max_pixels=self.max_pixels, seconds=float(self.decode_seconds), memory=self.decode_memory * 2**20)
+
+    @property
+    def encoding(self) -> Encoding:
+        return Encoding(format=self.file_format, bits=self.depth, quality=self.quality)
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        """The single files that are written when the rest is done."""
+        named = (("--report", self.report, report.MARK), ("--html", self.html, PAGE_MARK))
+        return tuple(
+            Beside(option=option, path=path, mark=mark, expected=Identity.of(path))
+            for option, path, mark in named
+            if path
+        )
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """The arguments of `Restorer.load`."""
+        names = ("model", "backend", "device", "tile", "overlap", "batch", "threads", "whole")
+        return {name: getattr(self, name) for name in names}

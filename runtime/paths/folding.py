@@ -1,0 +1,50 @@
+"""File systems for which names that differ are one: in case, or in how an accent is composed (exFAT, NTFS, APFS)."""
+
+from __future__ import annotations
+
+import tempfile
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from nafnet.errors import UsageError
+from nafnet.files import PARTIAL_SUFFIX
+from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.outputs import Outputs
+
+
+def refuse_folding(outputs: Outputs, jobs: Sequence[Job]) -> None:
+    """Refuse names that differ for us and are one to the file system; asked once the folders are there.
+
+    Raises:
+        UsageError: two results, or two comparisons, would be one file.
+    """
+    named = [(outputs.folder, [(job.target, job) for job in jobs if job.target != outputs.folder])]
+    named.append((outputs.compare, [(job.compare, job) for job in jobs if job.compare]))
+    for root, paths in named:
+        alike = defaultdict(list)
+        for path, job in paths:
+            if root is not None:
+                alike[_folded(path)].append((path.relative_to(root), job))
+        for group in alike.values():
+            for name, job in group[1:]:
+                if root is not None and are_one_file(root, group[0][0], name):
+                    raise UsageError(
+                        f"{group[0][1].source} and {job.source}: the file system of {root} takes their results "
+                        f"{group[0][0]} and {name} for one file; rename one, or choose another output"
+                    )
+
+
+def are_one_file(folder: Path, first: Path, second: Path) -> bool:
+    """Whether the file system of a folder takes two relative paths for one, found out by trying."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=PARTIAL_SUFFIX) as place:
+        made = Path(place, first)
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.touch()
+        return Path(place, second).exists()
+
+
+def _folded(path: Path) -> str:
+    """A name as file systems compare it that know neither case nor how an accent is composed, or coarser."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFD", str(path)).casefold())
