@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyvips
@@ -18,12 +19,17 @@ from nafnet.errors import ImageError
 from nafnet.images.formats import MAX_PIXELS, Format, Header, sniff
 from nafnet.images.pixels import PixelType, Rows
 from nafnet.images.plain import bmp_header, ppm_header, ppm_rows, read_bmp
+from nafnet.images.tiff import refusal
 
 _LOADERS: dict[Format, str] = {
     **{"png": "pngload", "jpeg": "jpegload", "tiff": "tiffload", "webp": "webpload"},
     **{"avif": "heifload", "heif": "heifload"},
 }
 _TYPES: dict[str, PixelType] = {"uchar": "uint8", "ushort": "uint16", "float": "float32"}
+_ALWAYS_UTF8 = ("icc-profile-data", "exif-data", "xmp-data", "iptc-data", "resolution-unit", "xres", "yres")
+"""Names of fields that libvips gives; those of texts come from the file."""
+MOST_FIELD_BYTES = 16 * 2**20
+"""Of one text, profile or preview: compressed, a small file can hold thousands of megabytes."""
 _COLOURS = ("srgb", "rgb", "rgb16", "scrgb", "b-w", "grey16")
 # Set by libvips for every image, or no longer true of the restored one.
 _NOT_METADATA = {
@@ -76,6 +82,8 @@ def open_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageReader:
     if file_format == "bmp":
         header = bmp_header(path, max_pixels)
         return ImageReader(path, header, read_bmp(path))
+    if file_format == "tiff" and (reason := refusal(path)):
+        raise ImageError(f"{path}: {reason}")
     image = _load(path, file_format)
     upright = _upright(path, file_format, image)
     _refuse_unsupported(path, upright)
@@ -89,7 +97,7 @@ def open_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageReader:
     if file_format == "png" and _is_animated_png(path):
         raise ImageError(f"{path}: an animation; only single images are restored, so split it first")
     kind, alpha = _TYPES[upright.format], upright.hasalpha()
-    kept = [name for name in upright.get_fields() if name not in _NOT_METADATA]
+    metadata, lost = _metadata(upright)
     header = Header(
         width=upright.width,
         height=upright.height,
@@ -99,10 +107,36 @@ def open_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageReader:
         pixel_type=kind,
         bits=bits if kind == "uint16" and bits > 8 else 8 * np.dtype(kind).itemsize,
         lossless=file_format in ("png", "tiff") or (file_format == "webp" and _is_lossless_webp(path)),
-        metadata={name: (pyvips.type_name(upright.get_typeof(name)), upright.get(name)) for name in kept},
-        notes=tuple(notes),
+        metadata=metadata,
+        notes=(*notes, *lost),
     )
     return ImageReader(path, _small_enough(path, header, max_pixels), upright)
+
+
+def _metadata(image: pyvips.Image) -> tuple[dict[str, tuple[str, Any]], list[str]]:
+    """The fields worth keeping, and what of them cannot be kept, in words."""
+    fields: dict[str, tuple[str, Any]] = {}
+    lost = []
+    try:
+        names = image.get_fields()
+    except UnicodeDecodeError:  # of one of them
+        names = [name for name in _ALWAYS_UTF8 if image.get_typeof(name)]
+        lost.append("texts are not kept: the name of one is not UTF-8")
+    for name in names:
+        if name in _NOT_METADATA:
+            continue
+        try:
+            value = image.get(name)
+        except UnicodeDecodeError:
+            lost.append(f"a text that is not UTF-8 is not kept: {name}")
+            continue
+        if isinstance(value, bytes | str) and len(value) > MOST_FIELD_BYTES:
+            lost.append(
+                f"{name} of {len(value) / 2**20:.0f} MB is not kept; at most {MOST_FIELD_BYTES / 2**20:.0f} MB are"
+            )
+        else:
+            fields[name] = (pyvips.type_name(image.get_typeof(name)), value)
+    return fields, lost
 
 
 def _sniffed(path: Path) -> Format:
