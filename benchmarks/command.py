@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from rich.console import Console
-
 from nafnet.allocator import keep_memory
 from nafnet.benchmarks.bench import Listener, Settings, bench
 from nafnet.benchmarks.machine import cores, describe_machine
@@ -28,6 +26,7 @@ from nafnet.files import check_writable, write_whole
 from nafnet.onnxfile import inspect_onnx
 from nafnet.planfile import inspect_plan
 from nafnet.pretrained import bundled_model
+from nafnet.progress import PlainConsole
 from nafnet.runtime.backends.base import Model
 from nafnet.runtime.engine.model_source import CHECKPOINT_SUFFIXES
 from nafnet.spec import Norm, Precision
@@ -73,7 +72,7 @@ def run(options: BenchOptions) -> int:
                 f"--model {checkpoint.source}: takes {checkpoint.spec.channels} channels; photographs have 1 or 3"
             )
     threads = options.threads or cores()
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = PlainConsole(width=None if sys.stdout.isatty() else 160)
     kept = options.malloc != "default" and keep_memory()
     if options.malloc == "keep" and not kept:
         raise UsageError("--malloc keep: this system's C library has no such setting; expected --malloc default")
@@ -104,7 +103,7 @@ def run(options: BenchOptions) -> int:
     return _compared(earlier, result, options, console) if options.baselines else 0
 
 
-def _compared(earlier: Baseline, result: Result, options: BenchOptions, console: Console) -> int:
+def _compared(earlier: Baseline, result: Result, options: BenchOptions, console: PlainConsole) -> int:
     """Print what has changed; returns the exit code."""
     asked = Wanted(backends=options.backends, precisions=options.precisions)
 
@@ -154,10 +153,10 @@ def open_models(paths: Sequence[Path]) -> tuple[list[Checkpoint], list[Model]]:
     return checkpoints, artefacts
 
 
-def _bench(checkpoint: Checkpoint, settings: Settings, options: BenchOptions, console: Console) -> Story:
+def _bench(checkpoint: Checkpoint, settings: Settings, options: BenchOptions, console: PlainConsole) -> Story:
     spec = checkpoint.spec
     pictures = load_pictures(options.images, options.truth, spec.task, spec.channels)
-    console.print(f"{checkpoint.source.name}: {spec.architecture}, {settings.threads} threads", highlight=False)
+    console.print(f"{checkpoint.source.name}: {spec.architecture}, {settings.threads} threads")
     printed = False
 
     def show_parity(rows: list[RowResult]) -> None:

@@ -44,7 +44,10 @@ class Command(click.Command):
             options = [name for parameter in self.get_params(ctx) for name in parameter.opts if name.startswith("--")]
             meant = " or ".join(nearest(error.option_name, options))
             hint = f" Did you mean {meant}?" if meant else ""
-            raise click.NoSuchOption(error.option_name, f"No such option {error.option_name}.{hint}", ctx=ctx) from None
+            message = f"No such option {printable(error.option_name)}.{hint}"
+            raise click.NoSuchOption(error.option_name, message, ctx=ctx) from None
+        except click.UsageError as error:  # it may quote anything
+            raise click.UsageError("\n".join(map(printable, error.format_message().split("\n"))), ctx) from None
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, each below its heading."""
@@ -84,10 +87,10 @@ def exits(command: Callable[_Arguments, int], interrupted: str = GO_ON) -> Calla
             click.echo(printable(f"{name}: {where}{error.strerror or error}"), err=True)
             code = NafnetError.exit_code
         except MemoryError as error:
-            click.echo(f"{name}: out of memory ({error}); choose smaller sizes or batches", err=True)
+            click.echo(printable(f"{name}: out of memory ({error}); choose smaller sizes or batches"), err=True)
             code = NafnetError.exit_code
         except KeyboardInterrupt as stop:
-            click.echo(f"{name}: {str(stop) or interrupted}", err=True)
+            click.echo(printable(f"{name}: {str(stop) or interrupted}"), err=True)
             code = INTERRUPTED
         sys.exit(code)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,14 +19,28 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 
-from nafnet.words import lasting
+from nafnet.words import lasting, printable
 
 Item = TypeVar("Item")
 FIRST = 5.0
 """Seconds of a task before its first line."""
 MOST = 60.0
 """Seconds from one line to the next, at most; each time is twice the one before."""
+
+
+class PlainConsole(Console):
+    """Rich's console, for which text is text: names of files can hold markup, and commands to the terminal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Whatever is shown passes here: text, tables, bars."""
+        for segment in super().render(renderable, options):
+            lines = "\n".join(map(printable, segment.text.split("\n")))
+            yield segment if segment.control else Segment(lines, segment.style)
 
 
 class LoggedProgress(Progress):
@@ -46,9 +60,9 @@ class LoggedProgress(Progress):
         quiet: bool = False,
         line: Callable[[Task], str] | None = None,
     ) -> None:
-        console = console or Console()
+        console = console or PlainConsole()
         columns = columns or (
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TimeRemainingColumn(),
         )  # fmt: skip
         super().__init__(*columns, console=console, disable=quiet or not console.is_terminal)

@@ -146,19 +146,20 @@ class Display:
 def _bar(stream: TextIO, pace: Pace) -> Progress:
     """One line with a bar, and what is being done beside it."""
     # Imported here: whoever only hands an `OnStep` on needs none of it.
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
     from rich.table import Column
     from rich.text import Text
 
+    from nafnet.progress import PlainConsole
+
     class Words(ProgressColumn):
         def render(self, task: Task) -> Text:  # noqa: ARG002, rich's signature
-            return Text(printable(f"{pace.what}{pace.time(time.monotonic(), spent=True)}"))
+            return Text(f"{pace.what}{pace.time(time.monotonic(), spent=True)}")
 
     words = Words(table_column=Column(no_wrap=True, overflow="ellipsis"))
     # Standard output may lead elsewhere than to this terminal, so rich is to leave it alone; see `Display.say`.
     bar = Progress(
-        SpinnerColumn(), BarColumn(bar_width=16), words, console=Console(file=stream), transient=True,
+        SpinnerColumn(), BarColumn(bar_width=16), words, console=PlainConsole(file=stream), transient=True,
         refresh_per_second=4, redirect_stdout=False, redirect_stderr=False,
     )  # fmt: skip
     bar.add_task("", total=None)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-_JOINERS = "\u200c\u200d"
-"""Of letters in some scripts, and of emoji; they are not printed themselves."""
+_HIDDEN = {"Cc", "Cs", "Zl", "Zp", "Cf"}
+"""Categories of what is no text: controls, halves of pairs, ends of lines, signs of format,"""
+_HARMLESS = {*"\u00ad\u061c\u200c\u200d\u200e\u200f", *map(chr, range(0xE0020, 0xE0080))}
+"""but for those that belong into names: joiners of letters and emoji, marks of right-to-left scripts, tags of flags."""
 _LIKE = 0.6  # from 0 to 1, difflib's own threshold
 _BEGUN = 0.75  # of a name that is only begun, which may be much shorter
 _AS_NEAR = 0.05  # what a second suggestion may be less like than the first
@@ -22,8 +25,9 @@ def printable(text: str) -> str:
 
 
 def _shown(character: str) -> str:
-    harmless = character.isprintable() or (character in _JOINERS)
-    return character if harmless else character.encode("unicode_escape").decode()
+    if unicodedata.category(character) not in _HIDDEN or character in _HARMLESS:
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -9,8 +10,9 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import click
 
@@ -53,8 +55,6 @@ def run(options: RunOptions) -> int:
         if options.tune:
             from nafnet.runtime.engine.tuning import tune
 
-            if options.quiet:
-                restorer.say = lambda _: None
             tune(restorer, fixed_tile=options.tile, fixed_overlap=options.overlap, fixed_batch=options.batch)
         key = settings_key(result_settings(restorer, options.encoding))
         journal = None if is_file else Journal(options.output, key, shard)
@@ -68,8 +68,9 @@ def run(options: RunOptions) -> int:
         _say_what_comes(options, work, restorer)
         if journal:
             journal.open(work.folders)
-            if not journal.locks:
-                click.echo(f"{options.output}: its file system has no locks; start no second run into it", err=True)
+            if not journal.locks and not options.quiet:
+                line = f"{options.output}: its file system has no locks; start no second run into it"
+                click.echo(printable(line), err=True)
         return _restore(options, work, restorer, journal, judge)
 
 
@@ -90,7 +91,7 @@ def _load(options: RunOptions) -> Restorer:
         display.step(f"loading {options.model or 'the bundled model'}", 0, 0)
         say = (lambda _: None) if quiet else display.say
         restorer = Restorer.load(**options.model_options, say=say, on_step=display.step)
-    restorer.say = lambda line: click.echo(printable(line), err=True)
+    restorer.say = (lambda _: None) if quiet else (lambda line: click.echo(printable(line), err=True))
     return restorer
 
 
@@ -211,16 +212,31 @@ def _to_stdout(options: RunOptions) -> int:
     """One picture to standard output; what is said goes to stderr."""
     if len(options.inputs) != 1 or not options.inputs[0].is_file():
         raise UsageError("OUTPUT -: expected one file as INPUT")
-    with tempfile.TemporaryDirectory() as folder:
+    with _standard_output() as picture, tempfile.TemporaryDirectory() as folder:
         target = Path(folder, options.inputs[0].name)
         changed = dataclasses.replace(options, output=Path(folder), piped=True)
         code = run(changed)
         made = [path for path in target.parent.iterdir() if path.is_file()]
         if code == 0 and made:
             with made[0].open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+                shutil.copyfileobj(file, picture)
+            picture.flush()
         return code
+
+
+@contextlib.contextmanager
+def _standard_output() -> Iterator[BinaryIO]:
+    """Standard output for the picture alone: what else is written there, by libraries in C too, goes to stderr."""
+    sys.stdout.flush()
+    ours = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with os.fdopen(ours, "wb", closefd=False) as picture:
+            yield picture
+    finally:
+        sys.stdout.flush()
+        os.dup2(ours, 1)
+        os.close(ours)
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -11,7 +11,7 @@ import click
 
 from nafnet.commandline import Command, exits
 from nafnet.errors import MissingExtraError, UsageError
-from nafnet.words import nearest
+from nafnet.words import nearest, printable
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 _PATH = click.Path(path_type=Path)
@@ -40,7 +40,9 @@ class _RecipeFirst(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
             if args[0][:1] != "-" and (meant := nearest(args[0], self.commands)):
-                raise click.UsageError(f"No such command or recipe: {args[0]}. Did you mean {meant[0]}?", ctx)
+                raise click.UsageError(
+                    f"No such command or recipe: {printable(args[0])}. Did you mean {meant[0]}?", ctx
+                )
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
@@ -128,7 +130,7 @@ def show(recipe: str, overrides: tuple[str, ...]) -> int:
 
     loaded = load_recipe(recipe, overrides)
     comments = [line for line in recipe_text(recipe).splitlines() if line.startswith("#")]
-    click.echo("\n".join([*comments, recipe_toml(loaded)]), nl=False)
+    click.echo("\n".join([*map(printable, comments), recipe_toml(loaded)]), nl=False)
     return 0
 
 

@@ -79,7 +79,7 @@ def run(recipe: Recipe, options: TrainOptions) -> int:
 
         def say(line: str) -> None:
             if world.leads and not options.quiet:
-                progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+                progress.console.print(line, soft_wrap=True)
 
         if note:
             say(note)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from nafnet.export.gate.parity import GATES, UNMEASURABLE
 from nafnet.export.gate.verification import Verification, Worst
 from nafnet.files import write_whole
+from nafnet.progress import PlainConsole
 from nafnet.spec import ModelSpec
 from nafnet.words import counted
 
@@ -43,7 +43,7 @@ def parity_table(found: Verification) -> Table:
 
 def show(found: Verification) -> None:
     """Print the table, and in a line each what tiles do and what is lost against ground truth."""
-    console = Console(highlight=False)
+    console = PlainConsole()
     console.print(parity_table(found))
     for line in (tiling_line(found), truth_line(found)):
         if line:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nafnet.closing import Closing
 from nafnet.errors import BackendError, DeviceMemoryError, NafnetError
 from nafnet.files import file_sha256
-from nafnet.spec import ModelSpec
+from nafnet.spec import ModelSpec, Precision
 from nafnet.wire import Batch, from_wire, to_wire, wire_shape
 
 Shape = tuple[int, ...]
@@ -80,6 +80,8 @@ class Backend(Closing):
     """Tiles to run at once where nobody said; 1 is fastest on a CPU, whose caches a batch overflows."""
     at_once: int = 1
     """Batches that `stream` has at work at the same time; of more than one, `_run` must bear several threads."""
+    reduced_to: ClassVar[Precision | None] = None
+    """What it computes in, where that is less than the model's own precision."""
     gains_from_fixed_shapes: ClassVar[bool] = True
     """Whether `_load` makes something faster of a known shape."""
 

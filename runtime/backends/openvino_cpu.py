@@ -166,6 +166,7 @@ class OpenVinoBfloat16Backend(OpenVinoBackend):
 
     name = "openvino-bf16"
     precision = "bf16"
+    reduced_to = "bf16"
 
     @property
     def description(self) -> str:

@@ -27,6 +27,7 @@ from nafnet.steps import OnStep, unwatched
 from nafnet.tiling import TilePlan, check_tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
+C = TypeVar("C", bound=Closing)
 
 
 class Restorer(Closing):
@@ -66,6 +67,7 @@ class Restorer(Closing):
         """Why this backend, in a few words."""
         self._runner: TileRunner[Tile[Any]] = TileRunner(backend, batch, Fallback(backend), lambda line: self.say(line))
         self._lock = threading.RLock()
+        self._companions: dict[type[Closing], Closing] = {}
 
     @classmethod
     def load(
@@ -206,9 +208,16 @@ class Restorer(Closing):
             self.close()
             raise UsageError(f"batch {self.batch}: {error}; choose a smaller one") from error
 
+    def companion(self, kind: type[C]) -> C:
+        """What somebody wants to keep between images: one of each kind, made when first asked for, closed with this."""
+        with self._lock:
+            return cast("C", self._companions.setdefault(kind, kind()))
+
     def close(self) -> None:
         """Free the backend's memory."""
         with self._lock:
+            while self._companions:
+                self._companions.popitem()[1].close()
             self.backend.close()
 
 

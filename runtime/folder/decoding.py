@@ -21,6 +21,7 @@ from nafnet.errors import DecodingError, ImageError
 from nafnet.images.formats import Header
 from nafnet.images.pixels import Rows
 from nafnet.interpreter import module_command
+from nafnet.runtime.folder.causes import of_death
 from nafnet.runtime.folder.settings import Limits
 from nafnet.runtime.folder.worker import DIGEST, END, FAILED, FRAME, HEADER, ROWS, header_from_json
 
@@ -32,6 +33,7 @@ _MOST_HEADER_BYTES = 256 * 2**20  # profiles and maker notes are kilobytes to me
 
 _START_SECONDS = 120.0
 _LINES_KEPT = 20
+_LAST_WORDS = 5.0  # seconds
 
 
 class DecoderStopped(BaseException):
@@ -45,8 +47,11 @@ class Decoder(Closing):
         self.limits = limits
         """What one file may take."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
         self._said: deque[bytes] = deque()
-        """The last lines of its standard error."""
+        """The last lines of its standard error,"""
+        self._listener: threading.Thread | None = None
+        """and who reads them."""
         self._socket: socket.socket | None = None
         self._stopped = False
         self._left = 0.0  # seconds of waiting that the file at hand may still take
@@ -104,6 +109,12 @@ class Decoder(Closing):
             if not whole:
                 self.close()
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can go on: not stopped, its process not dead since the last file, and not that of a parent."""
+        alive = self._process is None or self._process.poll() is None
+        return self._owner == os.getpid() and alive and not self._stopped
+
     def stop(self) -> None:
         """From another thread: end what is being decoded; it and all that follows raise DecoderStopped."""
         self._stopped = True
@@ -115,7 +126,7 @@ class Decoder(Closing):
         """Stop the process."""
         if self._socket:
             self._socket.close()
-        if self._process:
+        if self._process and self._owner == os.getpid():  # a fork has no say in it
             self._process.kill()
             self._process.wait()
         self._process = self._socket = None
@@ -138,7 +149,7 @@ class Decoder(Closing):
         theirs.close()
         self._socket = ours
         self._said = deque[bytes](maxlen=_LINES_KEPT)
-        listener = threading.Thread(target=_listen, args=(process.stderr, self._said), daemon=True)
+        self._listener = listener = threading.Thread(target=_listen, args=(process.stderr, self._said), daemon=True)
         listener.start()
         ours.settimeout(_START_SECONDS)
         try:
@@ -211,6 +222,10 @@ class Decoder(Closing):
         assert self._process is not None
         code: Any = self._process.wait()
         self.close()
+        if self._listener:
+            self._listener.join(_LAST_WORDS)
+        if memory := of_death(b" ".join(self._said).decode(errors="replace"), self.limits.memory):
+            raise ImageError(f"{path}: {memory}")
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise ImageError(f"{path}: the decoder died of it ({how}); the file is damaged, or needs too much memory")
 

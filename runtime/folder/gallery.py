@@ -47,23 +47,29 @@ def write_gallery(
         place: gives the page its name; see `nafnet.files.whole_file`.
     """
     done = [row for row in rows if row.status in ("restored", "unchanged")]
-    shown = _entries(done[:MOST_PICTURES], limits) if limits else []
+    shown: list[dict[str, Any]] = []
+    stop = None
+    try:
+        if limits:
+            _show(done[:MOST_PICTURES], limits, shown)
+    except KeyboardInterrupt as interrupt:  # the page is written without the rest, and then it goes on its way
+        stop = interrupt
     html = render(
         "nafnet.runtime.folder", "gallery.html", shown=shown, left_out=len(done) - len(shown), opening=opening,
-        summary=summary, failed=[row for row in rows if row.status == "failed"], cut_short=limits is None,
+        summary=summary, failed=[row for row in rows if row.status == "failed"], cut_short=stop or not limits,
     )  # fmt: skip
     write_whole(path, html.encode(errors="replace"), place=place)
+    if stop:
+        raise stop
 
 
-def _entries(rows: Sequence[FileReport], limits: Limits) -> list[dict[str, Any]]:
-    shown: list[dict[str, Any]] = []
+def _show(rows: Sequence[FileReport], limits: Limits, shown: list[dict[str, Any]]) -> None:
     with Decoder(limits) as decoder:
         for row in rows:
             try:
                 shown.append(_entry(row, decoder))
             except NafnetError as error:  # it was changed or taken away since
                 shown.append({"row": row, "picture": None, "reason": str(error)})
-    return shown
 
 
 def _entry(row: FileReport, decoder: Decoder) -> dict[str, Any]:

@@ -5,13 +5,32 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from nafnet.closing import Closing
 from nafnet.errors import ImageError, UsageError
 from nafnet.runtime.engine.restorer import Restorer
+from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.report import FileReport
-from nafnet.runtime.folder.settings import Encoding
+from nafnet.runtime.folder.settings import Encoding, Limits
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.standing import Judge
+
+
+class KeptDecoder(Closing):
+    """A decoding process that stays between files: to start one takes longer than to restore a small picture."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder(Limits())
+
+    def take(self) -> Decoder:
+        """The decoder; another one where it was stopped, died in the meantime, or is this process's parent's."""
+        if not self._decoder.is_usable:
+            self._decoder.close()
+            self._decoder = Decoder(Limits())
+        return self._decoder
+
+    def close(self) -> None:
+        self._decoder.close()
 
 
 def restore_file(
@@ -24,7 +43,8 @@ def restore_file(
 ) -> FileReport:
     """Restore a file into another, keeping its depth and metadata unless `encoding` says otherwise.
 
-    The format is that of the target's name. What is there under that name is replaced only if `overwrite` is true.
+    The file is decoded in a process of its own, which stays for the next one and ends with the restorer. The format
+    is that of the target's name. What is there under that name is replaced only if `overwrite` is true.
 
     Returns:
         The file's row: size in pixels, tiles, seconds, and notes on what could not be kept.
@@ -43,7 +63,10 @@ def restore_file(
         raise UsageError(f"{target}: its folder does not exist; make it, or choose another")
     if job.target.exists() and not overwrite:
         raise UsageError(f"{target}: exists; choose another name, or pass overwrite=True")
-    (row,) = Pipeline(restorer, [job], encoding=chosen, judge=Judge(None, overwrite=overwrite)).run()
+    with restorer.exclusive():
+        decoder = restorer.companion(KeptDecoder).take()
+        judge = Judge(None, overwrite=overwrite)
+        (row,) = Pipeline(restorer, [job], encoding=chosen, judge=judge, decoder=decoder).run()
     if row.status == "failed":
         raise ImageError(row.error or "failed")
     return row

@@ -46,6 +46,7 @@ class Pipeline:
         limits: what one input may take.
         outputs: asked before a file gets its name; None believes the jobs.
         journal: opened; says what is done already, and is told what is done. None restores everything.
+        decoder: to decode with, in place of some of its own; it stays open.
         judge: says of each job whether it is to be done; by default what is there is not replaced.
         on_pixels: called with a file's row and a number of its pixels as they are restored, from the calling
             thread.
@@ -61,6 +62,7 @@ class Pipeline:
         limits: Limits | None = None,
         outputs: Outputs | None = None,
         journal: Journal | None = None,
+        decoder: Decoder | None = None,
         judge: Judge | None = None,
         on_pixels: Callable[[FileReport, float], None] | None = None,
         on_done: Callable[[FileReport], None] | None = None,
@@ -76,7 +78,7 @@ class Pipeline:
         self._on_done = on_done or (lambda *_: None)
         self._items = [FileItem(job, row, self._tell) for job, row in zip(jobs, self.reports, strict=True)]
         cores = os.cpu_count() or 1
-        self._decoders = max(min(cores // 8, 4), 1)
+        self._decoders = decoder or max(min(cores // 8, 4), 1)
         self._encoders = max(min(cores // 4, 4), 1)
 
     def run(self) -> list[FileReport]:

@@ -6,14 +6,13 @@ import contextlib
 from collections.abc import Sequence
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from nafnet.progress import LoggedProgress
+from nafnet.progress import LoggedProgress, PlainConsole
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.paths.job import Job
-from nafnet.words import counted, lasting, printable
+from nafnet.words import counted, lasting
 
 
 class MegapixelColumn(ProgressColumn):
@@ -48,7 +47,7 @@ class RunProgress:
 
     def __init__(self, jobs: Sequence[Job], *, quiet: bool) -> None:
         columns = (TextColumn("restoring"), BarColumn(), MegapixelColumn(), TimeRemainingColumn())
-        self._bar = LoggedProgress(*columns, console=Console(stderr=True), quiet=quiet, line=_line)
+        self._bar = LoggedProgress(*columns, console=PlainConsole(stderr=True), quiet=quiet, line=_line)
         self._sizes = {} if quiet else {str(job.source): _size(job) for job in jobs}
         self._left = dict(self._sizes)
         self._files = 0
@@ -68,7 +67,7 @@ class RunProgress:
         self._files += 1
         self._step(row, self._left.get(row.input, 0.0))
         if row.status == "failed":
-            self._bar.console.print(printable(f"failed: {row.error}"), highlight=False, markup=False, soft_wrap=True)
+            self._bar.console.print(f"failed: {row.error}", soft_wrap=True)
 
     def _step(self, row: FileReport, size: float) -> None:
         self._left[row.input] = self._left.get(row.input, 0.0) - size

@@ -68,7 +68,7 @@ def result_settings(restorer: Restorer, encoding: Encoding) -> dict[str, Any]:
     spec = restorer.spec
     return {
         "weights": spec.weights_sha256 or restorer.backend.model.sha256,
-        "precision": spec.precision, "local_pooling": spec.local_pooling,
+        "precision": restorer.backend.reduced_to or spec.precision, "local_pooling": spec.local_pooling,
         "tile": restorer.tile, "overlap": restorer.overlap, "whole": restorer.whole,
         "output": [encoding.format, encoding.bits, encoding.quality],
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ class Source:
 
     Args:
         items: what to read.
-        workers: files decoded at once.
+        workers: files decoded at once; or a decoder, which is used for all and stays open.
         limits: what one of them may take.
         encoding: how results are written, which decides the pixels that are asked for.
         is_wanted: whether a file is to be restored at all; it may ask the decoder for the file's hash.
@@ -31,17 +32,20 @@ class Source:
     """
 
     def __init__(
-        self, items: Sequence[FileItem], workers: int, limits: Limits, encoding: Encoding, is_wanted: IsWanted,
-        check: Callable[[Header], None],
+        self, items: Sequence[FileItem], workers: int | Decoder, limits: Limits, encoding: Encoding,
+        is_wanted: IsWanted, check: Callable[[Header], None],
     ) -> None:  # fmt: skip
         self._items, self._encoding, self._is_wanted, self._check = items, encoding, is_wanted, check
         self.fatal: DecodingError | None = None
         """Why no file can be decoded; no event comes after it."""
-        count = min(workers, len(items))
+        self._is_lent = isinstance(workers, Decoder)
+        self._is_whole = False
+        made = [Decoder(limits) for _ in range(min(workers, len(items)))] if isinstance(workers, int) else [workers]
+        count = len(made)
         self._queues: list[ByteQueue[Event[FileItem]]] = [
             ByteQueue(QUEUE_BYTES // count, size_of) for _ in range(count)
         ]
-        self._decoders = [Decoder(limits) for _ in range(count)]
+        self._decoders = made
         self._threads = [
             threading.Thread(target=self._decode, args=(index,), name=f"decode-{index}", daemon=True)
             for index in range(count)
@@ -56,13 +60,15 @@ class Source:
                 yield event
                 if isinstance(event, Closed):
                     break
+        self._is_whole = True
 
     def close(self) -> None:
         """Stop decoding, and wait for the processes to be gone."""
         for queue in self._queues:
             queue.close(discard=True)
-        for decoder in self._decoders:
-            decoder.stop()
+        if not self._is_whole:  # else they are at their end
+            for decoder in self._decoders:
+                decoder.stop()
         for thread in self._threads:
             thread.join()
 
@@ -81,7 +87,7 @@ class Source:
     def _decode_all(
         self, target: ByteQueue[Event[FileItem]], decoder: Decoder, items: Sequence[FileItem]
     ) -> None:  # fmt: skip
-        with decoder:
+        with contextlib.nullcontext() if self._is_lent else decoder:
             for item in items:
                 for event in self._events(item, decoder):
                     if not target.put(event):

@@ -23,10 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from nafnet.errors import NafnetError
+from nafnet.errors import ImageError, NafnetError
 from nafnet.files import file_sha256
 from nafnet.images.formats import Header
 from nafnet.images.reader import open_image
+from nafnet.runtime.folder.causes import explained, too_little
 
 FRAME = struct.Struct("!cQ")
 """Kind and length of what follows."""
@@ -59,8 +60,15 @@ def _send(peer: socket.socket, kind: bytes, data: bytes | memoryview) -> None:
     peer.sendall(data)
 
 
-def _answer(peer: socket.socket, command: dict[str, Any]) -> None:
+def _answer(peer: socket.socket, command: dict[str, Any], memory: int) -> None:
     path = Path(os.fsdecode(bytes.fromhex(command["path"])))
+    try:
+        _answer_for(peer, command, path)
+    except ImageError as error:
+        raise ImageError(explained(error, path, memory)) from error
+
+
+def _answer_for(peer: socket.socket, command: dict[str, Any], path: Path) -> None:
     reader = open_image(path, max_pixels=command["max_pixels"])
     if command["verb"] == "digest":  # of what is an image: no disk is read through for a file that is none
         _send(peer, DIGEST, file_sha256(path).encode())
@@ -94,13 +102,13 @@ def main() -> None:
     _send(peer, READY, b"")
     for line in peer.makefile("rb"):
         try:
-            _answer(peer, json.loads(line))
+            _answer(peer, json.loads(line), memory)
         except (BrokenPipeError, ConnectionResetError):
             return
         except NafnetError as error:
             _send(peer, FAILED, str(error).encode("utf-8", "backslashreplace"))
         except MemoryError:
-            _send(peer, FAILED, f"needs more than the {memory / 2**20:.0f} MB that decoding may take".encode())
+            _send(peer, FAILED, too_little(memory).encode())
         except OSError as error:
             _send(peer, FAILED, f"cannot be read ({error.strerror or error})".encode())
         except Exception as error:  # the boundary between one file and the others

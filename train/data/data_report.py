@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from nafnet.errors import DataError, UsageError
-from nafnet.progress import LoggedProgress, busy, tracked
+from nafnet.progress import LoggedProgress, PlainConsole, busy, tracked
 from nafnet.train.data.layouts import find_data
 from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.pairs import Pairs
@@ -58,10 +57,10 @@ def print_data(folder: Path | None, inputs: Path | None, targets: Path | None, s
         scenes = {name.rpartition("/")[0] for name in pairs.names}
         told = "-" if scenes == {""} else str(len(scenes))
         table.add_row(part, str(len(pairs.names)), told, pairs.names[0], f"{width}x{height}")
-    console = Console()
+    console = PlainConsole()
     console.print(table)
     for fault in faults[:MOST_FAULTS]:
-        console.print(f"wrong: {fault}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"wrong: {fault}", soft_wrap=True)
     if len(faults) > MOST_FAULTS:
         console.print(f"and {len(faults) - MOST_FAULTS} more")
     return 1 if faults else 0

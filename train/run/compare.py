@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from nafnet.errors import CheckpointError, DataError
+from nafnet.progress import PlainConsole
 from nafnet.train.recipes.recipe import images_until
 from nafnet.train.run.curves import evaluations, held_out_means, turning_point
 from nafnet.train.run.evaluation import TRAIN
 from nafnet.train.run.run_record import read_record
+from nafnet.words import printable
 
 COLUMNS = (
     "recipe", "parameters, M", "images", "epochs", "steps", "best at", "PSNR, dB", "SSIM",
@@ -31,7 +32,7 @@ def print_comparison(runs: Sequence[Path], *, as_csv: bool = False) -> int:
         try:
             rows.append(comparison_row(run))
         except DataError as error:
-            click.echo(f"nafnet-train: {error}", err=True)
+            click.echo(printable(f"nafnet-train: {error}"), err=True)
             failed = 1
     if as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows([COLUMNS, *rows])
@@ -39,7 +40,7 @@ def print_comparison(runs: Sequence[Path], *, as_csv: bool = False) -> int:
         table = Table(*COLUMNS)
         for row in rows:
             table.add_row(*row)
-        Console(width=None if sys.stdout.isatty() else 160).print(table)
+        PlainConsole(width=None if sys.stdout.isatty() else 160).print(table)
     return failed
 
 
