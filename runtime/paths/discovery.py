@@ -64,7 +64,8 @@ class Finder:
         keep_folders: bool = False,
         on_count: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._exclude, self._keep, self._on_count = tuple(exclude), keep_folders, on_count
+        self._exclude = tuple(pattern.rstrip("/") for pattern in exclude)
+        self._keep, self._on_count = keep_folders, on_count
         self._seen: set[tuple[str, Path]] = set()
         self._passed: set[Path] = set()
         self.found = Found()

@@ -14,6 +14,7 @@ from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.journal import Journal, Record
 from nafnet.runtime.paths.outputs import Identity
 
+_CHANGED = "was changed since it was written"
 Digest = Callable[[], str]
 """Reads the photograph of a job and gives its SHA-256; called only where times and sizes do not tell."""
 
@@ -63,6 +64,9 @@ class Judge:
         """
         identity = Identity.of(job.target)
         record, reason = self._match(job.target, identity)
+        if identity and identity.bytes == 0 and reason == _CHANGED:
+            # A name that was taken, on a file system without links, when the power went; it holds nothing to lose.
+            return Standing(state=State.OUTDATED, identity=identity)
         if record is None or (self._overwrite and record.time < self._since):
             return self._unmatched(job.target, identity, reason)
         if self._is_same_photograph(record, job, digest):
@@ -97,12 +101,12 @@ class Judge:
             return None, "was not written from here"
         if not identity.is_file:
             return None, "is no regular file"
-        return self._recorded(path, identity, records), "was changed since it was written"
+        return self._recorded(path, identity, records), _CHANGED
 
     def _recorded(self, path: Path, identity: Identity, records: Sequence[Record]) -> Record | None:
-        latest = records[-1]
-        if (latest.bytes, latest.mtime_ns) == (identity.bytes, identity.mtime_ns):
-            return latest
+        quick = (identity.bytes, identity.mtime_ns)
+        if known := next((each for each in reversed(records) if (each.bytes, each.mtime_ns) == quick), None):
+            return known
         alike = [record for record in reversed(records) if record.bytes == identity.bytes and record.output_sha256]
         if not alike:
             return None

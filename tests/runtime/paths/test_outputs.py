@@ -222,6 +222,15 @@ def test_without_links_a_name_is_taken_before_it_is_filled(tmp_path: Path, monke
         place_new(picture(tmp_path / "t.png"), tmp_path / "a.png")
 
 
+def test_a_name_that_was_taken_and_not_filled_is_done_again(days: Path, identity_onnx: Path) -> None:
+    words = ("--model", identity_onnx, "day1", "out")
+    assert nafnet_run(days, *words).returncode == 0
+    (days / "out" / "DSC_0001.png").write_bytes(b"")
+    done = nafnet_run(days, *words)
+    assert done.returncode == 0, done.stderr
+    assert colour_of(days / "out" / "DSC_0001.png") == (255, 0, 0)
+
+
 @pytest.mark.parametrize("name", ["😀" * 60 + ".png", "x" * 251 + ".png"])
 def test_long_names(name: str, tmp_path: Path, identity_onnx: Path) -> None:
     picture(tmp_path / "in" / name)
