@@ -33,6 +33,7 @@ from nafnet.runtime.folder.progress import RunProgress
 from nafnet.runtime.folder.report import FileReport, noted, opening, summary, totals, write_report
 from nafnet.runtime.folder.settings import Encoding, Limits, result_settings
 from nafnet.runtime.folder.standing import Judge
+from nafnet.runtime.folder.stopping import ends_in_time
 from nafnet.runtime.folder.work import Request, Work, find_work
 from nafnet.steps import Display
 from nafnet.words import counted, printable
@@ -109,6 +110,11 @@ class RunOptions:
 def run(options: RunOptions) -> int:
     """Run the command; returns its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    with ends_in_time():
+        return _run(options)
+
+
+def _run(options: RunOptions) -> int:
     if options.output == STDOUT:
         return _to_stdout(options)
     for name, path in (("report", options.report), ("html", options.html)):
@@ -283,7 +289,7 @@ def _to_stdout(options: RunOptions) -> int:
     with _standard_output() as picture, tempfile.TemporaryDirectory() as folder:
         target = Path(folder, options.inputs[0].name)
         changed = dataclasses.replace(options, output=Path(folder), piped=True)
-        code = run(changed)
+        code = _run(changed)
         made = [path for path in target.parent.iterdir() if path.is_file()]
         if code == 0 and made:
             with made[0].open("rb") as file:
