@@ -25,6 +25,7 @@ from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.progress import RunProgress
 from nafnet.runtime.folder.report import FileReport, noted, opening, summary, totals, unreadable, write_report
 from nafnet.runtime.folder.settings import result_settings
+from nafnet.runtime.folder.stopping import ends_in_time
 from nafnet.runtime.options import STDOUT, RunOptions
 from nafnet.runtime.paths.discovery import passed_over, read_list
 from nafnet.runtime.paths.folding import refuse_folding
@@ -41,6 +42,11 @@ from nafnet.words import counted, printable
 def run(options: RunOptions) -> int:
     """Run the command; returns its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    with ends_in_time():
+        return _run(options)
+
+
+def _run(options: RunOptions) -> int:
     if options.output == STDOUT:
         return _to_stdout(options)
     for name, path in (("report", options.report), ("html", options.html)):
@@ -215,7 +221,7 @@ def _to_stdout(options: RunOptions) -> int:
     with _standard_output() as picture, tempfile.TemporaryDirectory() as folder:
         target = Path(folder, options.inputs[0].name)
         changed = dataclasses.replace(options, output=Path(folder), piped=True)
-        code = run(changed)
+        code = _run(changed)
         made = [path for path in target.parent.iterdir() if path.is_file()]
         if code == 0 and made:
             with made[0].open("rb") as file:

@@ -24,8 +24,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("architecture", "wire", "tiling", "metrics", "filekind", "onnxgraph"),
         ("spec", "images"),
         ("commandline", "files", "closing", "allocator", "fieldtypes", "steps"),
-        ("progress",),
-        ("errors", "words", "interpreter"),
+        ("interpreter", "progress"),
+        ("errors", "words"),
     ),
     "nafnet.train": (("cli",), ("command",), ("run",), ("data",), ("recipes",), ("synthetic", "processes")),
     "nafnet.export": (

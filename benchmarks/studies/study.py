@@ -90,7 +90,7 @@ def overrides(recipe: str, width: int, share: float, rate: float) -> dict[str, o
 def main(folder: Path, recipes: tuple[str, ...], width: int, share: float, rate: float, threads: int) -> int:
     """Train the study's recipes on pairs drawn into FOLDER, and print nafnet-train compare's table of them."""
     write_pairs(folder)
-    program = [sys.executable, "-c", "from nafnet.train.cli import main; main()"]
+    program = [sys.executable, "-P", "-c", "from nafnet.train.cli import main; main()"]
     runs = [folder / "runs" / recipe for recipe in recipes]
     for recipe, run in zip(recipes, runs, strict=True):
         changes = overrides(recipe, width, share, rate)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from nafnet.errors import UsageError
 from nafnet.files import cache_folder, file_sha256
 
 MOST_BYTES = 2 * 2**30
@@ -42,7 +43,7 @@ def compiled_folder(*key: object) -> Iterator[Path | None]:
             folder, aside = kept, None
         else:
             folder = aside = Path(tempfile.mkdtemp(prefix=".", dir=base))
-    except OSError:
+    except (OSError, UsageError):
         yield None
         return
     try:

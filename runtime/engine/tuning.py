@@ -6,6 +6,7 @@ beyond it a larger tile departs from what the model was trained with.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nafnet.errors import BackendError
+from nafnet.errors import BackendError, UsageError
 from nafnet.files import cache_folder, write_whole
 from nafnet.runtime.engine.restorer import Restorer
 
@@ -35,12 +36,15 @@ def tune(restorer: Restorer, *, fixed_tile: int | None, fixed_overlap: int | Non
     if fixed_tile or spec.fixed_shape:
         tiles = [restorer.tile]
     batches = [fixed_batch] if fixed_batch else list(BATCHES if restorer.backend.default_batch > 1 else BATCHES[:2])
-    remembered = cache_folder("tune") / f"{_key(restorer, tiles, batches)}.json"
-    best = _remembered(remembered)
+    remembered = None
+    with contextlib.suppress(UsageError):  # it is measured each time where nothing can be kept
+        remembered = cache_folder("tune") / f"{_key(restorer, tiles, batches)}.json"
+    best = _remembered(remembered) if remembered else None
     if best is None:
         restorer.say(f"measuring tiles of {', '.join(map(str, tiles))}, once for this model and machine")
         best = _measure(restorer, tiles, batches)
-        write_whole(remembered, json.dumps(best).encode())
+        if remembered:
+            write_whole(remembered, json.dumps(best).encode())
     overlap = min(restorer.overlap, best["tile"] // 4) if fixed_overlap is None else fixed_overlap
     restorer.set_tiling(tile=best["tile"], overlap=overlap, batch=best["batch"])
     restorer.say(f"tuned: tiles of {best['tile']}, batches of {best['batch']}: {best['rate']:.2f} MP/s")

@@ -145,7 +145,9 @@ class Decoder(Closing):
                 words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
             )
         except OSError as error:
-            raise DecodingError(f"the decoding process cannot be started ({error.strerror or error})") from error
+            raise DecodingError(
+                f"the decoding process cannot be started ({words[0]}: {error.strerror or error})"
+            ) from error
         theirs.close()
         self._socket = ours
         self._said = deque[bytes](maxlen=_LINES_KEPT)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
-from nafnet.words import counted, lasting, nearest
+from nafnet.progress import PlainConsole
+from nafnet.words import counted, lasting, nearest, printable
 
 
 def test_counts_agree_with_their_nouns() -> None:
@@ -67,3 +70,51 @@ def test_a_misspelt_option_is_answered_with_the_nearest_alone(words: list[str], 
     done = subprocess.run([program, *words[1:]], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == f"Error: {hint}"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[2J\x1b]0;title\x07.png", r"a\x1b[2J\x1b]0;title\x07.png"),
+        ("a\x9b31m\x7f\r\n\tb", r"a\x9b31m\x7f\r\n\tb"),
+        ("a\u202egpj.exe\u2066\u2028", r"a\u202egpj.exe\u2066\u2028"),
+        ("caf\udce9.png", r"caf\udce9.png"),
+        *((name, name) for name in (
+            "Été à Zürich.jpg", "写真\u3000一.png", "صورة\u200f.png", "नमस्\u200dते.png", "👩\u200d👧🏽.png",
+            "Screenshot 3.42\u202fPM.png", "🏴\U000e0067\U000e0062\U000e007f.png", "e\u0301.png", "[/x] :smile: \\.png",
+        )),
+    ],
+)  # fmt: skip
+def test_names_cannot_command_a_terminal(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_consoles_show_text_and_nothing_else() -> None:
+    """Neither commands to the terminal, nor rich's own markup, which of a name would be a style or an error."""
+    name, stream = "[/red]\x1b[2J:smile:\u202e", io.StringIO()
+    console = PlainConsole(file=stream, force_terminal=True, width=100)
+    table = Table(name, title=name)
+    table.add_row(name)
+    console.print(table)
+    console.print(f"wrong: {name}\nand more")
+    assert stream.getvalue().count(r"[/red]\x1b[2J:sm") == 4
+    assert "\x1b[2J" not in stream.getvalue()
+    assert "\nand more\n" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nafnet-run", "no\x1b[2J.png", "out"], ["nafnet-run", "--tile", "\x1b[2J", "a", "b"],
+        ["nafnet-run", "--html", ".\x1b[2J/none/x.html", "a.png", "b"], ["nafnet-export", "no\x1b[2J.pth"],
+        ["nafnet-bench", "--tile", "\x1b[2J"], ["nafnet-train", "data", "no\x1b[2J"],
+        ["nafnet-train", "compare", "\x1b[2J"], ["nafnet-export", "--\x1b[2J"],
+    ],
+    ids=lambda words: " ".join(words).replace("\x1b", "ESC"),
+)  # fmt: skip
+def test_what_a_command_refuses_it_names_plainly(words: list[str], tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name(words[0])
+    done = subprocess.run([program, *words[1:]], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode
+    assert b"\x1b" not in done.stdout + done.stderr
+    assert rb"\x1b[2J" in done.stdout + done.stderr

@@ -97,3 +97,34 @@ def test_what_is_shown_is_what_is_in_the_files(tmp_path: Path) -> None:
     write_gallery(tmp_path / "page.html", [row], opening="", summary="", limits=Limits())
     shown = {picture.tobytes() for picture in pictures(tmp_path / "page.html")}
     assert shown == {pixels.tobytes() for pixels in noise}
+
+
+def test_a_page_that_is_stopped_is_written_without_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal comes in the middle of the second picture: no other is opened, and then the signal goes its way."""
+    rows = []
+    for index in range(5):
+        path = tmp_path / f"{index}.png"
+        Image.new("RGB", (60, 40), (index, 0, 0)).save(path)
+        rows.append(FileReport(input=str(path), output=str(path), status="restored", width=60, height=40))
+    opened: list[str] = []
+    decode = Decoder.decode
+
+    def stopped(self: Decoder, path: Path) -> Iterator[object]:
+        opened.append(path.name)
+        if path.name == "1.png":
+            raise KeyboardInterrupt
+        return decode(self, path)
+
+    monkeypatch.setattr(Decoder, "decode", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write_gallery(tmp_path / "page.html", rows, opening="", summary="", limits=Limits())
+    assert opened == ["0.png", "0.png", "1.png"]
+    assert len(pictures(tmp_path / "page.html")) == 2
+    assert "cut short, and 4 of its pictures are not shown" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_page_of_a_run_that_was_stopped_opens_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Decoder, "_start", lambda _: pytest.fail("a decoder was started"))
+    row = FileReport(input="a.png", output="b.png", status="restored", width=9, height=9)
+    write_gallery(tmp_path / "page.html", [row], opening="", summary="", limits=None)
+    assert "cut short, and 1 of its pictures are not shown" in (tmp_path / "page.html").read_text(encoding="utf-8")
