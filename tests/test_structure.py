@@ -52,10 +52,10 @@ def test_the_graph_sees_hidden_imports(tmp_path: Path) -> None:
 
 def test_the_graph_finds_circles_and_arrows_that_point_up() -> None:
     assert set(import_graph.circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})) == {"a", "b", "c"}
-    up = ("nafnet.runtime.engine.batches", "nafnet.runtime.paths.job")
+    up = ("nafnet.runtime.engine.batches", "nafnet.runtime.folder.item")
     across = ("nafnet.train.synthetic.noise", "nafnet.train.processes.signals")
     forbidden = ("nafnet.export.exporter", "nafnet.runtime.command")
-    down = ("nafnet.runtime.paths.job", "nafnet.runtime.engine.batches")
+    down = ("nafnet.runtime.folder.item", "nafnet.runtime.engine.batches")
     arrows = (up, across, forbidden, down)
     graph = {name: {target for start, target in arrows if start == name} for arrow in arrows for name in arrow}
     assert set(import_graph.wrong_arrows(graph)) == {up, across, forbidden}
