@@ -178,7 +178,7 @@ def _fill(row: RowResult, timing: Timing, reference: float, shape: Shape, work: 
 def speed(timing: Timing) -> Speed:
     """All that is reported of a timing."""
     return Speed(
-        seconds=[round(value, 7) for value in timing.seconds],
+        seconds=list(timing.seconds),
         minimum=timing.minimum, median=timing.median, p90=timing.percentile(90), p95=timing.percentile(95),
         p99=timing.percentile(99), spread=timing.spread, verdict="steady" if timing.steady else "noisy",
     )  # fmt: skip

@@ -54,7 +54,8 @@ def whole_paths(
         rows, works = [], []
         for index, (name, backend) in enumerate(backends):
             restorer = Restorer(backend, tile=tile, overlap=overlap, batch=batch)
-            function = functools.partial(restore_file, restorer, source, Path(folder, f"restored-{index}.jpg"))
+            target = Path(folder, f"restored-{index}.jpg")
+            function = functools.partial(restore_file, restorer, source, target, overwrite=True)
             row = PathResult(name=name)
             rows.append(row)
             try:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import itertools
+import statistics
 
 import numpy as np
 import pytest
 
+from nafnet.benchmarks.measure.case import speed
 from nafnet.benchmarks.timing import EXTENSION, MAX_WARMUP, Timing, alternate
 
 
@@ -58,6 +60,18 @@ def test_percentiles_are_numpys(count: int) -> None:
     assert timing.minimum == seconds.min()
     quartiles = np.percentile(seconds, (25, 75))
     assert timing.spread == pytest.approx((quartiles[1] - quartiles[0]) / np.median(seconds))
+
+
+@pytest.mark.parametrize("seconds", [(0.00134999999, 0.002), (0.00135000001, 0.002), (0.00135, 0.002)])
+def test_figures_are_of_the_seconds_that_are_written(seconds: tuple[float, ...]) -> None:
+    written = speed(Timing(seconds=seconds))
+    assert written["minimum"] == min(written["seconds"])
+    assert written["median"] == statistics.median(written["seconds"])
+
+
+def test_seconds_are_short_to_write_and_never_zero() -> None:
+    (timing,) = alternate([lambda: None], seconds=0, min_rounds=20, warm=False)
+    assert all(value == round(value, 7) > 0 for value in timing.seconds)
 
 
 def test_steady_is_when_both_halves_reach_the_same_minimum() -> None:

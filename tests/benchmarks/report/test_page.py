@@ -175,7 +175,14 @@ def test_names_are_shown_as_they_are(browser: Browser, gallery: Path) -> None:
 
 def test_what_is_put_into_a_page_is_escaped() -> None:
     html = render(
-        "nafnet.runtime.folder", "gallery.html", shown=[], left_out=0, opening="<i>", summary="<b>", failed=[]
+        "nafnet.runtime.folder",
+        "gallery.html",
+        shown=[],
+        left_out=0,
+        opening="<i>",
+        summary="<b>",
+        failed=[],
+        cut_short=False,
     )
     assert "<b>" not in html
     assert "&lt;b&gt;" in html
