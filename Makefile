@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+STAGES := train export runtime benchmarks
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint docs clean
@@ -11,12 +12,13 @@ demo: $(VENV)/.demo
 test: lint
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# mypy cannot follow pyproject's folder mapping in an editable install, so it reads a normal one.
+# mypy cannot follow pyproject's folder mapping, so it reads links that are laid out as an installed package is.
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/typed build/lib
-	$(INSTALL) --no-deps --target build/typed .
+	rm -rf build/typed
+	mkdir -p build/typed/nafnet
+	cd build/typed/nafnet && ln -s ../../../nafnet/* $(STAGES:%=../../../%) .
 	MYPYPATH=build/typed $(BIN)/mypy -p nafnet
 
 # The tests build the documents strictly as well, into a folder of their own.

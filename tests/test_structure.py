@@ -24,6 +24,12 @@ def test_no_modules_go_round_in_a_circle() -> None:
     assert import_graph.circle(GRAPH) == []
 
 
+def test_mypy_is_shown_every_stage() -> None:
+    (line,) = (line for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if "STAGES :=" in line)
+    folders = PYPROJECT["tool"]["setuptools"]["package-dir"].values()
+    assert {"nafnet", *line.split()[2:]} == set(folders)
+
+
 def test_arrows_between_wings_point_down() -> None:
     """But for the exceptions, each of which is still needed."""
     assert set(import_graph.wrong_arrows(GRAPH)) == set(import_graph.EXCEPTIONS)
