@@ -21,6 +21,7 @@ from nafnet.benchmarks.report.page import SHOWN
 from nafnet.page import heat, picture_uri, render
 from nafnet.runtime.folder.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, write_gallery
 from nafnet.runtime.folder.report import FileReport
+from nafnet.runtime.folder.settings import Limits
 from nafnet.train.run.evaluation import middle
 from tests.benchmarks.conftest import shown_times
 from tests.processes import GUARD
@@ -72,7 +73,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Image.new("RGB", size, (level, level, level)).save(path)
         rows.append(FileReport(input=str(before), output=str(after), status="restored", width=size[0], height=size[1]))
     rows.append(FileReport(input="cut.jpg", output="", status="failed", error="cut.jpg: <damaged> JPEG"))
-    write_gallery(folder / "page.html", rows, opening="3 files", summary="2 restored", max_pixels=10**9)
+    write_gallery(folder / "page.html", rows, opening="3 files", summary="2 restored", limits=Limits())
     return folder / "page.html"
 
 
