@@ -16,7 +16,7 @@ from nafnet.architecture import NAFNet
 from nafnet.spec import Architecture
 from tests.sharing import Exporter, Once
 
-TINY = Architecture(width=4, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1))
+TINY = Architecture(width=4, encoder_blocks=(1, 0), middle_blocks=1, decoder_blocks=(0, 1))
 MakeOnnx = Callable[..., Path]
 
 

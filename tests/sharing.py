@@ -9,10 +9,12 @@ from pathlib import Path
 from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from filelock import FileLock
+from onnx import numpy_helper
 from torch import nn
 
 
@@ -40,10 +42,12 @@ class Once:
 
 
 class Exporter:
-    """PyTorch's exporter, which takes seconds even for a network of a few layers, called once for each network.
+    """PyTorch's exporter, which takes seconds even for a network of a few layers, called once for each kind of network.
 
-    What comes out follows from the module's classes and their code, its settings and weights, and the arguments; where
-    these were seen before, in any worker, so was the graph.
+    What comes out follows from the module's classes and their code, its settings, the arguments and which weights are
+    equal; where these were seen before, in any worker, so was the graph. Weights are initializers under their own
+    names, and are put there anew. A graph in which one is missing, because the exporter has worked with its values, is
+    kept for these values alone.
 
     Args:
         once: where graphs are kept.
@@ -53,21 +57,49 @@ class Exporter:
         self._once, self._export = once, torch.onnx.export
 
     def __call__(self, module: nn.Module, inputs: tuple[torch.Tensor, ...], **options: Any) -> Any:
+        weights = dict([*module.named_parameters(), *module.named_buffers()])
+        contents = {name: _bytes(tensor) for name, tensor in weights.items()}
+        # Those that are equal become one, zeros of either sign among them.
+        values = {name: (tensor.shape, _bytes(tensor + 0)) for name, tensor in weights.items()}
+        alike = {value: name for name, value in reversed(values.items())}
+        kept_as = {name: alike[value] for name, value in values.items()}
+
         def make(path: Path) -> None:
             program = self._export(module, inputs, **options)
             assert program is not None
-            path.write_bytes(program.model_proto.SerializeToString())
+            proto = program.model_proto
+            held = {each.name: numpy_helper.to_array(each) for each in proto.graph.initializer}
+            found = {
+                kept_as[name] for name, content in contents.items() if name in held and held[name].tobytes() == content
+            }
+            as_they_are = found == set(kept_as.values())
+            others = [held[name] for name in held.keys() - contents.keys()]
+            # A vector of ones is a constant of the module's; what varies was made of weights.
+            is_general = as_they_are and not any(each.dtype.kind == "f" and np.ptp(each) for each in others)
+            path.mkdir()
+            (path / f"{'any' if is_general else 'these'}.onnx").write_bytes(proto.SerializeToString())
 
         digest = hashlib.sha256(f"{[(tuple(each.shape), each.dtype) for each in inputs]} {options}".encode())
         for name, part in module.named_modules():
             assert not part._forward_hooks, "a hook is code that is not looked at"
             settings = {key: value for key, value in vars(part).items() if not isinstance(value, dict | set)}
             digest.update(f"{name} {type(part)} {_code_of(type(part))} {settings}\n".encode())
-        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-            digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy())
-        path = self._once(f"{digest.hexdigest()[:32]}.onnx", make)
-        return SimpleNamespace(model_proto=onnx.load(path))
+        for name, tensor in weights.items():
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} {kept_as[name]}\n".encode())
+        kept = self._once(digest.hexdigest()[:32], make)
+        if (kept / "any.onnx").exists():
+            proto = onnx.load(kept / "any.onnx")
+            for each in proto.graph.initializer:
+                if each.name in contents:
+                    each.raw_data = contents[each.name]
+            return SimpleNamespace(model_proto=proto)
+        for content in contents.values():
+            digest.update(content)
+        return SimpleNamespace(model_proto=onnx.load(next(self._once(digest.hexdigest()[:32], make).iterdir())))
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    return tensor.detach().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def _code_of(kind: type) -> str:

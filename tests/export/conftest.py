@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 from nafnet.architecture import NAFNet
 from nafnet.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from nafnet.export.attempts.attempt import Exported, ExportOptions
+from nafnet.export.cli import main
 from nafnet.export.exporter import export
 from nafnet.spec import Architecture, ModelSpec
 
@@ -38,7 +41,7 @@ def make_network() -> MakeNetwork:
 
 @pytest.fixture(scope="session")
 def small_architecture() -> Architecture:
-    return Architecture(width=8, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1))
+    return Architecture(width=8, encoder_blocks=(1, 0), middle_blocks=1, decoder_blocks=(0, 1))
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +86,21 @@ def plain_export(checkpoint_path: Path) -> Recorded:
 def half_export(checkpoint_path: Path) -> Recorded:
     """In fp16."""
     return recorded(checkpoint_path, ExportOptions(precision="fp16", norm="fused"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A command that ran in this process."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def nafnet_export(*arguments: str | Path, cwd: Path) -> Ended:
+    """The command as a process would run it, in this one, where networks that were exported before are not again."""
+    with contextlib.chdir(cwd):
+        result = CliRunner().invoke(main, [str(word) for word in arguments], prog_name="nafnet-export")
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ended(result.exit_code, result.stdout, result.stderr)

@@ -27,8 +27,9 @@ from nafnet.export.gate.verification import Verification
 from nafnet.export.network.rewrites import InferenceNAFNet
 from nafnet.onnxfile import inspect_onnx
 from nafnet.spec import Architecture, Norm, Precision, WireType
+from tests.export.conftest import nafnet_export
 
-SMALL = Architecture(width=8, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1))
+SMALL = Architecture(width=8, encoder_blocks=(1, 0), middle_blocks=1, decoder_blocks=(0, 1))
 # Wide enough at the bottom for both ways of subtracting the mean.
 WIDE = Architecture(width=40, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(0,))
 NORMS: tuple[Norm, ...] = ("rms", "conv", "fused", "fused-fp32", "manual")
@@ -177,13 +178,11 @@ def test_refused_export_leaves_nothing(checkpoint_path: Path, tmp_path: Path, mo
     assert [attempt.split(":")[0] for attempt in refusal.value.attempts] == ["norm rms", "norm fused", "norm manual"]
 
 
-def command(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("nafnet-export")
-    return subprocess.run([program, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
-
-
 def test_command_writes_a_file_that_says_what_it_is(checkpoint_path: Path, tmp_path: Path) -> None:
-    done = command(checkpoint_path, "-o", "out", "--norm", "fused", cwd=tmp_path)
+    """The one process of its own: all else of the command is asked for in this one."""
+    program = Path(sys.executable).with_name("nafnet-export")
+    words = [program, checkpoint_path, "-o", "out", "--norm", "fused"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "passed" in done.stdout
     assert inspect_onnx(tmp_path / "out" / "small-fused.onnx").norm == "fused"
@@ -191,7 +190,7 @@ def test_command_writes_a_file_that_says_what_it_is(checkpoint_path: Path, tmp_p
 
 def test_command_refuses_what_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "other.pth").write_text("not a checkpoint", encoding="utf-8")
-    done = command("other.pth", cwd=tmp_path)
+    done = nafnet_export("other.pth", cwd=tmp_path)
     assert done.returncode == 2
     assert "other.pth: this is plain text; expected a PyTorch checkpoint" in done.stderr.splitlines()[-1]
     assert not list(tmp_path.glob("*.onnx"))

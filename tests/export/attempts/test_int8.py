@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 
 import numpy as np
 import onnx
@@ -14,6 +15,8 @@ from nafnet.export.attempts.quantise import fewest_in_half
 from nafnet.export.exporter import export
 from nafnet.export.gate.truth import TruthLoss, measure_loss, pairs
 from nafnet.pretrained import bundled_model
+from nafnet.spec import Architecture
+from tests.export.conftest import MakeNetwork
 
 
 @pytest.mark.parametrize("needed", [1, 2, 5, 9])
@@ -54,13 +57,15 @@ def test_bundled_model_is_quantised_whole(bundled: Checkpoint) -> None:
     assert kinds == {onnx.TensorProto.INT8}
 
 
-def test_what_costs_most_stays_in_half(checkpoint: Checkpoint) -> None:
+def test_what_costs_most_stays_in_half(checkpoint: Checkpoint, make_network: MakeNetwork) -> None:
     """In this network the last convolution's input has a range that one scale cannot hold."""
-    state = {name: tensor.clone() for name, tensor in checkpoint.state_dict.items()}
+    deep = Architecture(width=8, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1))
+    state = {name: tensor.clone() for name, tensor in make_network(deep).state_dict().items()}
     for name, tensor in state.items():
         if name.endswith(("beta", "gamma")) and not name.startswith("decoders.1.0"):
             tensor *= 0.1
-    quiet = Checkpoint(state_dict=state, spec=checkpoint.spec, source=checkpoint.source)
+    spec = dataclasses.replace(checkpoint.spec, architecture=deep)
+    quiet = Checkpoint(state_dict=state, spec=spec, source=checkpoint.source)
     notes: list[str] = []
     exported = export(quiet, ExportOptions(precision="int8"), notes.append)
     assert "parity refused" in notes[1], "with everything in int8"

@@ -26,11 +26,7 @@ from nafnet.export.formats.tensorrt_plan import require
 from nafnet.export.inspection import inspect
 from nafnet.onnxfile import embed_spec, inspect_onnx
 from nafnet.spec import ModelSpec
-
-
-def command(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("nafnet-export")
-    return subprocess.run([program, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+from tests.export.conftest import nafnet_export
 
 
 def target(folder: Path) -> Target:
@@ -79,7 +75,7 @@ def test_every_format_has_its_file() -> None:
 def test_missing_tensorrt_names_the_extra(tmp_path: Path) -> None:
     with pytest.raises(MissingExtraError, match=r"nafnet-toolchain\[tensorrt\]"):
         require()
-    done = command("--format", "tensorrt", cwd=tmp_path)
+    done = nafnet_export("--format", "tensorrt", cwd=tmp_path)
     assert done.returncode == 2
     assert "[tensorrt]" in done.stderr.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
@@ -89,7 +85,7 @@ def test_command_writes_what_it_says(checkpoint_path: Path, tmp_path: Path) -> N
     pytest.importorskip("tensorrt_rtx_bindings")
     both = ("--format", "onnx", "--format", "tensorrt-rtx")
     words = ("--fp16", *both, "-o", "out", "--batch", "1:2:2", "--report", "report.json")
-    done = command(checkpoint_path, *words, cwd=tmp_path)
+    done = nafnet_export(checkpoint_path, *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not set("\x1b\r\b") & set(done.stdout + done.stderr), "a log gets no control characters"
     names = {path.name for path in (tmp_path / "out").iterdir()}
@@ -125,7 +121,7 @@ def test_refusal_leaves_the_report_alone(checkpoint: Checkpoint, tmp_path: Path)
     state = dict(checkpoint.state_dict)
     state["middle_blks.0.conv4.weight"] = state["middle_blks.0.conv4.weight"] * 3e3
     save_checkpoint(tmp_path / "wild.safetensors", state, checkpoint.spec)
-    done = command("wild.safetensors", "--fp16", "--format", "onnx", "--norm", "fused", "-o", "out",
+    done = nafnet_export("wild.safetensors", "--fp16", "--format", "onnx", "--norm", "fused", "-o", "out",
                    "--report", "why.json", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
@@ -139,7 +135,7 @@ def test_refusal_leaves_the_report_alone(checkpoint: Checkpoint, tmp_path: Path)
 
 
 def test_unverified_says_so_ever_after(checkpoint_path: Path, tmp_path: Path) -> None:
-    done = command(checkpoint_path, "--fp16", "--no-verify", "-o", "made", cwd=tmp_path)
+    done = nafnet_export(checkpoint_path, "--fp16", "--no-verify", "-o", "made", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     *before, last = done.stdout.splitlines()
     assert "not verified" in last
@@ -178,7 +174,7 @@ def test_unverified_says_so_ever_after(checkpoint_path: Path, tmp_path: Path) ->
     ],
 )
 def test_bad_usage_is_one_line_before_any_work(arguments: list[str], reason: str, tmp_path: Path) -> None:
-    done = command("-o", "out", *arguments, cwd=tmp_path)
+    done = nafnet_export("-o", "out", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert reason in done.stderr.splitlines()[-1]
     assert not list(tmp_path.glob("out/*"))
@@ -187,7 +183,7 @@ def test_bad_usage_is_one_line_before_any_work(arguments: list[str], reason: str
 def test_inspect_reads_checkpoints_and_foreign_files(checkpoint_path: Path, identity_onnx: Path) -> None:
     lines = dict(inspect(checkpoint_path))
     assert lines["kind"] == "checkpoint (PyTorch)"
-    assert "width 8, blocks 1,1 / 1 / 1,1" in lines["architecture"]
+    assert "width 8, blocks 1,0 / 1 / 0,1" in lines["architecture"]
     foreign = dict(inspect(identity_onnx))
     assert foreign["architecture"].startswith("unknown")
     assert foreign["operators"] == "1 Identity"
@@ -207,7 +203,7 @@ def test_photographs_are_part_of_the_gate(checkpoint_path: Path, tmp_path: Path)
     Image.fromarray(rng.integers(0, 256, (100, 90, 3), np.uint8)).save(tmp_path / "photos" / "colour.png")
     Image.fromarray(rng.integers(0, 256, (20, 30), np.uint8)).save(tmp_path / "photos" / "grey-and-small.png")
     (tmp_path / "photos" / "notes.txt").write_text("no picture", encoding="utf-8")
-    done = command(checkpoint_path, "--images", "photos", "--norm", "fused", cwd=tmp_path)
+    done = nafnet_export(checkpoint_path, "--images", "photos", "--norm", "fused", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "photograph 1" in done.stdout
     assert "photograph 2" in done.stdout
