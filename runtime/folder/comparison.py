@@ -9,7 +9,9 @@ import numpy as np
 
 from nafnet.closing import Closing
 from nafnet.files import Place
-from nafnet.images.formats import FORMATS, Header
+from nafnet.images.formats import FORMATS
+from nafnet.images.header import Header
+from nafnet.images.metadata.metadata import Metadata
 from nafnet.images.pixels import Rows, convert_depth
 from nafnet.images.reader import open_image
 from nafnet.images.writer import ImageWriter
@@ -32,7 +34,8 @@ class Comparison(Closing):
     def __init__(self, path: Path, header: Header, tag: str, *, place: Place, mode: int) -> None:
         both = Header(
             width=2 * header.width, height=header.height, format="jpeg", channels=header.channels, alpha=False,
-            pixel_type="uint8", bits=8, lossless=False, metadata={},
+            pixel_type="uint8", bits=8, lossless=False,
+            metadata=Metadata(icc=header.metadata.icc),
         )  # fmt: skip
         self._channels = header.channels
         self._writer = ImageWriter(path, both, quality=QUALITY, tag=tag, place=place, mode=mode)

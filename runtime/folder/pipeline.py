@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from nafnet.errors import ImageError, OutputError
-from nafnet.images.formats import Header
+from nafnet.images.header import Header
 from nafnet.runtime.engine.events import Band, Event
 from nafnet.runtime.engine.events import State as Stage
 from nafnet.runtime.engine.restorer import Restorer
