@@ -28,7 +28,9 @@ class FormatInfo:
 
 FORMATS: dict[Format, FormatInfo] = {
     "png": FormatInfo(suffixes=(".png",), holds=("uint8", "uint16")),
-    "jpeg": FormatInfo(suffixes=(".jpg", ".jpeg"), holds=("uint8",), alpha=False, has_quality=True, max_side=65535),
+    "jpeg": FormatInfo(
+        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"), holds=("uint8",), alpha=False, has_quality=True, max_side=65535
+    ),
     "tiff": FormatInfo(suffixes=(".tif", ".tiff"), holds=("uint8", "uint16", "float32")),
     "webp": FormatInfo(suffixes=(".webp",), holds=("uint8",), has_quality=True, max_side=16383),
     "avif": FormatInfo(suffixes=(".avif",), holds=("uint8", "uint16"), has_quality=True, max_side=16384),
@@ -49,14 +51,23 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"P5", "ppm"),
     (b"P6", "ppm"),
 )
-_BRANDS: dict[bytes, Format] = {b"avif": "avif", b"avis": "avif"}
+_AVIF_BRANDS = (b"avif", b"avis")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
+
+SNIFFED = 256
+"""Bytes."""
 
 
 def sniff(start: bytes) -> Format | None:
-    """The format that a file's first 16 bytes say it is; None if none of ours."""
+    """The format that a file's first bytes say it is; None if none of ours.
+
+    16 bytes do for most. AVIF and HEIF may begin with a brand that both have, and name others in the first `SNIFFED`.
+    """
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "webp"
     if start[4:8] == b"ftyp":
-        return _BRANDS.get(start[8:12], "heif" if start[8:12] in _HEIF_BRANDS else None)
+        end = min(int.from_bytes(start[:4], "big"), len(start))
+        if any(start[at : at + 4] in _AVIF_BRANDS for at in (8, *range(16, end, 4))):
+            return "avif"
+        return "heif" if start[8:12] in _HEIF_BRANDS else None
     return next((name for magic, name in _MAGIC if start.startswith(magic)), None)

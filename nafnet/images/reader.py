@@ -20,7 +20,7 @@ from nafnet.images.containers.jpeg import hole
 from nafnet.images.containers.png import is_animated
 from nafnet.images.containers.tiff import refusal
 from nafnet.images.containers.webp import is_lossless
-from nafnet.images.formats import MAX_PIXELS, Format, sniff
+from nafnet.images.formats import MAX_PIXELS, SNIFFED, Format, sniff
 from nafnet.images.header import Header
 from nafnet.images.pixels import PixelType, Rows
 from nafnet.images.plain import bmp_header, ppm_header, ppm_rows, read_bmp
@@ -106,6 +106,8 @@ def open_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageReader:
         upright = _from_cmyk(path, upright)
         notes.append("CMYK became sRGB, by its profile")
     bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 0
+    if upright.format == "ushort" and 8 < bits < 16:
+        upright = _over_the_range(upright, bits)
     if 0 < bits < 8 and not image.get_typeof("palette"):
         notes.append(f"{bits} bit{'s' if bits > 1 else ''} became 8")
     if file_format == "png" and is_animated(path):
@@ -136,7 +138,7 @@ def _sniffed(path: Path) -> Format:
         if path.exists() and not path.is_file():
             raise ImageError(f"{path}: not a regular file")  # opening a pipe would wait for a writer
         with path.open("rb") as file:
-            start = file.read(16)
+            start = file.read(SNIFFED)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
     file_format = sniff(start)
@@ -188,6 +190,16 @@ def _refuse_unsupported(path: Path, image: pyvips.Image) -> None:
             f"{path}: colour space {image.interpretation} with {image.bands} bands; "
             "expected grey, RGB, or CMYK with a profile: convert it first"
         )
+
+
+def _over_the_range(image: pyvips.Image, bits: int) -> pyvips.Image:
+    """Values of 10 or 12 bits, which libvips shifts to the left, over 16: white becomes 65535, and back what it was."""
+    return (
+        ((image >> (16 - bits)) * (65535 / (2**bits - 1)))
+        .rint()
+        .cast("ushort")
+        .copy(interpretation=image.interpretation)
+    )
 
 
 def _from_cmyk(path: Path, image: pyvips.Image) -> pyvips.Image:
