@@ -93,6 +93,7 @@ _COUNT = click.IntRange(min=1)
 @click.option(
     "--decode-memory", type=_COUNT, default=4096, show_default=True, help="Most memory to decode a file, in MB."
 )
+@click.option("--strict", is_flag=True, help="Fail damaged files, also those that can be decoded all the same.")
 @click.option(
     "--report", type=click.Path(path_type=Path, dir_okay=False), help="Write what became of each file, as JSON."
 )

@@ -23,7 +23,16 @@ from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.dry_run import DryRun, print_memory
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.progress import RunProgress
-from nafnet.runtime.folder.report import FileReport, noted, opening, summary, totals, unreadable, write_report
+from nafnet.runtime.folder.report import (
+    FileReport,
+    noted,
+    notes_in_short,
+    opening,
+    summary,
+    totals,
+    unreadable,
+    write_report,
+)
 from nafnet.runtime.folder.settings import result_settings
 from nafnet.runtime.folder.stopping import ends_in_time
 from nafnet.runtime.options import STDOUT, RunOptions
@@ -127,6 +136,9 @@ def _restore(
             os._exit(INTERRUPTED)  # an encoder still works, and would be waited for
     if options.verbose:
         for line in noted(rows):
+            options.say(line)
+    elif not options.quiet:
+        for line in notes_in_short(rows):
             options.say(line)
     if not options.quiet:
         options.say(summary(totals(rows, seconds), STDOUT if options.piped else options.output))

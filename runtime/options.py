@@ -47,6 +47,7 @@ class RunOptions:
     max_pixels: int
     decode_seconds: int
     decode_memory: int
+    strict: bool
     report: Path | None
     html: Path | None
     dry_run: bool
@@ -61,7 +62,10 @@ class RunOptions:
 
     @property
     def limits(self) -> Limits:
-        return Limits(max_pixels=self.max_pixels, seconds=float(self.decode_seconds), memory=self.decode_memory * 2**20)
+        return Limits(
+            max_pixels=self.max_pixels, seconds=float(self.decode_seconds), memory=self.decode_memory * 2**20,
+            strict=self.strict,
+        )  # fmt: skip
 
     @property
     def encoding(self) -> Encoding:

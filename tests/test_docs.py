@@ -21,6 +21,7 @@ from PIL import Image
 
 from nafnet.architecture import NAFNet
 from nafnet.checkpoint import save_checkpoint
+from nafnet.images.metadata.metadata import KEPT, WORDS
 from nafnet.spec import Architecture, ModelSpec
 
 ROOT = Path(__file__).parent.parent
@@ -282,3 +283,15 @@ def test_every_figure_has_its_script() -> None:
     for path in figures:
         assert path.with_suffix(".py").is_file()
         assert any(path.name in page.read_text(encoding="utf-8") for page in PAGES), path.name
+
+
+def test_what_each_format_keeps_is_what_the_table_says() -> None:
+    text = (ROOT / "docs" / "restoring.md").read_text(encoding="utf-8")
+    lines = text.split("## What is kept beside the pixels")[1].split("\n## ")[0].splitlines()
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert {row[0].split(" (")[0] for row in rows} == set(WORDS.values())
+    for words, *cells in rows:
+        (name,) = [name for name, called in WORDS.items() if called == words.split(" (")[0]]
+        for formats, cell in zip(head[1:], cells, strict=True):
+            for file_format in formats.lower().split(", "):
+                assert cell.startswith("yes") == (name in KEPT[file_format]), (file_format, words)  # type: ignore[index]

@@ -49,7 +49,7 @@ def whole_paths(
     height, width, _ = pixels.shape
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "photograph.jpg")
-        image = ImageFile(pixels=pixels, alpha=None, format="jpeg", lossless=False, metadata={})
+        image = ImageFile(pixels=pixels, alpha=None, format="jpeg", lossless=False)
         write_image(source, image)
         rows, works = [], []
         for index, (name, backend) in enumerate(backends):

@@ -38,7 +38,7 @@ def write_folder(folder: Path, file_format: Format, suffix: str, count: int) -> 
         repeats = [(0, max(size - have, 0)) for size, have in zip((HEIGHT, WIDTH), clean.shape[:2], strict=True)]
         large = np.pad(clean, [*repeats, (0, 0)], mode="symmetric")[:HEIGHT, :WIDTH]
         pixels = as_8bit(with_gaussian_noise(large, 15, index))
-        image = ImageFile(pixels=pixels, alpha=None, format=file_format, lossless=True, metadata={})
+        image = ImageFile(pixels=pixels, alpha=None, format=file_format, lossless=True)
         write_image(folder / f"{index:02d}-{name}{suffix}", image)
 
 

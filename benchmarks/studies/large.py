@@ -20,7 +20,8 @@ from rich.table import Table
 from nafnet.benchmarks.photographs import as_8bit, photographs, with_gaussian_noise
 from nafnet.benchmarks.watched import watch
 from nafnet.commandline import exits
-from nafnet.images.formats import Format, Header
+from nafnet.images.formats import Format
+from nafnet.images.header import Header
 from nafnet.images.writer import ImageWriter
 
 
@@ -31,7 +32,7 @@ def write_large(path: Path, side: int, file_format: Format) -> None:
     repeats = math.ceil(side / block.shape[1])
     header = Header(
         width=side, height=side, format=file_format, channels=3, alpha=False, pixel_type="uint8", bits=8,
-        lossless=True, metadata={},
+        lossless=True,
     )  # fmt: skip
     band = np.tile(block, (1, repeats, 1))[:, :side]
     with ImageWriter(path, header) as writer:

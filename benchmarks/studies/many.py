@@ -37,7 +37,7 @@ def write_small(folder: Path, count: int, sides: tuple[int, int]) -> None:
             for have, want in zip(source.shape, (height, width), strict=False)
         )
         pixels = np.ascontiguousarray(source[top : top + height, left : left + width])
-        image = ImageFile(pixels=pixels, alpha=None, format="jpeg", lossless=False, metadata={})
+        image = ImageFile(pixels=pixels, alpha=None, format="jpeg", lossless=False)
         write_image(folder / f"small-{index:05}.jpg", image)
 
 

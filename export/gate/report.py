@@ -117,7 +117,7 @@ def write_worst(path: Path, worst: Worst) -> Path:
     panels = [_rgb(part) for part in (expected, given, np.clip(error * gain, 0, 1))]
     gap = np.full((panels[0].shape[0], _SEPARATOR, 3), 255, np.uint8)
     pixels = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
-    write_image(path, ImageFile(pixels=pixels, alpha=None, format="png", lossless=True, metadata={}))
+    write_image(path, ImageFile(pixels=pixels, alpha=None, format="png", lossless=True))
     return path
 
 

@@ -1,6 +1,6 @@
 """A photograph as a whole in memory: pixels in the file's own depth, alpha apart, ICC, EXIF.
 
-Read and written through `imagereader` and `imagewriter`, the project's one decoder and one encoder.
+Read and written through `reader` and `writer`, the project's one decoder and one encoder.
 
 Shapes: H height, W width, C colour channels, 1 (grey) or 3 (RGB).
 """
@@ -8,14 +8,15 @@ Shapes: H height, W width, C colour channels, 1 (grey) or 3 (RGB).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nafnet.images.formats import Format, Header
+from nafnet.images.formats import Format
+from nafnet.images.header import Header
+from nafnet.images.metadata.metadata import NOTHING, Metadata
 from nafnet.images.reader import open_image
 from nafnet.images.writer import DEFAULT_QUALITY, ImageWriter
 
@@ -33,8 +34,7 @@ class ImageFile:
     format: Format
     lossless: bool
     """Whether the file's compression kept every pixel; decides how WebP is written."""
-    metadata: Mapping[str, tuple[str, Any]]
-    """libvips' fields worth keeping, ICC profile, EXIF and XMP among them: name to (type name, value)."""
+    metadata: Metadata = NOTHING
 
     @property
     def header(self) -> Header:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import ImageError
-from nafnet.images.formats import Format, Header
+from nafnet.images.formats import Format
+from nafnet.images.header import Header
 from nafnet.images.pixels import WHITE, PixelType
 
 if TYPE_CHECKING:
@@ -107,5 +108,5 @@ def _header(
 ) -> Header:  # fmt: skip
     return Header(
         width=width, height=height, format=file_format, channels=channels, alpha=alpha, pixel_type=pixel_type,
-        bits=16 if pixel_type == "uint16" else 8, lossless=True, metadata={}, notes=notes,
+        bits=16 if pixel_type == "uint16" else 8, lossless=True, notes=notes,
     )  # fmt: skip

@@ -7,8 +7,7 @@ plain formats; only rotated images, and formats that are compressed as a whole, 
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +15,24 @@ import numpy as np
 import pyvips
 
 from nafnet.errors import ImageError
-from nafnet.images.formats import MAX_PIXELS, Format, Header, sniff
+from nafnet.images.carried import read_metadata
+from nafnet.images.containers.jpeg import hole
+from nafnet.images.containers.png import is_animated
+from nafnet.images.containers.tiff import refusal
+from nafnet.images.containers.webp import is_lossless
+from nafnet.images.formats import MAX_PIXELS, SNIFFED, Format, sniff
+from nafnet.images.header import Header
 from nafnet.images.pixels import PixelType, Rows
 from nafnet.images.plain import bmp_header, ppm_header, ppm_rows, read_bmp
-from nafnet.images.tiff import refusal
 
 _LOADERS: dict[Format, str] = {
     **{"png": "pngload", "jpeg": "jpegload", "tiff": "tiffload", "webp": "webpload"},
     **{"avif": "heifload", "heif": "heifload"},
 }
+_WARNED_OF = ("jpeg",)
+"""Formats whose decoder goes on after damage, with whatever it makes of it."""
 _TYPES: dict[str, PixelType] = {"uchar": "uint8", "ushort": "uint16", "float": "float32"}
-_ALWAYS_UTF8 = ("icc-profile-data", "exif-data", "xmp-data", "iptc-data", "resolution-unit", "xres", "yres")
-"""Names of fields that libvips gives; those of texts come from the file."""
-MOST_FIELD_BYTES = 16 * 2**20
-"""Of one text, profile or preview: compressed, a small file can hold thousands of megabytes."""
 _COLOURS = ("srgb", "rgb", "rgb16", "scrgb", "b-w", "grey16")
-# Set by libvips for every image, or no longer true of the restored one.
-_NOT_METADATA = {
-    *("width", "height", "bands", "format", "coding", "interpretation", "xoffset", "yoffset"),
-    *("filename", "vips-loader", "vips-sequential", "bits-per-sample", "palette", "background", "interlaced"),
-    *("orientation", "exif-ifd0-Orientation", "n-pages", "page-height"),
-    *("jpeg-multiscan", "jpeg-chroma-subsample", "jpeg-thumbnail-data"),
-    *("heif-primary", "heif-compression"),
-}
 
 
 class ImageReader:
@@ -46,6 +40,8 @@ class ImageReader:
 
     def __init__(self, path: Path, header: Header, source: pyvips.Image | Rows | int) -> None:
         self.path, self.header, self._source = path, header, source
+        self.damage = ""
+        """What is wrong with a file that was decoded all the same, in words; known when all rows are read."""
 
     def rows(self, count: int) -> Iterator[Rows]:
         """All rows from the top, `count` at a time; the last have fewer.
@@ -61,12 +57,30 @@ class ImageReader:
                 try:
                     band = region.fetch(0, start, header.width, taken)
                 except pyvips.Error as error:
-                    raise _damaged(self.path, header.format, error) from error
+                    region = self._lenient(error)
+                    band = self._fetch(region, start, taken)
                 yield np.frombuffer(band, header.pixel_type).reshape(taken, header.width, header.bands)
             elif isinstance(self._source, int):
                 yield ppm_rows(self.path, header, self._source, start, taken)
             else:
                 yield self._source[start : start + taken]
+        if header.format == "jpeg" and not self.damage and (zeros := hole(self.path)):
+            self.damage = f"{zeros} bytes of zeros stand in its compressed data, where a part of the picture was"
+
+    def _lenient(self, error: pyvips.Error) -> pyvips.Region:
+        """Where a decoder that stops at every doubt has stopped, one that goes on where it can."""
+        path, file_format = self.path, self.header.format
+        if file_format not in _WARNED_OF or self.damage:
+            raise _damaged(path, file_format, error) from error
+        self.damage = _reason(error)
+        image = _upright(path, file_format, _load(path, file_format, lenient=True), lenient=True)
+        return pyvips.Region.new(_from_cmyk(path, image) if image.interpretation == "cmyk" else image)
+
+    def _fetch(self, region: pyvips.Region, start: int, count: int) -> Any:
+        try:
+            return region.fetch(0, start, self.header.width, count)
+        except pyvips.Error as error:
+            raise _damaged(self.path, self.header.format, error) from error
 
 
 def open_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageReader:
@@ -92,12 +106,14 @@ def open_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageReader:
         upright = _from_cmyk(path, upright)
         notes.append("CMYK became sRGB, by its profile")
     bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 0
+    if upright.format == "ushort" and 8 < bits < 16:
+        upright = _over_the_range(upright, bits)
     if 0 < bits < 8 and not image.get_typeof("palette"):
         notes.append(f"{bits} bit{'s' if bits > 1 else ''} became 8")
-    if file_format == "png" and _is_animated_png(path):
+    if file_format == "png" and is_animated(path):
         raise ImageError(f"{path}: an animation; only single images are restored, so split it first")
     kind, alpha = _TYPES[upright.format], upright.hasalpha()
-    metadata, lost = _metadata(upright)
+    metadata, lost = read_metadata(path, file_format, upright, upright.width, upright.height)
     header = Header(
         width=upright.width,
         height=upright.height,
@@ -106,37 +122,11 @@ def open_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageReader:
         alpha=bool(alpha),
         pixel_type=kind,
         bits=bits if kind == "uint16" and bits > 8 else 8 * np.dtype(kind).itemsize,
-        lossless=file_format in ("png", "tiff") or (file_format == "webp" and _is_lossless_webp(path)),
+        lossless=file_format in ("png", "tiff") or (file_format == "webp" and is_lossless(path)),
         metadata=metadata,
         notes=(*notes, *lost),
     )
     return ImageReader(path, _small_enough(path, header, max_pixels), upright)
-
-
-def _metadata(image: pyvips.Image) -> tuple[dict[str, tuple[str, Any]], list[str]]:
-    """The fields worth keeping, and what of them cannot be kept, in words."""
-    fields: dict[str, tuple[str, Any]] = {}
-    lost = []
-    try:
-        names = image.get_fields()
-    except UnicodeDecodeError:  # of one of them
-        names = [name for name in _ALWAYS_UTF8 if image.get_typeof(name)]
-        lost.append("texts are not kept: the name of one is not UTF-8")
-    for name in names:
-        if name in _NOT_METADATA:
-            continue
-        try:
-            value = image.get(name)
-        except UnicodeDecodeError:
-            lost.append(f"a text that is not UTF-8 is not kept: {name}")
-            continue
-        if isinstance(value, bytes | str) and len(value) > MOST_FIELD_BYTES:
-            lost.append(
-                f"{name} of {len(value) / 2**20:.0f} MB is not kept; at most {MOST_FIELD_BYTES / 2**20:.0f} MB are"
-            )
-        else:
-            fields[name] = (pyvips.type_name(image.get_typeof(name)), value)
-    return fields, lost
 
 
 def _sniffed(path: Path) -> Format:
@@ -148,7 +138,7 @@ def _sniffed(path: Path) -> Format:
         if path.exists() and not path.is_file():
             raise ImageError(f"{path}: not a regular file")  # opening a pipe would wait for a writer
         with path.open("rb") as file:
-            start = file.read(16)
+            start = file.read(SNIFFED)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
     file_format = sniff(start)
@@ -158,24 +148,25 @@ def _sniffed(path: Path) -> Format:
     return file_format
 
 
-def _load(path: Path, file_format: Format, access: str = "sequential") -> pyvips.Image:
-    """Open lazily with the loader the first bytes ask for."""
+def _load(path: Path, file_format: Format, access: str = "sequential", *, lenient: bool = False) -> pyvips.Image:
+    """Open lazily with the loader the first bytes ask for; the lenient one goes on where it can."""
+    # Of a truncated TIFF libvips says "error", which is graver than "truncated" and so includes it.
+    fail_on = "warning" if file_format in _WARNED_OF and not lenient else "error"
     try:
-        # Of a truncated TIFF libvips says "error", which is graver than "truncated" and so includes it.
         load = getattr(pyvips.Image, _LOADERS[file_format])
-        return load(str(path), fail_on="error", revalidate=True, access=access)
+        return load(str(path), fail_on=fail_on, revalidate=True, access=access)
     except pyvips.Error as error:
         if file_format == "heif":
             raise ImageError(f"{path}: HEIF that this libvips cannot decode ({_reason(error)}): convert it") from error
         raise _damaged(path, file_format, error) from error
 
 
-def _upright(path: Path, file_format: Format, image: pyvips.Image) -> pyvips.Image:
+def _upright(path: Path, file_format: Format, image: pyvips.Image, *, lenient: bool = False) -> pyvips.Image:
     """The image turned as EXIF says, which needs its rows out of order."""
     if not image.get_typeof("orientation") or image.get("orientation") == 1:
         return image
     try:
-        return _load(path, file_format, "random").autorot()
+        return _load(path, file_format, "random", lenient=lenient).autorot()
     except pyvips.Error as error:
         raise _damaged(path, file_format, error) from error
 
@@ -201,6 +192,16 @@ def _refuse_unsupported(path: Path, image: pyvips.Image) -> None:
         )
 
 
+def _over_the_range(image: pyvips.Image, bits: int) -> pyvips.Image:
+    """Values of 10 or 12 bits, which libvips shifts to the left, over 16: white becomes 65535, and back what it was."""
+    return (
+        ((image >> (16 - bits)) * (65535 / (2**bits - 1)))
+        .rint()
+        .cast("ushort")
+        .copy(interpretation=image.interpretation)
+    )
+
+
 def _from_cmyk(path: Path, image: pyvips.Image) -> pyvips.Image:
     try:
         return image.icc_transform(
@@ -208,40 +209,6 @@ def _from_cmyk(path: Path, image: pyvips.Image) -> pyvips.Image:
         )
     except pyvips.Error as error:
         raise ImageError(f"{path}: CMYK that its profile does not convert ({_reason(error)})") from error
-
-
-def _is_animated_png(path: Path) -> bool:
-    """Whether an acTL chunk stands before the pixels; PNG is a signature and chunks of size, name, content, CRC."""
-
-    def parse(head: bytes) -> tuple[bytes, int]:
-        size, name = struct.unpack(">I4s", head)
-        return name, size + 4
-
-    return _first_chunk(path, 8, parse, (b"acTL", b"IDAT")) == b"acTL"
-
-
-def _is_lossless_webp(path: Path) -> bool:
-    """Whether the picture is a VP8L chunk. A WebP file is RIFF: chunks of a name, a size and padded content."""
-
-    def parse(head: bytes) -> tuple[bytes, int]:
-        name, size = struct.unpack("<4sI", head)
-        return name, size + size % 2
-
-    return _first_chunk(path, 12, parse, (b"VP8 ", b"VP8L")) == b"VP8L"
-
-
-def _first_chunk(
-    path: Path, start: int, parse: Callable[[bytes], tuple[bytes, int]], names: tuple[bytes, ...]
-) -> bytes | None:
-    """The first of the named chunks; `parse` gives a chunk's name and rest from the 8 bytes that it begins with."""
-    with path.open("rb") as file:
-        file.seek(start)
-        while len(head := file.read(8)) == 8:
-            name, rest = parse(head)
-            if name in names:
-                return name
-            file.seek(rest, 1)
-    return None
 
 
 def _damaged(path: Path, file_format: Format, error: pyvips.Error) -> ImageError:

@@ -15,7 +15,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from nafnet.files import temporary_beside
-from nafnet.images.formats import Header
+from nafnet.images.header import Header
 
 PART_BYTES = 32 * 2**20
 MOST_PARTS = 128

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,9 @@ import pyvips
 from nafnet.closing import Closing
 from nafnet.errors import ImageError, OutputError
 from nafnet.files import Place, whole_file
-from nafnet.images.formats import FORMATS, Header
+from nafnet.images.carried import give_to_libvips, write_metadata
+from nafnet.images.formats import FORMATS
+from nafnet.images.header import Header
 from nafnet.images.pixels import Rows
 from nafnet.images.plain import write_bmp, write_ppm
 from nafnet.images.spill import Spill
@@ -33,7 +36,6 @@ _COLOURS = {
 }
 # What will meet the next file, too.
 _DISK_IS_DONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-_RESOLUTION = ("xres", "yres")
 
 
 class ImageWriter(Closing):
@@ -89,10 +91,13 @@ class ImageWriter(Closing):
                 self._write_plain(temporary)
                 return
             try:
-                self._encoded = self._image()
-                self._save(self._encoded, temporary)
+                self._encoded, keep = give_to_libvips(self._image(), header.format, header.metadata)
+                self._save(self._encoded, temporary, keep)
+                write_metadata(temporary, header.format, header.metadata)
             except pyvips.Error as error:
                 raise self._explained(error) from error
+            except (ValueError, struct.error) as error:
+                raise ImageError(f"{self._path}: its metadata cannot be written ({error})") from error
 
     def _write_plain(self, temporary: Path) -> None:
         bands = self._spill.bands() if self._spill else iter(self._bands)
@@ -102,7 +107,7 @@ class ImageWriter(Closing):
             write_bmp(temporary, np.concatenate(list(bands)))
 
     def _image(self) -> pyvips.Image:
-        """The rows as libvips sees them, with the metadata."""
+        """The rows as libvips sees them."""
         header = self._header
         colour = _COLOURS[header.channels, header.pixel_type]
         if self._spill:
@@ -110,31 +115,24 @@ class ImageWriter(Closing):
         else:
             pixels = self._bands[0] if len(self._bands) == 1 else np.concatenate(self._bands)
             image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels), interpretation=colour)
-        # The resolution is in the header, which `set_type` does not reach.
-        image = image.copy(**{name: header.metadata[name][1] for name in _RESOLUTION if name in header.metadata})
-        for name, (kind, value) in header.metadata.items():
-            if name not in _RESOLUTION:
-                image.set_type(pyvips.type_from_name(kind), name, value)
-        if "exif-data" in header.metadata:
-            image.set_type(pyvips.GValue.gint_type, "orientation", 1)  # else the old one is read from the raw block
         return image
 
-    def _save(self, image: pyvips.Image, temporary: Path) -> None:
+    def _save(self, image: pyvips.Image, temporary: Path, keep: str) -> None:
         header, path = self._header, str(temporary)
         if header.format == "png":
-            image.pngsave(path, compression=6)
+            image.pngsave(path, keep=keep, compression=6)
         elif header.format == "jpeg":
-            image.jpegsave(path, Q=self._quality, subsample_mode="off")
+            image.jpegsave(path, keep=keep, Q=self._quality, subsample_mode="off")
         elif header.format == "tiff":
             predictor = "none" if header.pixel_type == "float32" else "horizontal"
             large = header.row_bytes * header.height > 2**31
-            image.tiffsave(path, compression="deflate", predictor=predictor, bigtiff=large)
+            image.tiffsave(path, keep=keep, compression="deflate", predictor=predictor, bigtiff=large)
         elif header.format == "webp":
-            image.webpsave(path, Q=self._quality, lossless=header.lossless, exact=True)
+            image.webpsave(path, keep=keep, Q=self._quality, lossless=header.lossless, exact=True)
         elif header.format in ("avif", "heif"):
             codec = "av1" if header.format == "avif" else "hevc"
             bits = 8 if header.pixel_type == "uint8" else min(header.bits, 12)
-            image.heifsave(path, compression=codec, Q=self._quality, bitdepth=bits, subsample_mode="off")
+            image.heifsave(path, keep=keep, compression=codec, Q=self._quality, bitdepth=bits, subsample_mode="off")
         else:
             raise AssertionError(f"{header.format}: no encoder is called for it")
 

@@ -37,12 +37,19 @@ def render(package: str, template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def picture_uri(pixels: NDArray[np.uint8]) -> str:
-    """uint8[H,W,C] or [H,W] as a data URI, to the bit: a lossy picture of noise arrives half denoised."""
+def picture_uri(pixels: NDArray[np.uint8], icc: bytes = b"") -> str:
+    """uint8[H,W,C] or [H,W] as a data URI, to the bit: a lossy picture of noise arrives half denoised.
+
+    Args:
+        pixels: of the picture.
+        icc: its profile; by default sRGB is meant.
+    """
     import pyvips
 
     image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
-    encoded = image.webpsave_buffer(lossless=True, exact=True, keep="none")
+    if icc:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+    encoded = image.webpsave_buffer(lossless=True, exact=True, keep="icc" if icc else "none")
     return f"data:image/webp;base64,{base64.b64encode(encoded).decode('ascii')}"
 
 

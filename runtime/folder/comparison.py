@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from nafnet.closing import Closing
+from nafnet.errors import ImageError
 from nafnet.files import Place
-from nafnet.images.formats import FORMATS, Header
+from nafnet.images.formats import FORMATS
+from nafnet.images.header import Header
+from nafnet.images.metadata.metadata import Metadata
 from nafnet.images.pixels import Rows, convert_depth
-from nafnet.images.reader import open_image
 from nafnet.images.writer import ImageWriter
 
 QUALITY = 92
@@ -32,7 +34,8 @@ class Comparison(Closing):
     def __init__(self, path: Path, header: Header, tag: str, *, place: Place, mode: int) -> None:
         both = Header(
             width=2 * header.width, height=header.height, format="jpeg", channels=header.channels, alpha=False,
-            pixel_type="uint8", bits=8, lossless=False, metadata={},
+            pixel_type="uint8", bits=8, lossless=False,
+            metadata=Metadata(icc=header.metadata.icc),
         )  # fmt: skip
         self._channels = header.channels
         self._writer = ImageWriter(path, both, quality=QUALITY, tag=tag, place=place, mode=mode)
@@ -56,25 +59,32 @@ class Comparison(Closing):
         self._writer.close()
 
 
-def compare_files(
-    original: Iterator[Header | Rows], restored: Path, comparison: Comparison, *, max_pixels: int
-) -> None:
+def compare_files(original: Iterator[Header | Rows], restored: Iterator[Header | Rows], comparison: Comparison) -> None:
     """Write the comparison of a file that was restored before, and that `Comparison.fits`.
 
     Args:
-        original: its rows from the top in bands of one height, as `Decoder.decode` gives them after the header.
-        restored: the result, of the same size.
+        original: its rows from the top, as `Decoder.decode` gives them after the header.
+        restored: those of the result, of the same size, likewise.
         comparison: is finished.
-        max_pixels: of the result.
 
     Raises:
-        ImageError: one of the two cannot be read.
+        ImageError: one of the two cannot be read, or they differ in height.
         OutputError: the disk refused.
     """
-    reader = open_image(restored, max_pixels=max_pixels)
-    results: Iterator[Rows] | None = None
-    for rows in original:
-        assert not isinstance(rows, Header)
-        results = results or reader.rows(len(rows))
-        comparison.write(rows, next(results))
+    left, right = _next(original), _next(restored)
+    while len(left) and len(right):
+        count = min(len(left), len(right))
+        comparison.write(left[:count], right[:count])
+        left, right = left[count:], right[count:]
+        left = left if len(left) else _next(original)
+        right = right if len(right) else _next(restored)
+    if len(left) or len(right):
+        raise ImageError("the original and its result differ in height")
     comparison.finish()
+
+
+def _next(rows: Iterator[Header | Rows]) -> Rows:
+    """The next band; an empty one at the end."""
+    band = next(rows, None)
+    assert not isinstance(band, Header)
+    return np.empty((0, 0, 0), np.uint8) if band is None else band

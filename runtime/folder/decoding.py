@@ -18,7 +18,7 @@ import numpy as np
 
 from nafnet.closing import Closing
 from nafnet.errors import DecodingError, ImageError
-from nafnet.images.formats import Header
+from nafnet.images.header import Header
 from nafnet.images.pixels import Rows
 from nafnet.interpreter import module_command
 from nafnet.runtime.folder.causes import of_death
@@ -46,6 +46,8 @@ class Decoder(Closing):
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         """What one file may take."""
+        self.damage = ""
+        """What is wrong with the file that was decoded last, in words; empty if nothing is known to be."""
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
         self._said: deque[bytes] = deque()
@@ -93,6 +95,7 @@ class Decoder(Closing):
             self._ask(path, "decode")
             header = header_from_json(self._receive(path, HEADER))
             self._left += SECONDS_PER_MEGAPIXEL * header.width * header.height / 1e6
+            self.damage = ""
             yield header
             rows_done = 0
             while rows_done < header.height:
@@ -100,8 +103,12 @@ class Decoder(Closing):
                 band = band.reshape(-1, header.width, header.bands)
                 rows_done += len(band)
                 yield band
-            self._receive(path, END)
+            self.damage = self._receive(path, END).decode()
             whole = True
+            if self.damage and self.limits.strict:
+                raise ImageError(
+                    f"{path}: damaged {header.format.upper()} ({self.damage}); without --strict it is restored"
+                )
         except ImageError:
             whole = True  # it said so itself, or is stopped already
             raise

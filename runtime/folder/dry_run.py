@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from nafnet.errors import ImageError
-from nafnet.images.formats import Header
+from nafnet.images.header import Header
 from nafnet.images.pixels import WHITE
 from nafnet.images.writer import ImageWriter, check_quality
 from nafnet.runtime.engine.memory import available_bytes
@@ -72,7 +72,9 @@ class DryRun:
 
     def _add(self, job: Job, header: Header) -> None:
         restorer = self._restorer
-        target = header.converted(job.format or self._encoding.format, self._encoding.bits)
+        target = header.converted(
+            job.format or self._encoding.format, self._encoding.bits, with_loss=self._encoding.quality is not None
+        )
         if self._encoding.quality is not None:
             check_quality(self._encoding.quality, target)
         check_fits(restorer, header)
@@ -140,7 +142,7 @@ def _seconds_per_pixel(target: Header, quality: int) -> float:
     """Of encoding a smooth picture with little noise, as a restored photograph is."""
     header = Header(
         width=_SAMPLE, height=_SAMPLE, format=target.format, channels=target.channels, alpha=target.alpha,
-        pixel_type=target.pixel_type, bits=target.bits, lossless=target.lossless, metadata={},
+        pixel_type=target.pixel_type, bits=target.bits, lossless=target.lossless,
     )  # fmt: skip
     ramp = np.linspace(0.2, 0.8, _SAMPLE)[:, None, None] * np.ones((_SAMPLE, _SAMPLE, header.bands))
     noisy = np.clip(ramp + np.random.default_rng(0).normal(0, 0.01, ramp.shape), 0, 1)

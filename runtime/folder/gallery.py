@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nafnet.errors import NafnetError
 from nafnet.files import Place, write_whole
-from nafnet.images.formats import Header
+from nafnet.images.header import Header
 from nafnet.images.pixels import WHITE
 from nafnet.page import picture_uri, render
 from nafnet.runtime.folder.decoding import Decoder
@@ -77,8 +77,9 @@ def _entry(row: FileReport, decoder: Decoder) -> dict[str, Any]:
     left, top = most_changed(before, after, decoder)
     cut = [_cut(file, left, top, decoder) for file in (before, after)]
     height, width = cut[0].shape[:2]
+    uris = [picture_uri(part, _profile(file, decoder)) for part, file in zip(cut, (before, after), strict=True)]
     return {
-        "row": row, "before": picture_uri(cut[0]), "after": picture_uri(cut[1]), "width": width, "height": height,
+        "row": row, "before": uris[0], "after": uris[1], "width": width, "height": height,
         "whole": (width, height) == (row.width, row.height), "picture": True,
     }  # fmt: skip
 
@@ -131,6 +132,12 @@ def _cut(path: Path, left: int, top: int, decoder: Decoder) -> Pixels:
         rows.append(band[max(top - start, 0) : max(top + LARGEST_HEIGHT - start, 0), left : left + LARGEST_WIDTH])
         start += len(band)
     return np.concatenate(rows)
+
+
+def _profile(path: Path, decoder: Decoder) -> bytes:
+    """That of its colours; a picture of grey is shown as one of colours, to which its own does not apply."""
+    header = decoder.header(path)
+    return header.metadata.icc if header.channels == 3 else b""
 
 
 def _eight_bits(path: Path, decoder: Decoder) -> Iterator[Pixels]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from nafnet.errors import NafnetError
-from nafnet.images.formats import Header
+from nafnet.images.header import Header
 from nafnet.runtime.engine.events import Item, Layout, Opened
 from nafnet.runtime.folder.report import FileReport, Status
 from nafnet.runtime.folder.settings import Encoding
@@ -42,7 +41,7 @@ class FileItem(Item):
     def metadata_bytes(self) -> int:
         """Of what the file carries beside its pixels, while it is on its way."""
         target = self.target
-        return sum(map(_size_of, target.metadata.values())) if target else 0
+        return target.metadata.size if target else 0
 
     def opened(self, header: Header, encoding: Encoding) -> Opened[FileItem]:
         """The event that begins it, from the header of its source.
@@ -50,7 +49,9 @@ class FileItem(Item):
         Raises:
             ImageError: the format to write cannot hold it.
         """
-        target = header.converted(self.job.format or encoding.format, encoding.bits)
+        target = header.converted(
+            self.job.format or encoding.format, encoding.bits, with_loss=encoding.quality is not None
+        )
         self.target = target
         self.row.width, self.row.height, self.row.notes = header.width, header.height, list(target.notes)
         layout = Layout(
@@ -86,8 +87,3 @@ class FileItem(Item):
         row.seconds["infer"] = self.infer_seconds
         self.target = None  # its metadata can be megabytes, and there may be thousands of files
         self._on_done(row)
-
-
-def _size_of(field: tuple[str, Any]) -> int:
-    value = field[1]
-    return len(value) if isinstance(value, bytes | str) else 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nafnet.errors import ImageError
-from nafnet.images.formats import Header
+from nafnet.images.header import Header
 from nafnet.images.writer import MEMORY_LIMIT
 from nafnet.runtime.engine.memory import available_bytes, inference_bytes
 from nafnet.runtime.engine.restorer import Restorer

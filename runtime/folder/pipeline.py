@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from nafnet.errors import ImageError, OutputError
-from nafnet.images.formats import Header
+from nafnet.images.header import Header
 from nafnet.runtime.engine.events import Band, Event
 from nafnet.runtime.engine.events import State as Stage
 from nafnet.runtime.engine.restorer import Restorer
@@ -167,8 +167,13 @@ class Pipeline:
                 return
             # By the original's header: some formats have no grey, and give it back in three equal channels.
             place, mode = publisher.comparison(item), permissions(job)
-            with Comparison(job.compare, header, publisher.tag, place=place, mode=mode) as comparison:
-                compare_files(original, job.target, comparison, max_pixels=self._limits.max_pixels)
+            with (
+                Decoder(self._limits) as other,  # the two are read side by side
+                Comparison(job.compare, header, publisher.tag, place=place, mode=mode) as comparison,
+            ):
+                result = other.decode(job.target)
+                next(result)
+                compare_files(original, result, comparison)
         except ImageError as error:
             item.row.notes.append(f"not compared: {error}")
         except OutputError as error:

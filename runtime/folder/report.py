@@ -17,6 +17,8 @@ from nafnet.words import counted
 
 MARK = b'{\n  "settings": {'
 """How a report begins."""
+_MOST_NOTES = 5
+"""Lines about files that are restored."""
 Status = Literal["restored", "unchanged", "elsewhere", "failed", "skipped"]
 """Unchanged: an earlier run restored the same bytes with the same model and settings. Elsewhere: it falls to another
 shard. Skipped: not reached."""
@@ -119,6 +121,23 @@ def summary(sums: dict[str, Any], output: Path) -> str:
 
 def noted(rows: Sequence[FileReport]) -> list[str]:
     """A line for each file that could not be kept or compared as it was, or had tiles computed again."""
-    return [
-        f"{row.output}: {'; '.join(row.notes)}" for row in rows if row.status in ("restored", "unchanged") and row.notes
+    return [f"{row.output}: {'; '.join(row.notes)}" for row in _with_notes(rows)]
+
+
+def notes_in_short(rows: Sequence[FileReport]) -> list[str]:
+    """A line for each thing that is to be noted, with the number of its files or the name of the only one."""
+    outputs: dict[str, list[str]] = {}
+    for row in _with_notes(rows):
+        for note in row.notes:
+            outputs.setdefault(note, []).append(row.output)
+    often = sorted(outputs.items(), key=lambda item: -len(item[1]))
+    lines = [
+        f"{names[0] if len(names) == 1 else counted(len(names), 'file')}: {note}" for note, names in often[:_MOST_NOTES]
     ]
+    if len(often) > _MOST_NOTES:
+        lines.append(f"and {counted(len(often) - _MOST_NOTES, 'other note')}; --report has all of them")
+    return lines
+
+
+def _with_notes(rows: Sequence[FileReport]) -> list[FileReport]:
+    return [row for row in rows if row.status in ("restored", "unchanged") and row.notes]

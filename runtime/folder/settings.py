@@ -23,6 +23,8 @@ class Limits:
     """Waiting for the decoder, without the second that each megapixel is given on top."""
     memory: int = 4 * 2**30
     """Bytes of address space of the decoding process; 0 is no limit."""
+    strict: bool = False
+    """Whether a damaged file that can still be decoded fails."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

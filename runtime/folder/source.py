@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from nafnet.errors import DecodingError
-from nafnet.images.formats import Header
+from nafnet.images.header import Header
 from nafnet.runtime.engine.events import Band, Closed, Event
 from nafnet.runtime.folder.byte_queue import ByteQueue, size_of
 from nafnet.runtime.folder.decoding import Decoder, DecoderStopped
@@ -110,6 +110,8 @@ class Source:
                         parts.close()
                         break
                     started = time.perf_counter()
+                if item.under_way and decoder.damage:
+                    item.row.notes.append(f"damaged: {decoder.damage}")
         yield Closed(item)
 
 

@@ -7,7 +7,6 @@ frames.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import os
@@ -25,7 +24,8 @@ import numpy as np
 
 from nafnet.errors import ImageError, NafnetError
 from nafnet.files import file_sha256
-from nafnet.images.formats import Header
+from nafnet.images.header import Header
+from nafnet.images.metadata.metadata import Metadata
 from nafnet.images.reader import open_image
 from nafnet.runtime.folder.causes import explained, too_little
 
@@ -35,24 +35,16 @@ READY, DIGEST, HEADER, ROWS, END, FAILED = b"Y", b"D", b"H", b"R", b"E", b"F"
 
 
 def header_to_json(header: Header) -> bytes:
-    """A header as it crosses the socket; libvips' blobs are in base 64."""
+    """A header as it crosses the socket."""
     fields = {field.name: getattr(header, field.name) for field in dataclasses.fields(header)}
-    fields["metadata"] = {name: [kind, _plain(value)] for name, (kind, value) in header.metadata.items()}
-    return json.dumps(fields).encode()
+    return json.dumps({**fields, "metadata": header.metadata.to_json()}).encode()
 
 
 def header_from_json(data: bytes | bytearray) -> Header:
     """What `header_to_json` wrote."""
     fields = json.loads(data)
-    fields["metadata"] = {
-        name: (kind, base64.b64decode(value["blob"]) if isinstance(value, dict) else value)
-        for name, (kind, value) in fields["metadata"].items()
-    }
-    return Header(**{**fields, "notes": tuple(fields["notes"])})
-
-
-def _plain(value: Any) -> Any:
-    return {"blob": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+    metadata = Metadata.from_json(fields["metadata"])
+    return Header(**{**fields, "metadata": metadata, "notes": tuple(fields["notes"])})
 
 
 def _send(peer: socket.socket, kind: bytes, data: bytes | memoryview) -> None:
@@ -78,7 +70,7 @@ def _answer_for(peer: socket.socket, command: dict[str, Any], path: Path) -> Non
         count = max(command["band_bytes"] // reader.header.row_bytes, 1)
         for rows in reader.rows(count):
             _send(peer, ROWS, np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
-    _send(peer, END, b"")
+    _send(peer, END, reader.damage.encode("utf-8", "backslashreplace"))
 
 
 def _die_with_parent(parent: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 import zlib
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, features
 
 from nafnet.errors import ImageError, OutputError
-from nafnet.images.file import read_header, read_image, write_image
+from nafnet.images.file import ImageFile, read_header, read_image, write_image
+from nafnet.images.header import Header
+from nafnet.images.writer import ImageWriter
 
 RNG = np.random.default_rng(0)
 MODES = {("grey", False): "L", ("grey", True): "LA", ("rgb", False): "RGB", ("rgb", True): "RGBA"}
@@ -227,3 +230,37 @@ def test_more_pixels_than_any_photograph_are_refused_by_the_header(tmp_path: Pat
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
     with pytest.raises(ImageError, match="60000x60000 pixels; at most 1000 megapixels"):
         read_header(tmp_path / "bomb.png")
+
+
+def test_white_of_10_bits_is_white_of_16(tmp_path: Path) -> None:
+    """libvips shifts values to the left, so that 1023 became 65472; and back they are what they were."""
+    values = np.rint(np.arange(1024) * 65535 / 1023).astype(np.uint16).reshape(32, 32, 1).repeat(3, 2)
+    header = Header(
+        width=32, height=32, format="avif", channels=3, alpha=False, pixel_type="uint16", bits=10, lossless=False
+    )
+    with ImageWriter(tmp_path / "a.avif", header, quality=100) as writer:
+        writer.write(values)
+        writer.finish()
+    with pillow_avif(tmp_path / "a.avif") as opened:
+        assert np.asarray(opened.convert("RGB")).max() == 255
+    assert np.array_equal(read_image(tmp_path / "a.avif").pixels, values)
+
+
+def _any_image(folder: Path) -> ImageFile:
+    Image.fromarray(random_pixels("rgb", alpha=False)).save(folder / "any.png")
+    return read_image(folder / "any.png")
+
+
+def pillow_avif(path: Path) -> Image.Image:
+    if not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    return Image.open(path)
+
+
+def test_an_avif_may_begin_with_a_brand_of_both(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.avif", dataclasses.replace(_any_image(tmp_path), format="avif"))
+    data = bytearray((tmp_path / "a.avif").read_bytes())
+    assert data[4:12] == b"ftypavif"
+    data[8:12] = b"mif1"
+    (tmp_path / "b.avif").write_bytes(data)
+    assert read_header(tmp_path / "b.avif").format == "avif"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nafnet.errors import DecodingError, ImageError
-from nafnet.images.formats import Header
+from nafnet.images.header import Header
 from nafnet.runtime import Restorer, restore_file
 from nafnet.runtime.folder.causes import explained
 from nafnet.runtime.folder.decoding import Decoder, DecoderStopped

@@ -20,6 +20,7 @@ from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, most_changed, write_gallery
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Limits
+from tests.nafnet.images.metadata.sources import PROFILE
 
 
 @pytest.fixture
@@ -57,6 +58,21 @@ def test_every_kind_of_picture_is_shown_in_8_bits(mode: str, level: int, tmp_pat
     before, after = pictures(tmp_path / "page.html")
     assert before.shape == after.shape == (30, 50, 3)
     assert abs(before.astype(int) - 90).max() <= 1
+
+
+def test_pictures_are_shown_in_their_colours(tmp_path: Path) -> None:
+    """With the profile of each; a grey picture is shown as one of colours, and so without its own."""
+    for name, mode in (("colour.png", "RGB"), ("grey.png", "L")):
+        Image.new(mode, (50, 30)).save(tmp_path / name, icc_profile=PROFILE)
+    rows = [
+        FileReport(input=str(tmp_path / name), output=str(tmp_path / name), status="restored", width=50, height=30)
+        for name in ("colour.png", "grey.png")
+    ]
+    write_gallery(tmp_path / "page.html", rows, opening="", summary="", limits=Limits())
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    shown = [base64.b64decode(data) for data in re.findall(r"data:image/webp;base64,([^\"]+)", text)]
+    profiles = [Image.open(io.BytesIO(data)).info.get("icc_profile") for data in shown]
+    assert profiles == [PROFILE, PROFILE, None, None]
 
 
 def test_a_result_of_another_size_is_named_and_the_page_still_made(tmp_path: Path, decoder: Decoder) -> None:

@@ -1,0 +1,114 @@
+"""What a file carries beside its pixels, read through libvips and from its bytes, and written the same two ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyvips
+
+from nafnet.images.containers.heif import read_heif, write_heif
+from nafnet.images.containers.jpeg import read_jpeg, write_jpeg
+from nafnet.images.containers.png import read_png, write_png
+from nafnet.images.containers.tiff import read_tiff, write_tiff
+from nafnet.images.containers.webp import write_webp
+from nafnet.images.formats import Format
+from nafnet.images.metadata import exif, photoshop, xmp
+from nafnet.images.metadata.metadata import WORDS, Metadata
+
+MOST_FIELD_BYTES = 16 * 2**20
+"""Of one text, profile or preview: compressed, a small file can hold thousands of megabytes."""
+_FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data", "photoshop": "iptc-data"}
+"""Of `Metadata`, as libvips calls them."""
+_READERS: dict[Format, Callable[[Path], tuple[dict[str, Any], list[str]]]] = {
+    "png": lambda path: read_png(path, MOST_FIELD_BYTES),
+    "jpeg": read_jpeg, "tiff": read_tiff, "avif": read_heif, "heif": read_heif,
+}  # fmt: skip
+_WRITERS: dict[Format, Callable[[Path, Metadata], None]] = {
+    "png": write_png, "jpeg": write_jpeg, "tiff": write_tiff, "webp": write_webp, "avif": write_heif,
+    "heif": write_heif,
+}  # fmt: skip
+_EMPTY_EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
+_PLACE_IS_LIBVIPS = ("webp", "avif", "heif")
+"""Formats in which libvips makes the place of the EXIF, which then is filled."""
+
+
+def read_metadata(
+    path: Path, file_format: Format, image: pyvips.Image, width: int, height: int
+) -> tuple[Metadata, list[str]]:
+    """What a file carries, true of the upright picture, and in words what of it is not kept.
+
+    Args:
+        path: of the file.
+        file_format: that its first bytes say.
+        image: as libvips opened it.
+        width: of the upright picture, in pixels.
+        height: likewise.
+    """
+    fields: dict[str, Any] = {}
+    lost = []
+    for name, field in _FIELDS.items():
+        value = image.get(field) if image.get_typeof(field) else b""
+        if len(value) > MOST_FIELD_BYTES:
+            lost.append(
+                f"{WORDS[name]} of {len(value) / 2**20:.0f} MB not kept: at most {MOST_FIELD_BYTES / 2**20:.0f} MB are"
+            )
+        elif value and isinstance(value, bytes):
+            fields[name] = value
+    resources = fields.pop("photoshop", b"")
+    if file_format == "jpeg" and resources:
+        fields["photoshop"] = photoshop.without_thumbnails(resources.removeprefix(photoshop.START))
+    if file_format in _READERS:
+        own, missing = _READERS[file_format](path)
+        fields.update(own)
+        lost += missing
+    lost += _made_true(fields, width, height)
+    return Metadata(**fields), lost
+
+
+def _made_true(fields: dict[str, Any], width: int, height: int) -> list[str]:
+    """EXIF and XMP changed to what the upright picture is; what of them is lost, in words."""
+    lost = []
+    if fields.get("exif"):
+        try:
+            fields["exif"] = exif.upright(fields["exif"], width, height)
+            fields["density"] = fields.get("density") or exif.density_of(fields["exif"])
+        except ValueError as error:
+            fields["exif"] = b""
+            lost.append(f"EXIF not kept: it is damaged ({error})")
+    if fields.get("xmp"):
+        try:
+            fields["xmp"], gone = xmp.upright(fields["xmp"], width, height)
+        except UnicodeDecodeError:
+            fields["xmp"], gone = b"", []
+            lost.append("XMP not kept: it is not in UTF-8")
+        lost += [f"{words} not kept" for words in gone]
+    return lost
+
+
+def give_to_libvips(image: pyvips.Image, file_format: Format, metadata: Metadata) -> tuple[pyvips.Image, str]:
+    """The image with what libvips writes well of its metadata, and what libvips is to keep of it."""
+    if metadata.density:
+        image = image.copy(xres=metadata.density[0], yres=metadata.density[1])
+    blobs = {"icc-profile-data": metadata.icc, "xmp-data": b"" if file_format == "png" else metadata.xmp}
+    if file_format == "jpeg" and metadata.photoshop:
+        blobs["iptc-data"] = photoshop.START + metadata.photoshop
+    if file_format in _PLACE_IS_LIBVIPS and metadata.exif:
+        blobs["exif-data"] = _EMPTY_EXIF
+    for name, blob in blobs.items():
+        if blob:
+            image.set_type(pyvips.GValue.blob_type, name, blob)
+    kept = ["icc", "xmp", "iptc", *(["exif"] if "exif-data" in blobs else [])]
+    return image, ":".join(kept)
+
+
+def write_metadata(path: Path, file_format: Format, metadata: Metadata) -> None:
+    """Give a file that libvips wrote the rest of its metadata.
+
+    Raises:
+        OSError: the disk refused.
+        ValueError: the file is not laid out as libvips does.
+    """
+    if file_format in _WRITERS:
+        _WRITERS[file_format](path, metadata)

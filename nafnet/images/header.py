@@ -1,0 +1,76 @@
+"""What a file says of itself before its pixels are decoded, and how it is to be written."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from nafnet.errors import ImageError
+from nafnet.images.formats import FORMATS, Format
+from nafnet.images.metadata.metadata import NOTHING, Metadata, carry
+from nafnet.images.pixels import PIXEL_TYPES, PixelType
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a file says of itself before its pixels are decoded, and what is kept of it in the restored file."""
+
+    width: int
+    """Of the upright image, in pixels: the EXIF orientation is applied to the pixels and dropped."""
+    height: int
+    format: Format
+    channels: int
+    """Colour channels, 1 (grey) or 3 (RGB)."""
+    alpha: bool
+    pixel_type: PixelType
+    """Integers over their full range; float32 with white at 1."""
+    bits: int
+    """Of each value as the file stores it; 10 or 12 in some AVIF."""
+    lossless: bool
+    """Whether the file's compression kept every pixel; decides how WebP is written."""
+    metadata: Metadata = NOTHING
+    notes: tuple[str, ...] = ()
+    """What the restored file cannot keep as it was, in words."""
+
+    @property
+    def bands(self) -> int:
+        """Values of a pixel, alpha included."""
+        return self.channels + self.alpha
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a decoded row."""
+        return self.width * self.bands * np.dtype(self.pixel_type).itemsize
+
+    def converted(self, file_format: Format | None, bits: int | None, *, with_loss: bool = False) -> Header:
+        """The header of a file in another format or depth (8, 16 or 32 bits); None keeps what is.
+
+        A format that cannot hold the depth takes the deepest that it can; notes say so, and what of the metadata it
+        has no place for.
+
+        Where a loss is asked for, as a quality does, a format that could do without is written with it.
+
+        Raises:
+            ImageError: the format cannot hold the depth asked for, the alpha channel or the size.
+        """
+        chosen = file_format or self.format
+        info = FORMATS[chosen]
+        kind, notes = PIXEL_TYPES[bits] if bits else self.pixel_type, self.notes
+        if kind not in info.holds:
+            if bits:
+                raise ImageError(f"{chosen} cannot hold {bits} bits; choose another --format or --depth")
+            kind = info.holds[-1]
+            notes = (*notes, f"{self.pixel_type} became {kind}, the most that {chosen} holds")
+        if self.alpha and not info.alpha:
+            raise ImageError(f"{chosen} cannot hold its alpha channel; choose another --format")
+        if max(self.width, self.height) > info.max_side:
+            raise ImageError(f"{chosen} holds at most {info.max_side} pixels a side; choose another --format")
+        kept = chosen == self.format and kind == self.pixel_type
+        natural = 8 * np.dtype(kind).itemsize
+        metadata, lost = carry(self.metadata, chosen)
+        return dataclasses.replace(
+            self, format=chosen, pixel_type=kind, bits=self.bits if kept else natural, notes=(*notes, *lost),
+            metadata=metadata,
+            lossless=not with_loss and self.lossless and (kept or not info.has_quality or self.format != "jpeg"),
+        )  # fmt: skip

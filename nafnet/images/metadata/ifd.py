@@ -1,0 +1,209 @@
+"""Directories of TIFF, in which EXIF is written too: read within bounds, and written anew.
+
+Source: TIFF 6.0 (Adobe, 1992), section 2; BigTIFF (Aware Systems, 2007); Exif 3.0 (CIPA DC-008, 2023), section 4.6.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Callable, Mapping
+
+Read = Callable[[int, int], bytes]
+"""Gives so many bytes from a position, or fewer where they end."""
+
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a value of each type."""
+_WORDS = {**SIZES, 5: 4, 10: 4}
+"""Bytes that change their order together: a ratio is two numbers."""
+_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
+_RATIO = 5
+EXIF, GPS, INTEROP = 34665, 34853, 40965
+"""Tags that hold the position of a directory of their own."""
+_WITHIN = {EXIF: (INTEROP,), GPS: (), INTEROP: ()}
+_MOST_ENTRIES = 4096
+_MOST_BYTES = 2**20
+"""Of one value: previews and layers are not metadata."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """The values of one tag."""
+
+    kind: int
+    """One of `SIZES`."""
+    count: int
+    data: bytes
+    """In the byte order of its directory."""
+    at: int = 0
+    """Where they lie in what was read."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Directory:
+    """One directory and those in it."""
+
+    order: str
+    """``<`` or ``>``, as `struct` has it."""
+    big: bool = False
+    entries: dict[int, Entry] = dataclasses.field(default_factory=dict)
+    """Those of `children` are not among them."""
+    left_out: set[int] = dataclasses.field(default_factory=set)
+    """Tags whose values are damaged, lie outside or are too large."""
+    children: dict[int, Directory] = dataclasses.field(default_factory=dict)
+    following: int = 0
+    """Where the next one lies; 0 if there is none,"""
+    following_at: int = 0
+    """and where that is said."""
+
+    def number(self, tag: int) -> int | None:
+        """The first value of a tag of whole numbers; None where there is none."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind not in _NUMBERS:
+            return None
+        return int(struct.unpack_from(self.order + _NUMBERS[entry.kind], entry.data)[0])
+
+    def ratio(self, tag: int) -> float:
+        """The first value of a tag of ratios; 0 where there is none."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind != _RATIO:
+            return 0.0
+        above, below = struct.unpack_from(self.order + "II", entry.data)
+        return above / below if below else 0.0
+
+    def packed(self, tag: int, value: int) -> bytes:
+        """A whole number as the first value of the tag's type; shorter types are filled up to their largest."""
+        kind = _NUMBERS[self.entries[tag].kind]
+        return struct.pack(self.order + kind, min(value, 256 ** struct.calcsize(kind) - 1))
+
+
+def read_directory(read: Read) -> Directory:
+    """Read the first directory of a block and, where they stand, those of EXIF in it.
+
+    Values that are damaged, lie outside or are larger than 1 MB are left out.
+
+    Raises:
+        ValueError: there is none.
+    """
+    start = read(0, 16)
+    order = {b"II": "<", b"MM": ">"}.get(start[:2], "")
+    version = struct.unpack(order + "H", start[2:4])[0] if order and len(start) >= 8 else 0
+    if version not in (42, 43):
+        raise ValueError(f"starts with {start[:4]!r}; expected II or MM and 42")
+    big = version == 43
+    return _directory(read, _offset(start[8:] if big else start[4:8], order, big), order, big, (EXIF, GPS))
+
+
+def following(read: Read, directory: Directory) -> Directory | None:
+    """The directory after one; None where there is none that can be read."""
+    try:
+        return (
+            _directory(read, directory.following, directory.order, directory.big, ()) if directory.following else None
+        )
+    except ValueError:
+        return None
+
+
+def _directory(read: Read, at: int, order: str, big: bool, within: tuple[int, ...]) -> Directory:
+    directory = Directory(order=order, big=big)
+    head, width = (8, 20) if big else (2, 12)
+    start = read(at, head)
+    if len(start) < head:
+        raise ValueError(f"its directory lies outside, at byte {at}")
+    count = struct.unpack(order + ("Q" if big else "H"), start)[0]
+    if count > _MOST_ENTRIES:
+        raise ValueError(f"a directory of {count} entries; at most {_MOST_ENTRIES} are read")
+    table = read(at + head, count * width)
+    for place in range(0, len(table) - width + 1, width):
+        _read_entry(read, directory, table[place : place + width], at + head + place)
+    for tag in within:
+        child = directory.number(tag)
+        if child is not None:
+            del directory.entries[tag]
+            try:
+                directory.children[tag] = _directory(read, child, order, big, _WITHIN[tag])
+            except ValueError:
+                continue
+    directory.following_at = at + head + count * width
+    after = read(directory.following_at, width - 12 or 4)
+    directory.following = _offset(after, order, big) if len(after) == (8 if big else 4) else 0
+    return directory
+
+
+def _read_entry(read: Read, directory: Directory, raw: bytes, at: int) -> None:
+    """Take up one entry: tag, type, number of values, and the values or where they lie."""
+    order, big = directory.order, directory.big
+    tag, kind = struct.unpack(order + "HH", raw[:4])
+    count, room = _offset(raw[4:], order, big), raw[12:] if big else raw[8:]
+    size = SIZES.get(kind, 0) * count
+    where = at + len(raw) - len(room) if size <= len(room) else _offset(room, order, big)
+    data = read(where, size) if 0 < size <= _MOST_BYTES else b""
+    if data and len(data) == size:
+        directory.entries[tag] = Entry(kind, count, data, where)
+    else:
+        directory.left_out.add(tag)
+
+
+def _offset(data: bytes, order: str, big: bool) -> int:
+    return int(struct.unpack_from(order + ("Q" if big else "I"), data.ljust(8, b"\0"))[0])
+
+
+def write_directory(
+    directory: Directory, at: int, order: str, *, big: bool = False, as_they_are: Mapping[int, bytes] | None = None
+) -> bytes:
+    """A directory to stand at byte `at`, an even number; its values and those in it follow.
+
+    Args:
+        directory: in any byte order.
+        at: where it will stand.
+        order: to write in.
+        big: whether in BigTIFF's form.
+        as_they_are: further entries, whole: what `raw_entries` gave.
+    """
+    raw = dict(as_they_are or {})
+    tags = sorted({*directory.entries, *directory.children, *raw})
+    head, width = (8, 20) if big else (2, 12)
+    count, place = ("Q", 8) if big else ("H", 4)
+    end = at + head + len(tags) * width + place
+    table, body = struct.pack(order + count, len(tags)), b""
+    for tag in tags:
+        if tag in raw:
+            table += raw[tag]
+            continue
+        here = end + len(body)
+        if tag in directory.children:
+            block = write_directory(directory.children[tag], here, order, big=big)
+            kind, number, value = 4 if not big else 18, 1, _at(here, order, big)
+        else:
+            entry = directory.entries[tag]
+            kind, number, block = entry.kind, entry.count, _turned(entry, directory.order, order)
+            value, block = (block.ljust(place, b"\0"), b"") if len(block) <= place else (_at(here, order, big), block)
+        table += struct.pack(order + "HH", tag, kind) + _at(number, order, big) + value
+        body += block + b"\0" * (len(block) % 2)
+    return table + b"\0" * place + body
+
+
+def raw_entries(read: Read) -> tuple[dict[int, bytes], str, bool, int]:
+    """The entries of a TIFF's first directory as they stand, its byte order, whether it is BigTIFF, and where
+    the directory's position is said."""
+    start = read(0, 16)
+    order = "<" if start[:2] == b"II" else ">"
+    big = struct.unpack(order + "H", start[2:4])[0] == 43
+    pointer = 8 if big else 4
+    at, (head, width) = _offset(start[pointer:], order, big), (8, 20) if big else (2, 12)
+    count = struct.unpack(order + ("Q" if big else "H"), read(at, head))[0]
+    table = read(at + head, count * width)
+    rows = [table[place : place + width] for place in range(0, len(table), width)]
+    return {struct.unpack(order + "H", row[:2])[0]: row for row in rows}, order, big, pointer
+
+
+def _at(value: int, order: str, big: bool) -> bytes:
+    return struct.pack(order + ("Q" if big else "I"), value)
+
+
+def _turned(entry: Entry, given: str, wanted: str) -> bytes:
+    """Its values in the wanted byte order."""
+    size = _WORDS[entry.kind]
+    if given == wanted or size == 1:
+        return entry.data
+    return b"".join(entry.data[place : place + size][::-1] for place in range(0, len(entry.data), size))

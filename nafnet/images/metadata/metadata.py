@@ -1,0 +1,150 @@
+"""What a picture carries beside its pixels, and `carry`: the one place that says what each format keeps of it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nafnet.images.formats import Format
+from nafnet.images.metadata.exif import density_of, keeps_maker_note_in_tiff, without_maker_note
+
+SRGB_CODES = (1, 13)
+"""Primaries and transfer of sRGB, by ITU-T H.273."""
+_SRGB_CHUNKS = {
+    b"gAMA": (45455).to_bytes(4, "big"),
+    b"cHRM": b"".join(value.to_bytes(4, "big") for value in (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)),
+}
+_USUAL_DENSITIES = (25.4, 72, 96)
+"""Of pixels per inch; programs write them without anybody's meaning it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What is carried, of an upright picture. All empty by default."""
+
+    icc: bytes = b""
+    """The colour profile."""
+    codes: tuple[int, int] | None = None
+    """Primaries and transfer as ITU-T H.273 numbers them (PNG's cICP, AVIF's nclx); None where the file says none."""
+    calibration: tuple[tuple[str, bytes], ...] = ()
+    """PNG's other chunks on colour, gAMA and cHRM: name and content."""
+    exif: bytes = b""
+    """A block that begins with II or MM; orientation 1, no thumbnail."""
+    xmp: bytes = b""
+    photoshop: bytes = b""
+    """Image resources, the IPTC records among them; no thumbnail."""
+    comment: bytes = b""
+    """Of a JPEG."""
+    texts: tuple[tuple[str, bytes], ...] = ()
+    """PNG's chunks of text as they stand, XMP's left out: name and content."""
+    density: tuple[float, float] | None = None
+    """Pixels per millimetre, across and down."""
+
+    @property
+    def size(self) -> int:
+        """In bytes, about."""
+        blobs = (self.icc, self.exif, self.xmp, self.photoshop, self.comment)
+        return sum(map(len, blobs)) + sum(len(content) for _, content in (*self.texts, *self.calibration))
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON holds it; bytes in base 64."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Metadata:
+        """What `to_json` gave."""
+        return cls(**{name: _whole(value) for name, value in fields.items()})
+
+
+NOTHING = Metadata()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode()}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return base64.b64decode(value["bytes"])
+    return tuple(_whole(item) for item in value) if isinstance(value, list) else value
+
+
+WORDS = {
+    "icc": "colour profile",
+    "codes": "colour codes",
+    "calibration": "gamma and primaries",
+    "exif": "EXIF",
+    "xmp": "XMP",
+    "photoshop": "IPTC",
+    "comment": "comment",
+    "texts": "texts",
+    "density": "resolution",
+}
+"""The fields of `Metadata`, as users call them."""
+KEPT: dict[Format, tuple[str, ...]] = {
+    "png": ("icc", "codes", "calibration", "exif", "xmp", "texts", "density"),
+    "jpeg": ("icc", "exif", "xmp", "photoshop", "comment", "density"),
+    "tiff": ("icc", "exif", "xmp", "photoshop", "density"),
+    "webp": ("icc", "exif", "xmp"),
+    "avif": ("icc", "codes", "exif", "xmp"),
+    "heif": ("icc", "codes", "exif", "xmp"),
+    "bmp": (),
+    "ppm": (),
+}
+"""What each format has a place for."""
+_COLOUR_ONLY = ("webp", "avif", "heif")
+"""Formats that store grey as colour, where a profile of grey says nothing."""
+_MOST: dict[tuple[Format, str], int] = {
+    ("jpeg", "exif"): 65533 - 6, ("jpeg", "xmp"): 65533 - 29, ("jpeg", "photoshop"): 65533 - 14,
+    ("jpeg", "comment"): 65533,
+}  # fmt: skip
+"""Bytes: a segment of a JPEG has 65,533 with what it begins with."""
+
+
+def carry(metadata: Metadata, file_format: Format) -> tuple[Metadata, tuple[str, ...]]:
+    """What of a picture's metadata a file of that format keeps, and in words what it does not.
+
+    A loss that nobody can mean is none: sRGB named in a format that means sRGB, a density of 72 a program put there.
+    """
+    kept: dict[str, Any] = {}
+    notes = []
+    for field in dataclasses.fields(metadata):
+        name, value = field.name, getattr(metadata, field.name)
+        if not value:
+            continue
+        most = _MOST.get((file_format, name))
+        if name not in KEPT[file_format]:
+            in_exif = name == "density" and "exif" in kept and density_of(kept["exif"])
+            if not in_exif and _MATTERS.get(name, lambda _: True)(value):
+                notes.append(f"{WORDS[name]} not kept: {file_format.upper()} has no place for it")
+        elif name == "icc" and value[16:20] == b"GRAY" and file_format in _COLOUR_ONLY:
+            notes.append(f"{WORDS[name]} not kept: it is one of grey, and {file_format.upper()} holds colour")
+        elif most is None or len(value) <= most:
+            kept[name] = value
+        elif name == "exif" and len(smaller := without_maker_note(value)) <= most:
+            kept[name] = smaller
+            notes.append(f"the camera's own notes not kept: {file_format.upper()} holds 64 kB of EXIF")
+        else:
+            notes.append(f"{WORDS[name]} not kept: {file_format.upper()} holds 64 kB of it")
+    if file_format == "tiff" and metadata.exif and not keeps_maker_note_in_tiff(metadata.exif):
+        notes.append("the camera's own notes not kept: in a TIFF they would not be where they say")
+    return Metadata(**kept), tuple(notes)
+
+
+def _is_not_srgb(chunks: tuple[tuple[str, bytes], ...]) -> bool:
+    return any(_SRGB_CHUNKS.get(name.encode()) != content for name, content in chunks)
+
+
+def _is_meant(density: tuple[float, float]) -> bool:
+    return density[0] != density[1] or all(abs(25.4 * density[0] - usual) > 0.5 for usual in _USUAL_DENSITIES)
+
+
+_MATTERS: dict[str, Callable[[Any], bool]] = {
+    "codes": lambda codes: codes != SRGB_CODES,
+    "calibration": _is_not_srgb,
+    "density": _is_meant,
+}
