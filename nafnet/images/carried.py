@@ -19,7 +19,7 @@ from nafnet.images.metadata.metadata import WORDS, Metadata
 
 MOST_FIELD_BYTES = 16 * 2**20
 """Of one text, profile or preview: compressed, a small file can hold thousands of megabytes."""
-_FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data", "photoshop": "iptc-data"}
+_FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
 """Of `Metadata`, as libvips calls them."""
 _READERS: dict[Format, Callable[[Path], tuple[dict[str, Any], list[str]]]] = {
     "png": lambda path: read_png(path, MOST_FIELD_BYTES),
@@ -29,68 +29,72 @@ _WRITERS: dict[Format, Callable[[Path, Metadata], None]] = {
     "png": write_png, "jpeg": write_jpeg, "tiff": write_tiff, "webp": write_webp, "avif": write_heif,
     "heif": write_heif,
 }  # fmt: skip
+_MOST_DENSITY = 1e5
+"""Pixels per millimetre; libvips knows no more."""
 _EMPTY_EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
 _PLACE_IS_LIBVIPS = ("webp", "avif", "heif")
 """Formats in which libvips makes the place of the EXIF, which then is filled."""
 
 
-def read_metadata(
-    path: Path, file_format: Format, image: pyvips.Image, width: int, height: int
-) -> tuple[Metadata, list[str]]:
+def read_metadata(path: Path, file_format: Format, image: pyvips.Image, quarter: bool) -> tuple[Metadata, list[str]]:
     """What a file carries, true of the upright picture, and in words what of it is not kept.
 
     Args:
         path: of the file.
         file_format: that its first bytes say.
-        image: as libvips opened it.
-        width: of the upright picture, in pixels.
-        height: likewise.
+        image: as libvips opened it, and upright.
+        quarter: whether it was turned by a quarter.
     """
     fields: dict[str, Any] = {}
     lost = []
     for name, field in _FIELDS.items():
+        if file_format == "png" and name != "icc":
+            continue  # libvips reads no chunk behind the pixels
         value = image.get(field) if image.get_typeof(field) else b""
         if len(value) > MOST_FIELD_BYTES:
-            lost.append(
-                f"{WORDS[name]} of {len(value) / 2**20:.0f} MB not kept: at most {MOST_FIELD_BYTES / 2**20:.0f} MB are"
-            )
+            size, most = (count / 2**20 for count in (len(value), MOST_FIELD_BYTES))
+            lost.append(f"{WORDS[name]} of {size:.0f} MB not kept: at most {most:.0f} MB are")
         elif value and isinstance(value, bytes):
             fields[name] = value
-    resources = fields.pop("photoshop", b"")
-    if file_format == "jpeg" and resources:
-        fields["photoshop"] = photoshop.without_thumbnails(resources.removeprefix(photoshop.START))
+    if fields.get("icc") and fields["icc"][36:40] != b"acsp":
+        del fields["icc"]
+        lost.append("colour profile not kept: it is damaged")
     if file_format in _READERS:
         own, missing = _READERS[file_format](path)
         fields.update(own)
         lost += missing
-    lost += _made_true(fields, width, height)
-    return Metadata(**fields), lost
+    if quarter and fields.get("density"):
+        fields["density"] = fields["density"][::-1]
+    lost += _made_true(fields, image.width, image.height, quarter)
+    return Metadata(**fields), list(dict.fromkeys(lost))
 
 
-def _made_true(fields: dict[str, Any], width: int, height: int) -> list[str]:
+def _made_true(fields: dict[str, Any], width: int, height: int, quarter: bool) -> list[str]:
     """EXIF and XMP changed to what the upright picture is; what of them is lost, in words."""
     lost = []
     if fields.get("exif"):
         try:
-            fields["exif"] = exif.upright(fields["exif"], width, height)
+            fields["exif"], stale = exif.upright(fields["exif"], width, height, quarter=quarter)
+            lost += stale
             fields["density"] = fields.get("density") or exif.density_of(fields["exif"])
         except ValueError as error:
             fields["exif"] = b""
             lost.append(f"EXIF not kept: it is damaged ({error})")
     if fields.get("xmp"):
         try:
-            fields["xmp"], gone = xmp.upright(fields["xmp"], width, height)
-        except UnicodeDecodeError:
-            fields["xmp"], gone = b"", []
-            lost.append("XMP not kept: it is not in UTF-8")
-        lost += [f"{words} not kept" for words in gone]
+            fields["xmp"], gone = xmp.upright(fields["xmp"], width, height, quarter=quarter)
+            lost += [f"{words} not kept" for words in gone]
+        except ValueError as error:
+            fields["xmp"] = b""
+            lost.append(f"XMP not kept: {error}")
     return lost
 
 
 def give_to_libvips(image: pyvips.Image, file_format: Format, metadata: Metadata) -> tuple[pyvips.Image, str]:
     """The image with what libvips writes well of its metadata, and what libvips is to keep of it."""
     if metadata.density:
-        image = image.copy(xres=metadata.density[0], yres=metadata.density[1])
+        across, down = (min(value, _MOST_DENSITY) for value in metadata.density)
+        image = image.copy(xres=across, yres=down)
     blobs = {"icc-profile-data": metadata.icc, "xmp-data": b"" if file_format == "png" else metadata.xmp}
     if file_format == "jpeg" and metadata.photoshop:
         blobs["iptc-data"] = photoshop.START + metadata.photoshop

@@ -68,7 +68,7 @@ class Header:
             raise ImageError(f"{chosen} holds at most {info.max_side} pixels a side; choose another --format")
         kept = chosen == self.format and kind == self.pixel_type
         natural = 8 * np.dtype(kind).itemsize
-        metadata, lost = carry(self.metadata, chosen)
+        metadata, lost = carry(self.metadata, chosen, self.channels)
         return dataclasses.replace(
             self, format=chosen, pixel_type=kind, bits=self.bits if kept else natural, notes=(*notes, *lost),
             metadata=metadata,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from nafnet.errors import ImageError
 from nafnet.images.formats import Format
 from nafnet.images.header import Header
+from nafnet.images.metadata.metadata import NOTHING, Metadata
 from nafnet.images.pixels import WHITE, PixelType
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 # Netpbm's header: magic, width, height and largest value, parted by white space and comments, then one white space.
 _PPM_HEADER = re.compile(rb"P([56])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
 _LARGEST: dict[int, PixelType] = {255: "uint8", 65535: "uint16"}
+_INCH = 25.4
+"""In millimetres."""
 _BMP_MODES = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA"}
 
 
@@ -69,7 +73,10 @@ def bmp_header(path: Path, max_pixels: int) -> Header:
             raise ImageError(f"{path}: {image.width}x{image.height} pixels; at most {max_pixels / 1e6:g} megapixels")
         notes = ("1 bit became 8",) if image.mode == "1" else ()
         channels = 1 if mode == "L" else 3
-        return _header("bmp", image.width, image.height, channels, alpha=mode == "RGBA", notes=notes)
+        across, down = (value / _INCH for value in image.info.get("dpi", (0, 0)))
+        metadata = Metadata(density=(across, down)) if across and down else NOTHING
+        header = _header("bmp", image.width, image.height, channels, alpha=mode == "RGBA", notes=notes)
+        return dataclasses.replace(header, metadata=metadata)
 
 
 def read_bmp(path: Path) -> NDArray[np.uint8]:
@@ -82,12 +89,14 @@ def read_bmp(path: Path) -> NDArray[np.uint8]:
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def write_bmp(path: Path, pixels: NDArray[np.generic]) -> None:
-    """Write uint8[H,W,C], alpha last."""
+def write_bmp(path: Path, pixels: NDArray[np.generic], density: tuple[float, float] | None) -> None:
+    """Write uint8[H,W,C], alpha last; `density` in pixels per millimetre."""
     from PIL import Image
 
     encoded = io.BytesIO()
-    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(encoded, "bmp")
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(
+        encoded, "bmp", dpi=tuple(_INCH * value for value in density or (0, 0))
+    )
     path.write_bytes(encoded.getbuffer())
 
 

@@ -16,7 +16,7 @@ import pyvips
 
 from nafnet.errors import ImageError
 from nafnet.images.carried import read_metadata
-from nafnet.images.containers.jpeg import hole
+from nafnet.images.containers.jpeg import hole, is_damage
 from nafnet.images.containers.png import is_animated
 from nafnet.images.containers.tiff import refusal
 from nafnet.images.containers.webp import is_lossless
@@ -31,6 +31,8 @@ _LOADERS: dict[Format, str] = {
 }
 _WARNED_OF = ("jpeg",)
 """Formats whose decoder goes on after damage, with whatever it makes of it."""
+_QUARTERS = 5
+"""EXIF's orientations from here on turn a picture by a quarter."""
 _TYPES: dict[str, PixelType] = {"uchar": "uint8", "ushort": "uint16", "float": "float32"}
 _COLOURS = ("srgb", "rgb", "rgb16", "scrgb", "b-w", "grey16")
 
@@ -40,6 +42,7 @@ class ImageReader:
 
     def __init__(self, path: Path, header: Header, source: pyvips.Image | Rows | int) -> None:
         self.path, self.header, self._source = path, header, source
+        self._is_lenient = False
         self.damage = ""
         """What is wrong with a file that was decoded all the same, in words; known when all rows are read."""
 
@@ -70,9 +73,11 @@ class ImageReader:
     def _lenient(self, error: pyvips.Error) -> pyvips.Region:
         """Where a decoder that stops at every doubt has stopped, one that goes on where it can."""
         path, file_format = self.path, self.header.format
-        if file_format not in _WARNED_OF or self.damage:
+        if file_format not in _WARNED_OF or self._is_lenient:
             raise _damaged(path, file_format, error) from error
-        self.damage = _reason(error)
+        self._is_lenient = True
+        words = _reason(error)
+        self.damage = words if is_damage(words) else ""
         image = _upright(path, file_format, _load(path, file_format, lenient=True), lenient=True)
         return pyvips.Region.new(_from_cmyk(path, image) if image.interpretation == "cmyk" else image)
 
@@ -113,7 +118,7 @@ def open_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageReader:
     if file_format == "png" and is_animated(path):
         raise ImageError(f"{path}: an animation; only single images are restored, so split it first")
     kind, alpha = _TYPES[upright.format], upright.hasalpha()
-    metadata, lost = read_metadata(path, file_format, upright, upright.width, upright.height)
+    metadata, lost = read_metadata(path, file_format, upright, quarter=_orientation(image) >= _QUARTERS)
     header = Header(
         width=upright.width,
         height=upright.height,
@@ -161,9 +166,13 @@ def _load(path: Path, file_format: Format, access: str = "sequential", *, lenien
         raise _damaged(path, file_format, error) from error
 
 
+def _orientation(image: pyvips.Image) -> int:
+    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
+
+
 def _upright(path: Path, file_format: Format, image: pyvips.Image, *, lenient: bool = False) -> pyvips.Image:
     """The image turned as EXIF says, which needs its rows out of order."""
-    if not image.get_typeof("orientation") or image.get("orientation") == 1:
+    if _orientation(image) == 1:
         return image
     try:
         return _load(path, file_format, "random", lenient=lenient).autorot()

@@ -104,7 +104,7 @@ class ImageWriter(Closing):
         if self._header.format == "ppm":
             write_ppm(temporary, self._header, bands)
         else:
-            write_bmp(temporary, np.concatenate(list(bands)))
+            write_bmp(temporary, np.concatenate(list(bands)), self._header.metadata.density)
 
     def _image(self) -> pyvips.Image:
         """The rows as libvips sees them."""

@@ -106,14 +106,11 @@ class _Meta:
         association = struct.pack(">H" if wide else ">B", index)
         self._move_items(len(colour) + len(association))
         self.data[number_at] += 1
-        for where, made, boxes in sorted(
-            [(end, association, (self.ipma,)), (self.ipco.end, colour, (self.ipco,))], key=lambda part: -part[0]
-        ):
+        parts = [(end, association, self.ipma), (self.ipco.end, colour, self.ipco)]
+        for where, made, box in sorted(parts, key=lambda part: -part[0]):
             self.data[where:where] = made
-            for box in boxes:
-                self._grow(box.start, len(made))
-            self._grow(self.iprp.start, len(made))
-            self._grow(0, len(made))
+            for start in (box.start, self.iprp.start, 0):
+                self._grow(start, len(made))
 
     def _grow(self, at: int, by: int) -> None:
         struct.pack_into(">I", self.data, at, struct.unpack_from(">I", self.data, at)[0] + by)

@@ -5,24 +5,29 @@ Source: ITU-T T.81, annex B; JFIF 1.02; Exif 3.0 (CIPA DC-008, 2023), section 4.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from nafnet.images.containers.splice import splice
+from nafnet.images.metadata import photoshop
 from nafnet.images.metadata.exif import START as EXIF_START
 from nafnet.images.metadata.metadata import Metadata
 
 _START = b"\xff\xd8"
-_APP0, _APP1, _APP2, _COMMENT, _HUFFMAN, _SCAN, _END = 0xE0, 0xE1, 0xE2, 0xFE, 0xC4, 0xDA, 0xD9
+_APP0, _APP1, _APP2, _APP11, _APP13 = 0xE0, 0xE1, 0xE2, 0xEB, 0xED
+_COMMENT, _HUFFMAN, _SCAN, _END = 0xFE, 0xC4, 0xDA, 0xD9
 _SEQUENTIAL = (0xC0, 0xC1)
 _AC, _END_OF_BLOCK = 0x10, 0
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""A marker: neither a value of 255 nor a restart, which stand among the values of a scan."""
 _MOST_ZEROS = 64
 """That stand in a row by chance: 170 coefficients of -1 one after another."""
 _MILLIMETRES = {1: 25.4, 2: 10.0}
 """Of JFIF's units of density: an inch, a centimetre."""
-_JFIF, _MANY = b"JFIF\0", b"MPF\0"
+_JFIF, _MANY, _BOXES = b"JFIF\0", b"MPF\0", b"JP"
 
 
 def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -63,6 +68,8 @@ def hole(path: Path) -> int:
         if not sequential or tables.get(_AC | scanned, _END_OF_BLOCK) == _END_OF_BLOCK:
             return 0
         data = file.read()
+    end = _AFTER_SCAN.search(data)  # what follows may be a video, or a card's sectors
+    data = data[: end.start()] if end else data
     start = data.find(bytes(_MOST_ZEROS))
     return len(data) - start - len(data[start:].lstrip(b"\0")) if start >= 0 else 0
 
@@ -75,20 +82,31 @@ def _shortest_codes(content: bytes) -> Iterator[tuple[int, int]]:
         at += 17 + sum(content[at + 1 : at + 17])
 
 
+def is_damage(words: str) -> bool:
+    """Whether a warning of the decoder's is one about the picture: not its version, nor bytes between segments."""
+    return "orrupt" in words and "extraneous" not in words
+
+
 def read_jpeg(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Of `Metadata` the fields comment and density, and in words what is not kept."""
-    comment, density, lost = b"", None, []
+    """Of `Metadata` the fields comment, photoshop and density, and in words what is not kept."""
+    comments, density, resources, lost = [], None, [], []
     with path.open("rb") as file:
         for marker, content in _segments(file):
             if marker == _COMMENT:
-                comment = comment or content
+                comments.append(content)
+            elif marker == _APP13 and content.startswith(photoshop.START):
+                resources.append(content.removeprefix(photoshop.START))
             elif marker == _APP0 and content.startswith(_JFIF) and len(content) >= 12:
                 unit, across, down = struct.unpack_from(">BHH", content, 7)
                 if unit in _MILLIMETRES and across and down:
                     density = (across / _MILLIMETRES[unit], down / _MILLIMETRES[unit])
             elif marker == _APP2 and content.startswith(_MANY):
                 lost.append("the further pictures in it not kept: a preview or a gain map")
-    return {"comment": comment, "density": density}, lost
+            elif marker == _APP11 and content.startswith(_BOXES):
+                lost.append("content credentials not kept: they are of the picture before")
+    lost += ["a second comment not kept"] if len(comments) > 1 else []
+    fields = {"comment": comments[0] if comments else b"", "density": density}
+    return {**fields, "photoshop": photoshop.without_stale(b"".join(resources))}, lost
 
 
 def write_jpeg(path: Path, metadata: Metadata) -> None:

@@ -17,9 +17,12 @@ from nafnet.images.metadata.metadata import Metadata
 _START = 8
 """Bytes of the signature."""
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_CALIBRATION = (b"gAMA", b"cHRM")
+_CALIBRATION = (b"gAMA", b"cHRM", b"mDCV", b"cLLI")
+_READ = (b"eXIf", b"cICP", b"pHYs", *_TEXTS, *_CALIBRATION)
+_LOST = {b"caBX": "content credentials not kept: they are of the picture before"}
+_RAW = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
+"""Texts in which some programs put EXIF."""
 _XMP = b"XML:com.adobe.xmp\0"
-_MOST_COLOUR_BYTES = 64
 _DENSITY = struct.Struct(">IIB")
 
 
@@ -33,6 +36,8 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
             return
         size, name = struct.unpack(">I4s", head)
         yield name, size
+        if name == b"IEND":
+            return
         at += 12 + size
 
 
@@ -43,30 +48,58 @@ def is_animated(path: Path) -> bool:
 
 
 def read_png(path: Path, most: int) -> tuple[dict[str, Any], list[str]]:
-    """Of `Metadata` the fields codes, density, calibration and texts, and in words what of them is not kept.
+    """Of `Metadata` all that a PNG has beside the profile, and in words what of it is not kept.
 
     Args:
         path: of a PNG.
-        most: bytes of all texts together.
+        most: bytes of all chunks together, and of one that is compressed when it is not any more.
     """
-    codes, density, calibration, texts, lost, room = None, None, [], [], [], most
+    fields: dict[str, Any] = {"codes": None, "density": None, "exif": b"", "xmp": b""}
+    texts: list[tuple[str, bytes]] = []
+    calibration: dict[str, bytes] = {}
+    lost, room = [], most
     with path.open("rb") as file:
         for name, size in _chunks(file):
-            if name in _TEXTS and size > room:
-                lost.append(f"a text of {size / 2**20:.0f} MB not kept: at most {most / 2**20:.0f} MB are")
-            elif name in _TEXTS:
-                content = file.read(size)
-                if not content.startswith(_XMP):
-                    texts.append((name.decode(), content))
-                    room -= size
-            elif name in _CALIBRATION and size <= _MOST_COLOUR_BYTES:
-                calibration.append((name.decode(), file.read(size)))
+            if name in _LOST:
+                lost.append(_LOST[name])
+            if name not in _READ:
+                continue
+            room -= size + 12
+            if room < 0:
+                lost.append(f"texts not kept: with what else it carries they are over {most / 2**20:.0f} MB")
+                break
+            content = file.read(size)
+            if name == b"eXIf":
+                fields["exif"] = content
             elif name == b"cICP" and size == 4:
-                codes = tuple(file.read(2))
+                fields["codes"] = tuple(content[:2])
             elif name == b"pHYs" and size == _DENSITY.size:
-                across, down, unit = _DENSITY.unpack(file.read(size))
-                density = (across / 1000, down / 1000) if unit and across and down else None
-    return {"codes": codes, "density": density, "calibration": tuple(calibration), "texts": tuple(texts)}, lost
+                across, down, unit = _DENSITY.unpack(content)
+                fields["density"] = (across / 1000, down / 1000) if unit and across and down else None
+            elif name in _CALIBRATION:
+                calibration.setdefault(name.decode(), content)
+            elif content.startswith(_XMP):
+                fields["xmp"] = _itxt(content.removeprefix(_XMP), most)
+                lost += [] if fields["xmp"] else [f"XMP not kept: it is damaged, or over {most / 2**20:.0f} MB"]
+            elif content.startswith(_RAW):
+                lost.append("EXIF in a text not kept: it is of the picture before")
+            elif name in _TEXTS:
+                texts.append((name.decode(), content))
+    return {**fields, "calibration": tuple(calibration.items()), "texts": tuple(texts)}, lost
+
+
+def _itxt(content: bytes, most: int) -> bytes:
+    """The text of an iTXt chunk behind its keyword; empty if it is damaged or has more bytes."""
+    if len(content) < 2 or content[2:].count(b"\0") < 2:
+        return b""
+    text = content[2:].split(b"\0", 2)[2]
+    if not content[0]:
+        return text if len(text) <= most else b""
+    try:
+        inflated = zlib.decompressobj().decompress(text, most + 1)
+    except zlib.error:
+        return b""
+    return inflated if len(inflated) <= most else b""
 
 
 def write_png(path: Path, metadata: Metadata) -> None:

@@ -14,6 +14,7 @@ from nafnet.images.metadata import photoshop
 from nafnet.images.metadata.exif import can_move_maker_note, density, described, exif_block, reader_of, reader_of_file
 from nafnet.images.metadata.ifd import Directory, Entry, raw_entries, read_directory, write_directory
 from nafnet.images.metadata.metadata import Metadata
+from nafnet.words import counted
 
 _SUBFILE, _COMPRESSION, _PHOTOMETRIC, _PLANES, _TILE_WIDTH, _SAMPLE_FORMAT, _DNG = 254, 259, 262, 284, 322, 339, 50706
 _UNIT, _IPTC, _PHOTOSHOP, _LAYERS = 296, 33723, 34377, 37724
@@ -58,14 +59,17 @@ def refusal(path: Path) -> str | None:
 def read_tiff(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Of `Metadata` the fields exif, photoshop and density, and in words what is not kept."""
     first = first_directory(path)
-    exif = exif_block(first)
     resources = first.entries[_PHOTOSHOP].data if _PHOTOSHOP in first.entries else b""
     if _IPTC in first.entries:
-        resources = photoshop.with_iptc(resources, first.entries[_IPTC].data)
+        resources = photoshop.with_iptc(resources, photoshop.in_order(first.entries[_IPTC].data))
     lost = [] if can_move_maker_note(first) else ["the camera's own notes not kept: they hold only where they stood"]
     if _LAYERS in first.entries.keys() | first.left_out:
         lost.append("Photoshop's layers not kept: they are of the picture before")
-    return {"exif": exif, "photoshop": photoshop.without_thumbnails(resources), "density": density(first)}, lost
+    inner = [directory.left_out for directory in first.children.values()]
+    if missing := len(set().union(first.left_out - {_LAYERS}, *inner)):
+        lost.append(f"{counted(missing, 'tag')} not kept: damaged, or too large")
+    fields = {"exif": exif_block(first), "photoshop": photoshop.without_stale(resources), "density": density(first)}
+    return fields, lost
 
 
 def write_tiff(path: Path, metadata: Metadata) -> None:

@@ -36,7 +36,9 @@ def is_lossless(path: Path) -> bool:
 
 def write_webp(path: Path, metadata: Metadata) -> None:
     """Put an EXIF block as it is into the place of the one that libvips wrote."""
-    for name, at, size in _chunks(path) if metadata.exif else ():
+    if not metadata.exif:
+        return
+    for name, at, size in _chunks(path):
         if name == b"EXIF":
             block = metadata.exif + b"\0" * (len(metadata.exif) % 2)
             splice(path, at, size, struct.pack("<4sI", name, len(metadata.exif)) + block)

@@ -6,13 +6,15 @@ Source: Exif 3.0 (CIPA DC-008, 2023), sections 4.5 and 4.6.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import BinaryIO
 
-from nafnet.images.metadata.ifd import EXIF, Directory, Read, following, read_directory, write_directory
+from nafnet.images.metadata.ifd import EXIF, INTEROP, Directory, Entry, Read, following, read_directory, write_directory
 
 START = b"Exif\0\0"
 MAKER_NOTE = 37500
-_ORIENTATION, _SIDES, _PIXELS = 274, (256, 257), (40962, 40963)
+_ORIENTATION, _SIDES, _PIXELS, _RELATED = 274, (256, 257), (40962, 40963), (4097, 4098)
+_SUBJECT = (37396, 41492)
 _THUMBNAIL, _THUMBNAIL_BYTES = 513, 514
 _DENSITY, _UNIT = (282, 283), 296
 _MILLIMETRES = {2: 25.4, 3: 10.0}
@@ -23,18 +25,25 @@ _OF_THE_PIXELS = {
     *(32995, 32996, 32997, 32998, 33421, 33422),
 }
 """Tags of a TIFF that say how its pixels lie; a file's encoder writes its own."""
-_ELSEWHERE = {700, 33723, 34377, 34675, 37724}
-"""XMP, IPTC, Photoshop's resources, the profile, which are carried apart, and Photoshop's layers."""
-_ONLY_BIG = 16
-"""Types from here on only BigTIFF has."""
+_ELSEWHERE = {400, 700, 33723, 34377, 34675, 37724, *range(50706, 51200)}
+"""XMP, IPTC, Photoshop's resources, the profile, which are carried apart; Photoshop's layers; places of directories;
+what DNG says of a raw picture."""
+_MOVABLE = 13
+"""Types from here on are places in the file, or BigTIFF's alone."""
 _SELF_CONTAINED = (b"Nikon\0\2", b"FUJIFILM", b"OLYMPUS\0", b"OM SYSTEM\0", b"Apple iOS\0", b"PENTAX \0")
 """Maker notes whose positions count from their own start: they may be moved."""
 
 
-def upright(block: bytes, width: int, height: int) -> bytes:
-    """The block for an upright picture of that size: orientation 1, its sides in pixels, no thumbnail.
+def upright(block: bytes, width: int, height: int, *, quarter: bool = False) -> tuple[bytes, list[str]]:
+    """The block for an upright picture of that size, and what of it is not true, in words.
 
-    Every value stays at its place.
+    Orientation 1, its sides in pixels, no thumbnail; every value stays at its place.
+
+    Args:
+        block: with or without what precedes it in JPEG.
+        width: in pixels.
+        height: likewise.
+        quarter: whether the picture was turned by a quarter, so that across became down.
 
     Raises:
         ValueError: it is damaged.
@@ -44,36 +53,61 @@ def upright(block: bytes, width: int, height: int) -> bytes:
     directory = read_directory(read)
     if directory.big:
         raise ValueError("it is BigTIFF")
+    inner = directory.children.get(EXIF, Directory(order=directory.order))
     data = bytearray(block)
     _set(data, directory, _ORIENTATION, 1)
-    for tags, where in ((_SIDES, directory), (_PIXELS, directory.children.get(EXIF))):
+    places = ((_SIDES, directory), (_PIXELS, inner), (_RELATED, inner.children.get(INTEROP, inner)))
+    for tags, where in places:
         for tag, value in zip(tags, (width, height), strict=True):
-            if where:
-                _set(data, where, tag, value)
+            _set(data, where, tag, value)
+    if quarter:
+        _swap(data, *(directory.entries.get(tag) for tag in _DENSITY))
     thumbnail = following(read, directory)
     if directory.following:
         data[directory.following_at : directory.following_at + 4] = bytes(4)
     if thumbnail:
-        _remove(data, thumbnail.number(_THUMBNAIL), thumbnail.number(_THUMBNAIL_BYTES))
-    return bytes(data)
+        _remove(data, directory, thumbnail.number(_THUMBNAIL), thumbnail.number(_THUMBNAIL_BYTES))
+    made = read_directory(reader_of(bytes(data)))
+    if made.number(_ORIENTATION) not in (None, 1) or made.entries.keys() != directory.entries.keys():
+        raise ValueError("its values lie over one another")
+    stale = quarter and any(tag in inner.entries for tag in _SUBJECT)
+    return bytes(data), ["the place of its subject in EXIF is the one before turning"] if stale else []
 
 
 def _set(data: bytearray, directory: Directory, tag: int, value: int) -> None:
-    if directory.number(tag) is not None:
-        entry = directory.entries[tag]
-        packed = directory.packed(tag, value)
+    for entry in directory.all_of(tag):
+        packed = directory.packed(entry, value)
         data[entry.at : entry.at + len(packed)] = packed
 
 
-def _remove(data: bytearray, at: int | None, size: int | None) -> None:
-    """A thumbnail goes: off the end if it lies there, as it does in most files, or else under zeros."""
+def _swap(data: bytearray, one: Entry | None, other: Entry | None) -> None:
+    if one and other and len(one.data) == len(other.data):
+        data[one.at : one.at + len(one.data)], data[other.at : other.at + len(one.data)] = other.data, one.data
+
+
+def _remove(data: bytearray, directory: Directory, at: int | None, size: int | None) -> None:
+    """A thumbnail goes: off the end if it lies there, as it does in most files, or else under zeros.
+
+    One that claims the bytes of something else stays, and nothing names it any more.
+    """
     if at is None or size is None or not 8 < at < len(data):
         return
     end = min(at + size, len(data))
+    if any(start < end and at < stop for start, stop in _occupied(directory)):
+        return
     if end == len(data):
         del data[at:]
     else:
         data[at:end] = bytes(end - at)
+
+
+def _occupied(directory: Directory) -> Iterator[tuple[int, int]]:
+    for entry in directory.entries.values():
+        yield entry.at, entry.at + len(entry.data)
+    table = 12 * (len(directory.entries) + len(directory.children) + len(directory.left_out) + len(directory.again))
+    yield directory.following_at - table - 2, directory.following_at + 4
+    for child in directory.children.values():
+        yield from _occupied(child)
 
 
 def reader_of(block: bytes) -> Read:
@@ -111,7 +145,7 @@ def described(directory: Directory) -> Directory:
     """What of a directory is carried into another file: all but what lies as the pixels do, or is carried apart."""
     entries = {
         tag: entry for tag, entry in directory.entries.items()
-        if tag not in _OF_THE_PIXELS and tag not in _ELSEWHERE and entry.kind < _ONLY_BIG
+        if tag not in _OF_THE_PIXELS and tag not in _ELSEWHERE and entry.kind < _MOVABLE
     }  # fmt: skip
     children = dict(directory.children)
     if EXIF in children and not can_move_maker_note(directory):
@@ -124,6 +158,16 @@ def can_move_maker_note(directory: Directory) -> bool:
     """Whether its maker note, if it has one, is still true where its block is written anew."""
     note = directory.children[EXIF].entries.get(MAKER_NOTE) if EXIF in directory.children else None
     return note is None or note.data.startswith(_SELF_CONTAINED)
+
+
+def has_maker_note(block: bytes) -> bool:
+    """Whether the camera has put its own notes in.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    children = read_directory(reader_of(block)).children
+    return EXIF in children and MAKER_NOTE in children[EXIF].entries
 
 
 def without_maker_note(block: bytes) -> bytes:

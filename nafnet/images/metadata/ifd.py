@@ -16,14 +16,15 @@ SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12:
 """Bytes of a value of each type."""
 _WORDS = {**SIZES, 5: 4, 10: 4}
 """Bytes that change their order together: a ratio is two numbers."""
-_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
+_NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q"}
 _RATIO = 5
 EXIF, GPS, INTEROP = 34665, 34853, 40965
 """Tags that hold the position of a directory of their own."""
 _WITHIN = {EXIF: (INTEROP,), GPS: (), INTEROP: ()}
 _MOST_ENTRIES = 4096
-_MOST_BYTES = 2**20
-"""Of one value: previews and layers are not metadata."""
+_MOST_BYTES = 16 * 2**20
+"""Of all values of a block together: previews and layers are not metadata, and a few bytes can be named many times."""
+_USER_COMMENT, _UNICODE = 37510, b"UNICODE\0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Directory:
     """``<`` or ``>``, as `struct` has it."""
     big: bool = False
     entries: dict[int, Entry] = dataclasses.field(default_factory=dict)
-    """Those of `children` are not among them."""
+    """Those of `children` are not among them. Of a tag that stands there twice, the first."""
+    again: list[tuple[int, Entry]] = dataclasses.field(default_factory=list)
+    """The others."""
     left_out: set[int] = dataclasses.field(default_factory=set)
     """Tags whose values are damaged, lie outside or are too large."""
     children: dict[int, Directory] = dataclasses.field(default_factory=dict)
@@ -71,20 +74,27 @@ class Directory:
         above, below = struct.unpack_from(self.order + "II", entry.data)
         return above / below if below else 0.0
 
-    def packed(self, tag: int, value: int) -> bytes:
-        """A whole number as the first value of the tag's type; shorter types are filled up to their largest."""
-        kind = _NUMBERS[self.entries[tag].kind]
-        return struct.pack(self.order + kind, min(value, 256 ** struct.calcsize(kind) - 1))
+    def all_of(self, tag: int) -> list[Entry]:
+        """The entries of a tag of whole numbers."""
+        found = [self.entries[tag]] if tag in self.entries else []
+        found += [entry for other, entry in self.again if other == tag]
+        return [entry for entry in found if entry.kind in _NUMBERS]
+
+    def packed(self, entry: Entry, value: int) -> bytes:
+        """A whole number in an entry's type; shorter types are filled up to their largest."""
+        kind = _NUMBERS[entry.kind]
+        return struct.pack(self.order + kind, min(value, 256 ** struct.calcsize(kind) // (1 + kind.islower()) - 1))
 
 
 def read_directory(read: Read) -> Directory:
     """Read the first directory of a block and, where they stand, those of EXIF in it.
 
-    Values that are damaged, lie outside or are larger than 1 MB are left out.
+    Values that are damaged, lie outside or with those before take more than 16 MB are left out.
 
     Raises:
         ValueError: there is none.
     """
+    read = _bounded(read)
     start = read(0, 16)
     order = {b"II": "<", b"MM": ">"}.get(start[:2], "")
     version = struct.unpack(order + "H", start[2:4])[0] if order and len(start) >= 8 else 0
@@ -92,6 +102,19 @@ def read_directory(read: Read) -> Directory:
         raise ValueError(f"starts with {start[:4]!r}; expected II or MM and 42")
     big = version == 43
     return _directory(read, _offset(start[8:] if big else start[4:8], order, big), order, big, (EXIF, GPS))
+
+
+def _bounded(read: Read) -> Read:
+    left = _MOST_BYTES
+
+    def bounded(at: int, size: int) -> bytes:
+        nonlocal left
+        if size > left:
+            return b""
+        left -= size
+        return read(at, size)
+
+    return bounded
 
 
 def following(read: Read, directory: Directory) -> Directory | None:
@@ -123,7 +146,7 @@ def _directory(read: Read, at: int, order: str, big: bool, within: tuple[int, ..
             try:
                 directory.children[tag] = _directory(read, child, order, big, _WITHIN[tag])
             except ValueError:
-                continue
+                directory.left_out.add(tag)
     directory.following_at = at + head + count * width
     after = read(directory.following_at, width - 12 or 4)
     directory.following = _offset(after, order, big) if len(after) == (8 if big else 4) else 0
@@ -139,7 +162,9 @@ def _read_entry(read: Read, directory: Directory, raw: bytes, at: int) -> None:
     where = at + len(raw) - len(room) if size <= len(room) else _offset(room, order, big)
     data = read(where, size) if 0 < size <= _MOST_BYTES else b""
     if data and len(data) == size:
-        directory.entries[tag] = Entry(kind, count, data, where)
+        entry = Entry(kind, count, data, where)
+        if directory.entries.setdefault(tag, entry) is not entry:
+            directory.again.append((tag, entry))
     else:
         directory.left_out.add(tag)
 
@@ -165,22 +190,23 @@ def write_directory(
     head, width = (8, 20) if big else (2, 12)
     count, place = ("Q", 8) if big else ("H", 4)
     end = at + head + len(tags) * width + place
-    table, body = struct.pack(order + count, len(tags)), b""
+    table, body, size = [struct.pack(order + count, len(tags))], [], 0
     for tag in tags:
         if tag in raw:
-            table += raw[tag]
+            table.append(raw[tag])
             continue
-        here = end + len(body)
+        here = end + size
         if tag in directory.children:
             block = write_directory(directory.children[tag], here, order, big=big)
             kind, number, value = 4 if not big else 18, 1, _at(here, order, big)
         else:
             entry = directory.entries[tag]
-            kind, number, block = entry.kind, entry.count, _turned(entry, directory.order, order)
+            kind, number, block = entry.kind, entry.count, _turned(tag, entry, directory.order, order)
             value, block = (block.ljust(place, b"\0"), b"") if len(block) <= place else (_at(here, order, big), block)
-        table += struct.pack(order + "HH", tag, kind) + _at(number, order, big) + value
-        body += block + b"\0" * (len(block) % 2)
-    return table + b"\0" * place + body
+        table.append(struct.pack(order + "HH", tag, kind) + _at(number, order, big) + value)
+        body.append(block + b"\0" * (len(block) % 2))
+        size += len(body[-1])
+    return b"".join((*table, b"\0" * place, *body))
 
 
 def raw_entries(read: Read) -> tuple[dict[int, bytes], str, bool, int]:
@@ -201,9 +227,12 @@ def _at(value: int, order: str, big: bool) -> bytes:
     return struct.pack(order + ("Q" if big else "I"), value)
 
 
-def _turned(entry: Entry, given: str, wanted: str) -> bytes:
+def _turned(tag: int, entry: Entry, given: str, wanted: str) -> bytes:
     """Its values in the wanted byte order."""
-    size = _WORDS[entry.kind]
+    size, start = _WORDS[entry.kind], b""
+    if tag == _USER_COMMENT and entry.data.startswith(_UNICODE):  # bytes, by its type
+        size, start = 2, _UNICODE
     if given == wanted or size == 1:
         return entry.data
-    return b"".join(entry.data[place : place + size][::-1] for place in range(0, len(entry.data), size))
+    data = entry.data[len(start) :]
+    return start + b"".join(data[place : place + size][::-1] for place in range(0, len(data), size))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from nafnet.images.formats import Format
-from nafnet.images.metadata.exif import density_of, keeps_maker_note_in_tiff, without_maker_note
+from nafnet.images.metadata.exif import density_of, has_maker_note, keeps_maker_note_in_tiff, without_maker_note
 
 SRGB_CODES = (1, 13)
 """Primaries and transfer of sRGB, by ITU-T H.273."""
@@ -18,6 +18,8 @@ _SRGB_CHUNKS = {
 }
 _USUAL_DENSITIES = (25.4, 72, 96)
 """Of pixels per inch; programs write them without anybody's meaning it."""
+_ROUNDED = 0.01
+"""By which two that mean the same density differ."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,20 +94,21 @@ KEPT: dict[Format, tuple[str, ...]] = {
     "webp": ("icc", "exif", "xmp"),
     "avif": ("icc", "codes", "exif", "xmp"),
     "heif": ("icc", "codes", "exif", "xmp"),
-    "bmp": (),
+    "bmp": ("density",),
     "ppm": (),
 }
 """What each format has a place for."""
 _COLOUR_ONLY = ("webp", "avif", "heif")
 """Formats that store grey as colour, where a profile of grey says nothing."""
 _MOST: dict[tuple[Format, str], int] = {
+    ("jpeg", "icc"): 255 * (65533 - 14),
     ("jpeg", "exif"): 65533 - 6, ("jpeg", "xmp"): 65533 - 29, ("jpeg", "photoshop"): 65533 - 14,
     ("jpeg", "comment"): 65533,
 }  # fmt: skip
-"""Bytes: a segment of a JPEG has 65,533 with what it begins with."""
+"""Bytes: a segment of a JPEG has 65,533 with what it begins with, and a profile takes up to 255."""
 
 
-def carry(metadata: Metadata, file_format: Format) -> tuple[Metadata, tuple[str, ...]]:
+def carry(metadata: Metadata, file_format: Format, channels: int) -> tuple[Metadata, tuple[str, ...]]:
     """What of a picture's metadata a file of that format keeps, and in words what it does not.
 
     A loss that nobody can mean is none: sRGB named in a format that means sRGB, a density of 72 a program put there.
@@ -114,37 +117,43 @@ def carry(metadata: Metadata, file_format: Format) -> tuple[Metadata, tuple[str,
     notes = []
     for field in dataclasses.fields(metadata):
         name, value = field.name, getattr(metadata, field.name)
-        if not value:
-            continue
-        most = _MOST.get((file_format, name))
-        if name not in KEPT[file_format]:
-            in_exif = name == "density" and "exif" in kept and density_of(kept["exif"])
-            if not in_exif and _MATTERS.get(name, lambda _: True)(value):
+        if value and name not in KEPT[file_format]:
+            if _is_loss(name, value, kept.get("exif", b"")):
                 notes.append(f"{WORDS[name]} not kept: {file_format.upper()} has no place for it")
-        elif name == "icc" and value[16:20] == b"GRAY" and file_format in _COLOUR_ONLY:
-            notes.append(f"{WORDS[name]} not kept: it is one of grey, and {file_format.upper()} holds colour")
-        elif most is None or len(value) <= most:
-            kept[name] = value
-        elif name == "exif" and len(smaller := without_maker_note(value)) <= most:
-            kept[name] = smaller
-            notes.append(f"the camera's own notes not kept: {file_format.upper()} holds 64 kB of EXIF")
-        else:
-            notes.append(f"{WORDS[name]} not kept: {file_format.upper()} holds 64 kB of it")
-    if file_format == "tiff" and metadata.exif and not keeps_maker_note_in_tiff(metadata.exif):
-        notes.append("the camera's own notes not kept: in a TIFF they would not be where they say")
-    return Metadata(**kept), tuple(notes)
+        elif value:
+            kept[name], note = _fitting(name, value, file_format, channels)
+            notes += [note] if note else []
+    return Metadata(**{name: value for name, value in kept.items() if value}), tuple(notes)
 
 
-def _is_not_srgb(chunks: tuple[tuple[str, bytes], ...]) -> bool:
-    return any(_SRGB_CHUNKS.get(name.encode()) != content for name, content in chunks)
+def _fitting(name: str, value: Any, file_format: Format, channels: int) -> tuple[Any, str]:
+    """What fits into the format's place, and a note where that is less."""
+    most, called = _MOST.get((file_format, name)), file_format.upper()
+    if name == "icc":
+        grey = value[16:20] == b"GRAY"
+        if grey and (file_format in _COLOUR_ONLY or channels == 3):
+            return b"", f"{WORDS[name]} not kept: it is one of grey, and {called} holds colour"
+        if not grey and channels == 1 and file_format not in _COLOUR_ONLY:
+            return b"", f"{WORDS[name]} not kept: it is one of colours, and the picture is grey"
+    if name == "exif" and file_format == "tiff" and not keeps_maker_note_in_tiff(value):
+        return value, "the camera's own notes not kept: in a TIFF they would not be where they say"
+    if most is None or len(value) <= most:
+        return value, ""
+    if name == "exif" and has_maker_note(value) and len(smaller := without_maker_note(value)) <= most:
+        return smaller, f"the camera's own notes not kept: {called} holds {most / 1024:.0f} kB of EXIF"
+    size = f"{most / 1024:.0f} kB" if most < 10**6 else f"{most / 2**20:.0f} MB"
+    return b"", f"{WORDS[name]} not kept: {called} holds {size} of it"
 
 
-def _is_meant(density: tuple[float, float]) -> bool:
-    return density[0] != density[1] or all(abs(25.4 * density[0] - usual) > 0.5 for usual in _USUAL_DENSITIES)
-
-
-_MATTERS: dict[str, Callable[[Any], bool]] = {
-    "codes": lambda codes: codes != SRGB_CODES,
-    "calibration": _is_not_srgb,
-    "density": _is_meant,
-}
+def _is_loss(name: str, value: Any, exif: bytes) -> bool:
+    """Whether it matters that a format has no place for it; `exif` is what is kept."""
+    if name == "codes":
+        return bool(value != SRGB_CODES)
+    if name == "calibration":
+        return any(_SRGB_CHUNKS.get(chunk.encode()) != content for chunk, content in value)
+    if name == "density":
+        told = density_of(exif) if exif else None
+        if told and all(abs(one / other - 1) < _ROUNDED for one, other in zip(told, value, strict=True)):
+            return False
+        return value[0] != value[1] or all(abs(25.4 * value[0] - usual) > 0.5 for usual in _USUAL_DENSITIES)
+    return True

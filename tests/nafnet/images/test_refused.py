@@ -118,4 +118,4 @@ def test_metadata_has_a_limit_and_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "a.png").write_bytes(png_with((b"iTXt", xmp)))
     header = open_image(tmp_path / "a.png").header
     assert header.metadata.xmp == b""
-    assert header.notes == ("XMP of 0 MB not kept: at most 0 MB are",)
+    assert header.notes == ("XMP not kept: it is damaged, or over 0 MB",)

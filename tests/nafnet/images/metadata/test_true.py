@@ -108,7 +108,7 @@ def test_a_block_in_either_order_and_any_width_of_number(order: str) -> None:
     """By the specification: two bytes of order, 42, the place of the directory, entries of 12 bytes."""
     entries = struct.pack(order + "HHII", 256, 4, 1, 80) + struct.pack(order + "HHIHH", 274, 3, 1, 6, 0)
     start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, 2)
-    upright = exif.upright(start + entries + bytes(4), 60, 80)
+    upright = exif.upright(start + entries + bytes(4), 60, 80)[0]
     assert upright == start + entries.replace(struct.pack(order + "I", 80), struct.pack(order + "I", 60)).replace(
         struct.pack(order + "HH", 6, 0), struct.pack(order + "HH", 1, 0)
     ) + bytes(4)
@@ -138,7 +138,7 @@ def test_any_damage_to_exif_is_survived() -> None:
         for _ in range(random.integers(0, 6)):
             data[random.integers(0, len(data))] = random.integers(0, 256)
         try:
-            upright = exif.upright(bytes(data), 60, 80)
+            upright, _ = exif.upright(bytes(data), 60, 80)
             directory = exif.described(ifd.read_directory(exif.reader_of(upright)))
             ifd.write_directory(directory, 8, ">")
             exif.without_maker_note(upright)
@@ -178,11 +178,11 @@ def test_a_name_space_by_another_prefix_is_another() -> None:
 
 
 def test_photoshop_s_thumbnail_goes_and_iptc_stays() -> None:
-    kept = photoshop.without_thumbnails(resources())
+    kept = photoshop.without_stale(resources())
     assert kept == resources(thumbnail=False)
     assert photoshop.iptc(kept) == photoshop.iptc(resources())
     for cut in range(len(resources())):
-        photoshop.without_thumbnails(resources()[:cut])
+        photoshop.without_stale(resources()[:cut])
 
 
 def test_exiftool_finds_no_fault_in_the_notes(tmp_path: Path) -> None:
