@@ -20,6 +20,7 @@ from nafnet.commandline import GO_ON, INTERRUPTED
 from nafnet.errors import UsageError
 from nafnet.files import check_writable
 from nafnet.runtime.engine.restorer import Restorer
+from nafnet.runtime.folder.comparison import NOT_COMPARED
 from nafnet.runtime.folder.dry_run import DryRun, print_memory
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.progress import RunProgress
@@ -142,7 +143,7 @@ def _restore(
             options.say(line)
     if not options.quiet:
         options.say(summary(totals(rows, seconds), STDOUT if options.piped else options.output))
-        _say_what_else(options, work.jobs)
+        _say_what_else(options, work.jobs, rows)
     return 1 if any(row.status == "failed" for row in rows) else 0
 
 
@@ -169,10 +170,11 @@ def _write_beside(
         write_gallery(options.html, rows, opening=began, summary=ended, limits=limits, place=place)
 
 
-def _say_what_else(options: RunOptions, jobs: list[Job]) -> None:
+def _say_what_else(options: RunOptions, jobs: list[Job], rows: list[FileReport]) -> None:
     """What lies beside the results now."""
     if options.compare:
-        made = sum(job.compare is not None and job.compare.exists() for job in jobs)
+        without = {row.output for row in rows if any(note.startswith(NOT_COMPARED) for note in row.notes)}
+        made = sum(job.compare is not None and job.compare.exists() and str(job.target) not in without for job in jobs)
         options.say(f"{counted(made, 'comparison')} -> {options.compare}")
     for what, path in (("page", options.html), ("report", options.report)):
         if path:

@@ -17,6 +17,7 @@ from nafnet.images.pixels import Rows, convert_depth
 from nafnet.images.writer import ImageWriter
 
 QUALITY = 92
+NOT_COMPARED = "not compared"
 TOO_WIDE = "too wide to be compared side by side"
 
 

@@ -53,7 +53,8 @@ class FileItem(Item):
             self.job.format or encoding.format, encoding.bits, with_loss=encoding.quality is not None
         )
         self.target = target
-        self.row.width, self.row.height, self.row.notes = header.width, header.height, list(target.notes)
+        self.row.width, self.row.height = header.width, header.height
+        self.row.notes = list(dict.fromkeys([*self.row.notes, *target.notes]))  # it may be opened again
         layout = Layout(
             height=header.height, width=header.width, channels=header.channels, alpha=header.alpha,
             given=header.pixel_type, wanted=target.pixel_type,

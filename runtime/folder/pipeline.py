@@ -7,6 +7,7 @@ file's failure is its own; the rest go on.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from nafnet.runtime.engine.events import Band, Event
 from nafnet.runtime.engine.events import State as Stage
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.byte_queue import ByteQueue, size_of
-from nafnet.runtime.folder.comparison import TOO_WIDE, Comparison, compare_files
+from nafnet.runtime.folder.comparison import NOT_COMPARED, TOO_WIDE, Comparison, compare_files
 from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.item import FileItem
 from nafnet.runtime.folder.memory import QUEUE_BYTES, check_fits
@@ -30,7 +31,7 @@ from nafnet.runtime.folder.source import Source
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.journal import Journal
 from nafnet.runtime.paths.outputs import Outputs
-from nafnet.runtime.paths.standing import Judge, State, photograph_times
+from nafnet.runtime.paths.standing import Judge, Standing, State, photograph_times
 
 PATIENCE = 1.5
 """Seconds that an interrupted run waits for encoders, before and after it asks them to stop."""
@@ -141,7 +142,7 @@ class Pipeline:
 
         item.times = photograph_times(job.source)
         item.standing = self._judge.result(job, digest)
-        compared = self._judge.comparison(job) if job.compare else None
+        compared = self._standing_comparison(item)
         if item.standing.state is not State.DONE:
             if journal:
                 digest()
@@ -152,6 +153,17 @@ class Pipeline:
             self._compare(item, decoder)
         item.settle("unchanged")
         return False
+
+    def _standing_comparison(self, item: FileItem) -> Standing | None:
+        """That of its comparison; where it may not be replaced the photograph is restored all the same."""
+        if not item.job.compare:
+            return None
+        try:
+            return self._judge.comparison(item.job)
+        except ImageError as error:
+            item.row.notes.append(f"{NOT_COMPARED}: {error}")
+            item.job = dataclasses.replace(item.job, compare=None)
+            return None
 
     def _compare(self, item: FileItem, decoder: Decoder) -> None:
         """Make the comparison of a file that an earlier run restored; where that fails, the result is good as it is."""
@@ -175,7 +187,7 @@ class Pipeline:
                 next(result)
                 compare_files(original, result, comparison)
         except ImageError as error:
-            item.row.notes.append(f"not compared: {error}")
+            item.row.notes.append(f"{NOT_COMPARED}: {error}")
         except OutputError as error:
             self._sink.note_fatal(error)
             raise

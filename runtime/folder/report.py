@@ -15,7 +15,7 @@ from nafnet.runtime.paths.discovery import Found
 from nafnet.runtime.paths.job import Job
 from nafnet.words import counted
 
-MARK = b'{\n  "settings": {'
+MARK = b'{\n  "program": "nafnet-run",'
 """How a report begins."""
 _MOST_NOTES = 5
 """Lines about files that are restored."""
@@ -76,7 +76,7 @@ def totals(rows: Sequence[FileReport], wall_seconds: float) -> dict[str, Any]:
 def write_report(
     path: Path, rows: Sequence[FileReport], settings: dict[str, Any], wall_seconds: float, place: Place = os.replace
 ) -> None:
-    """Write the report as JSON: ``{"settings": ..., "totals": ..., "files": [...]}``.
+    """Write the report as JSON: ``{"program": "nafnet-run", "settings": ..., "totals": ..., "files": [...]}``.
 
     Args:
         path: of the report.
@@ -88,7 +88,7 @@ def write_report(
     files = [dataclasses.asdict(row) for row in rows]
     for file in files:
         file["seconds"] = {stage: round(seconds, 6) for stage, seconds in file["seconds"].items()}
-    content = {"settings": settings, "totals": totals(rows, wall_seconds), "files": files}
+    content = {"program": "nafnet-run", "settings": settings, "totals": totals(rows, wall_seconds), "files": files}
     write_whole(path, json.dumps(content, indent=2).encode(), place=place)
 
 

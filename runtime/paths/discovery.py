@@ -84,20 +84,27 @@ class Finder:
             return
         if not glob.has_magic(str(named)):
             raise UsageError(f"{named}: no such file or folder")
-        matches = sorted(Path(match) for match in glob.iglob(str(named), recursive=True))  # noqa: PTH207, it may be absolute
+        base = _fixed_part(named)
+        # Unlike `glob.glob`, it goes into no link, which can lead out of a folder, or round in it for ever.
+        matches = sorted(base.glob(str(named.relative_to(base))))
         if not matches:
             raise UsageError(f"{named}: nothing matches this pattern")
-        base = _fixed_part(named)
         for match in matches:
             self._add_match(match, base, named.suffix)
 
     def add_listed(self, path: Path) -> None:
         """Take a file of a list; a relative path keeps its folders, others go straight into the output."""
+        real = os.path.realpath(path)
         inside = path if not path.is_absolute() and ".." not in path.parts else Path(path.name)
-        self._take(path, inside, os.path.realpath(path))
+        if inside.name in ("", ".."):  # a folder, which fails in its turn under its own name
+            inside = Path(Path(real).name or "root")
+        self._take(path, inside, real)
 
     def _add_match(self, path: Path, base: Path, ending: str) -> None:
         inside = path.relative_to(base)
+        if any((base / each).is_symlink() for each in inside.parents if each.name):
+            self._pass_over(path, "links to folders")
+            return
         if any(self._is_passed_over(base / each, inside) for each in (inside, *inside.parents) if each.name):
             return
         # A file of another ending was named if the pattern ends so.

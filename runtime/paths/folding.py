@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import unicodedata
 from collections import defaultdict
@@ -28,11 +29,11 @@ def refuse_folding(outputs: Outputs, jobs: Sequence[Job]) -> None:
             if root is not None:
                 alike[_folded(path)].append((path.relative_to(root), job))
         for group in alike.values():
-            for name, job in group[1:]:
-                if root is not None and are_one_file(root, group[0][0], name):
+            for (first, other), (name, job) in itertools.combinations(group, 2):
+                if root is not None and are_one_file(root, first, name):
                     raise UsageError(
-                        f"{group[0][1].source} and {job.source}: the file system of {root} takes their results "
-                        f"{group[0][0]} and {name} for one file; rename one, or choose another output"
+                        f"{other.source} and {job.source}: the file system of {root} takes their results "
+                        f"{first} and {name} for one file; rename one, or choose another output"
                     )
 
 

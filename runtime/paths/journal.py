@@ -10,8 +10,10 @@ from __future__ import annotations
 import builtins
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
+import math
 import os
 import stat
 import threading
@@ -66,7 +68,8 @@ class Record:
             record = cls(**given)
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
-        return record if all(isinstance(getattr(record, name), kind) for name, kind in _TYPES.items()) else None
+        known = all(isinstance(getattr(record, name), kind) for name, kind in _TYPES.items())
+        return record if known and math.isfinite(record.time) else None
 
 
 _TYPES: dict[str, Any] = {
@@ -89,7 +92,7 @@ class Journal:
         self.folder, self.shard, self.key = folder, shard, key
         self.place = folder / FOLDER
         self._name = name or str(shard)
-        self._records: dict[str, list[Record]] = {}
+        self._records: dict[str, dict[Record, None]] = {}
         self._read_to: dict[Path, int] = {}
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
@@ -147,11 +150,14 @@ class Journal:
 
     def of(self, path: Path) -> Sequence[Record]:
         """What is known of a file, the oldest first."""
-        return self._records.get(self.name_of(path), ())
+        return list(self._records.get(self.name_of(path), ()))
 
     def name_of(self, path: Path) -> str:
-        """A path as records have it, the same on every machine."""
-        return Path(os.path.relpath(path, self.folder)).as_posix()
+        """A path as records have it, the same on every machine and by whichever links it is reached."""
+        if path.is_relative_to(self.folder) and ".." not in path.parts:
+            return path.relative_to(self.folder).as_posix()
+        beside = os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118, as relpath gives text
+        return Path(os.path.relpath(beside, os.path.realpath(self.folder))).as_posix()
 
     def add(self, record: Record) -> None:
         """Record a file before it gets its name.
@@ -164,13 +170,24 @@ class Journal:
         line = json.dumps(dataclasses.asdict(record)).encode() + b"\n"
         try:
             with self._lock:
-                self._file.write(line)
+                self._append(line)
             os.fsync(self._file.fileno())
         except OSError as error:
             raise OutputError(
                 f"{self._file.name}: cannot be written ({error.strerror or error}); mend it and run the same again"
             ) from error
         self._note(record)
+
+    def _append(self, line: builtins.bytes) -> None:
+        """Write a line whole or not at all; a disk with room for a part of it takes the part and says nothing."""
+        assert self._file is not None
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            self._file.truncate(end)
+            raise
 
     def _read(self, path: Path) -> None:
         with _open_regular(path, os.O_RDONLY) as file:
@@ -183,9 +200,7 @@ class Journal:
                     self._note(record)
 
     def _note(self, record: Record) -> None:
-        known = self._records.setdefault(record.output, [])
-        if record not in known:
-            known.append(record)
+        self._records.setdefault(record.output, {}).setdefault(record)
 
     def close(self) -> None:
         """Unlock; this run is no more, and what its lost workers left is removed."""

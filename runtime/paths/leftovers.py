@@ -61,7 +61,7 @@ class RunMark:
             if name == self._name or path.is_symlink() or not path.is_file():
                 continue
             # The lock is kept while they are removed: of two that clean, one does.
-            with contextlib.suppress(OSError), path.open("rb") as file:
+            with contextlib.suppress(OSError, ValueError), path.open("rb") as file:  # ValueError: names that are none
                 content = _content(file)
                 if _is_dead(file, content):
                     for leftover in self._leftovers(name, content):
@@ -73,8 +73,8 @@ class RunMark:
         root = Path(os.path.realpath(self._root))
         for folder in {*self._folders, *filter(_is_text, content.get("folders", []))}:
             # A mark is only a file: what it names outside of this run's folders is not believed.
-            if folder in self._folders or Path(os.path.realpath(folder)).is_relative_to(root):
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
+                if folder in self._folders or Path(os.path.realpath(folder)).is_relative_to(root):
                     yield from (path for path in Path(folder).iterdir() if owned.search(path.name))
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from nafnet.errors import ImageError, UsageError
 from nafnet.files import place_new
 from nafnet.runtime.paths.job import Job
+from nafnet.runtime.paths.journal import FOLDER
 
 _KEEP = "rename one, or use --keep-folders, which puts them into folders of their own"
 _START = 1024
@@ -78,10 +79,12 @@ class Outputs:
                 would replace an input; a path leaves the output folder by a link; results or comparisons would lie
                 among the photographs, where the next run would take them for some.
         """
-        real = _RealPaths()
-        for option, folder in (("", self.folder), ("--compare ", self.compare)):
+        real = _RealPaths([*input_folders, *(job.source.parent for job in jobs)])
+        is_file = any(job.target == self.folder for job in jobs)
+        folders = set() if is_file else {self.folder, *(job.target.parent for job in jobs)}
+        for option, folder in (*(("", folder) for folder in folders), ("--compare ", self.compare)):
             for walked in input_folders:
-                if folder and real(folder).is_relative_to(real(walked)) and not _is_picture_file(folder, jobs):
+                if folder and real(folder).is_relative_to(real(walked)):
                     raise UsageError(
                         f"{option}{folder}: the output lies inside the input {walked}, whose next run would take it "
                         "for photographs; choose a folder outside of it"
@@ -90,7 +93,7 @@ class Outputs:
         for file in self.beside:
             _refuse_stranger(file)
         planned = self._planned(jobs, real)
-        _refuse_inputs(planned, {job.real or os.path.realpath(job.source): job.source for job in jobs})
+        _refuse_inputs(planned, {real.of(Path(job.real or os.path.realpath(job.source))): job.source for job in jobs})
         self._refuse_among_photographs(jobs, real)
 
     def ask(self, path: Path, expected: Identity | None) -> None:
@@ -143,6 +146,12 @@ class Outputs:
             if real.of(path) in planned:
                 raise UsageError(f"{what} would replace {planned[real.of(path)][1]}; choose another name or folder")
             planned[real.of(path)] = (path, what)
+        folders = {folder for path in planned for folder in path.parents}
+        for path, (named, what) in planned.items():
+            if path in folders:
+                raise UsageError(f"{what} is a folder of other results; choose another name")
+            if FOLDER in named.parts:
+                raise UsageError(f"{what} would lie among the journals in {FOLDER}; choose another name or folder")
         return planned
 
     def _refuse_escapes(self, jobs: Sequence[Job], real: _RealPaths) -> None:
@@ -181,14 +190,33 @@ def make_folders(folders: Iterable[Path]) -> None:
 
 
 class _RealPaths:
-    """Folders without links; each is asked for once, as there may be many files in it."""
+    """Folders by one name each: without links, and the same for a folder that is mounted twice, or whose file system
+    knows no case. Each is asked for once, as there may be many files in it.
 
-    def __init__(self) -> None:
+    Args:
+        first: folders whose names are kept.
+    """
+
+    def __init__(self, first: Iterable[Path]) -> None:
         self._known: dict[Path, Path] = {}
+        self._by_identity: dict[tuple[int, int], Path] = {}
+        for folder in first:
+            self(folder)
 
     def __call__(self, folder: Path) -> Path:
         if folder not in self._known:
-            self._known[folder] = Path(os.path.realpath(folder))
+            self._known[folder] = self._named(Path(os.path.realpath(folder)))
+        return self._known[folder]
+
+    def _named(self, folder: Path) -> Path:
+        if folder in self._known:
+            return self._known[folder]
+        above = self._named(folder.parent) / folder.name if folder != folder.parent else folder
+        try:
+            state = folder.stat()
+        except OSError:  # it will be made
+            return above
+        self._known[folder] = self._by_identity.setdefault((state.st_dev, state.st_ino), above)
         return self._known[folder]
 
     def of(self, path: Path) -> Path:
@@ -215,12 +243,8 @@ def _refuse_stranger(file: Beside) -> None:
         )
 
 
-def _refuse_inputs(planned: dict[Path, tuple[Path, str]], inputs: dict[str, Path]) -> None:
+def _refuse_inputs(planned: dict[Path, tuple[Path, str]], inputs: dict[Path, Path]) -> None:
     for path, (named, what) in planned.items():
-        replaced = inputs.get(str(path)) or inputs.get(os.path.realpath(named) if named.is_symlink() else "")
+        replaced = inputs.get(path) or (inputs.get(Path(os.path.realpath(named))) if named.is_symlink() else None)
         if replaced:
             raise UsageError(f"{what} would replace the input {replaced}; choose another output")
-
-
-def _is_picture_file(output: Path, jobs: Sequence[Job]) -> bool:
-    return any(job.target == output for job in jobs)

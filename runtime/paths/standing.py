@@ -70,11 +70,11 @@ class Judge:
         if record is None or (self._overwrite and record.time < self._since):
             return self._unmatched(job.target, identity, reason)
         if self._is_same_photograph(record, job, digest):
-            done = self._journal is not None and record.key == self._journal.key
-            state = State.DONE if done else State.OUTDATED
-            return Standing(state=state, identity=identity, sha256=record.output_sha256)
+            if self._journal is not None and record.key == self._journal.key:
+                return Standing(state=State.DONE, identity=identity, sha256=record.output_sha256)
+            return self._outdated(job.target, identity, record)
         if _is_same_path(record, job):
-            return Standing(state=State.OUTDATED, identity=identity)
+            return self._outdated(job.target, identity, record)
         return self._unmatched(job.target, identity, f"was restored from another photograph, {record.input}")
 
     def comparison(self, job: Job) -> Standing:
@@ -110,12 +110,15 @@ class Judge:
         alike = [record for record in reversed(records) if record.bytes == identity.bytes and record.output_sha256]
         if not alike:
             return None
-        try:
-            content = file_sha256(path)  # a folder that was copied has other times
-        except OSError as error:
-            raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+        content = _content(path)  # a folder that was copied has other times
         found = next((record for record in alike if record.output_sha256 == content), None)
         return self._remembered(found, mtime_ns=identity.mtime_ns) if found else None
+
+    def _outdated(self, path: Path, identity: Identity | None, record: Record) -> Standing:
+        """What is replaced is read first: some programs change a file and keep its size and time."""
+        if record.output_sha256 and _content(path) != record.output_sha256:
+            return self._unmatched(path, identity, _CHANGED)
+        return Standing(state=State.OUTDATED, identity=identity)
 
     def _unmatched(self, path: Path, identity: Identity | None, reason: str) -> Standing:
         if identity is None:
@@ -142,6 +145,13 @@ class Judge:
         if self._journal and self._journal.is_open and new != record:
             self._journal.add(new)
         return new
+
+
+def _content(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def photograph_times(path: Path) -> tuple[int, int]:
