@@ -30,7 +30,7 @@ SMALL = {
     ("prepare", "resize"): 256, ("prepare", "piece"): 256, ("prepare", "window"): 512, ("prepare", "stride"): 384,
     ("sampling", "patch"): 256, ("sampling", "crop"): 512, ("evaluation", "window"): 512,
 }  # fmt: skip
-BRIEF = ("architecture.width=4", "loop.steps=3", "loop.batch=4", "evaluation.every=3")
+BRIEF = ("architecture.width=4", "loop.steps=3", "loop.batch=4", "evaluation.every=3", "evaluation.images=4")
 GENERATED = (
     "generated.images=20", "dead_leaves.size=64", "sampling.patch=32", "sampling.stages=[[0.7,48,4]]",
     "schedule.warmup_steps=0",

@@ -42,11 +42,11 @@ def losses(run: Path) -> list[float]:
 def test_a_killed_run_ends_with_the_weights_of_one_left_alone(
     workers: int, recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command
 ) -> None:
-    steps = 400
-    whole = nafnet_train(*arguments(recipe, pairs, tmp_path / "whole", steps, *ALL_ON))
+    steps, changes = 200, ("evaluation.every=75", *ALL_ON)
+    whole = nafnet_train(*arguments(recipe, pairs, tmp_path / "whole", steps, *changes))
     assert whole.returncode == 0, whole.stderr
     killed = tmp_path / "killed"
-    words = [*arguments(recipe, pairs, killed, steps, *ALL_ON), "--workers", str(workers)]
+    words = [*arguments(recipe, pairs, killed, steps, *changes), "--workers", str(workers)]
     hold = Hold(tmp_path / "held", 1, rf"state-{steps:08}\.pt$")  # at the latest it is killed there
     with start(*words, env=hold.environment) as process:
         wait_until(lambda: list(killed.glob("states/state-*.pt")), process)
