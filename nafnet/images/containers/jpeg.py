@@ -25,6 +25,7 @@ _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """A marker: neither a value of 255 nor a restart, which stand among the values of a scan."""
 _MOST_ZEROS = 64
 """That stand in a row by chance: 170 coefficients of -1 one after another."""
+_STEP = 2**20
 _MILLIMETRES = {1: 25.4, 2: 10.0}
 """Of JFIF's units of density: an inch, a centimetre."""
 _JFIF, _MANY, _BOXES = b"JFIF\0", b"MPF\0", b"JP"
@@ -67,11 +68,22 @@ def hole(path: Path) -> int:
                 break
         if not sequential or tables.get(_AC | scanned, _END_OF_BLOCK) == _END_OF_BLOCK:
             return 0
-        data = file.read()
-    end = _AFTER_SCAN.search(data)  # what follows may be a video, or a card's sectors
-    data = data[: end.start()] if end else data
-    start = data.find(bytes(_MOST_ZEROS))
-    return len(data) - start - len(data[start:].lstrip(b"\0")) if start >= 0 else 0
+        return _first_zeros(file)
+
+
+def _first_zeros(file: BinaryIO) -> int:
+    """Bytes of the first long run of zeros in the scan that begins here, read a part at a time."""
+    held = b""
+    while part := file.read(_STEP):
+        data = held + part
+        end = _AFTER_SCAN.search(data)  # what follows may be a video, or a card's sectors
+        scan = data[: end.start()] if end else data
+        if (start := scan.find(bytes(_MOST_ZEROS))) >= 0:
+            return len(scan) - start - len(scan[start:].lstrip(b"\0"))
+        if end:
+            return 0
+        held = data[-_MOST_ZEROS:]
+    return 0
 
 
 def _shortest_codes(content: bytes) -> Iterator[tuple[int, int]]:
