@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+from click.testing import CliRunner
+
 GUARD = 600.0
 """Seconds after which a wait is given up: a guard against hanging, and no measure of speed."""
 HOOK = Path(__file__).with_name("hold")
@@ -82,3 +85,21 @@ def _state(number: int) -> str:
 def has_ended(number: int) -> bool:
     """Whether a process is no more, or waits only for its parent to hear of it."""
     return _state(number)[:1] in ("", "Z")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A command that ran in this process."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def in_this_process(command: click.Command, name: str, *arguments: str | Path, cwd: Path | None = None) -> Ended:
+    """A command as a process would run it, where a process of its own, which loads PyTorch anew, would show no more."""
+    with contextlib.chdir(cwd or Path.cwd()):
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(command, [str(word) for word in arguments], prog_name=name)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ended(result.exit_code, result.stdout, result.stderr)

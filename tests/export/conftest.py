@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 from torch import nn
 
 from nafnet.architecture import NAFNet
@@ -18,6 +16,7 @@ from nafnet.export.attempts.attempt import Exported, ExportOptions
 from nafnet.export.cli import main
 from nafnet.export.exporter import export
 from nafnet.spec import Architecture, ModelSpec
+from tests.processes import Ended, in_this_process
 
 MakeNetwork = Callable[[Architecture], NAFNet]
 
@@ -88,19 +87,6 @@ def half_export(checkpoint_path: Path) -> Recorded:
     return recorded(checkpoint_path, ExportOptions(precision="fp16", norm="fused"))
 
 
-@dataclasses.dataclass(frozen=True)
-class Ended:
-    """A command that ran in this process."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def nafnet_export(*arguments: str | Path, cwd: Path) -> Ended:
-    """The command as a process would run it, in this one, where networks that were exported before are not again."""
-    with contextlib.chdir(cwd):
-        result = CliRunner().invoke(main, [str(word) for word in arguments], prog_name="nafnet-export")
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Ended(result.exit_code, result.stdout, result.stderr)
+    """The command in this process, where networks that were exported before are not again."""
+    return in_this_process(main, "nafnet-export", *arguments, cwd=cwd)

@@ -16,11 +16,13 @@ from PIL import Image
 from rich.progress import Progress
 
 from nafnet.checkpoint import load_checkpoint
+from nafnet.train.cli import main
 from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe_files import bundled_recipes, load_recipe
 from nafnet.train.run.loop import BEST, MachineOptions, Run
 from nafnet.train.run.run_data import DataSource
+from tests.processes import in_this_process
 from tests.train.conftest import Command
 
 MADE = runpy.run_path(str(Path(__file__).parents[1] / "make_data.py"))
@@ -135,10 +137,11 @@ def test_what_each_recipe_makes_is_exported_and_run_with_no_flag(
     ],
 )
 def test_wrong_commands_are_refused_in_a_line(
-    words: list[str], message: str, recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command
+    words: list[str], message: str, recipe: Path, pairs: Path, tmp_path: Path
 ) -> None:
     filled = [word.format(pairs=pairs, recipe=recipe) for word in words]
-    done = nafnet_train(*filled, *([] if words[0] in ("compare", "data") else ["-o", str(tmp_path / "run")]))
+    filled += [] if words[0] in ("compare", "data") else ["-o", str(tmp_path / "run")]
+    done = in_this_process(main, "nafnet-train", *filled)
     assert done.returncode in (1, 2)
     assert message.format(pairs=pairs) in done.stderr
     assert len([line for line in done.stderr.splitlines() if not line.startswith("  ")]) == 1, "but for choices"
