@@ -16,6 +16,7 @@ from nafnet.errors import ImageError, UsageError
 from nafnet.files import place_new
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.journal import FOLDER
+from nafnet.runtime.paths.real_paths import RealPaths
 
 _KEEP = "rename one, or use --keep-folders, which puts them into folders of their own"
 _START = 1024
@@ -79,22 +80,19 @@ class Outputs:
                 would replace an input; a path leaves the output folder by a link; results or comparisons would lie
                 among the photographs, where the next run would take them for some.
         """
-        real = _RealPaths([*input_folders, *(job.source.parent for job in jobs)])
+        input_folders = list(input_folders)
+        real = RealPaths([*input_folders, *(job.source.parent for job in jobs)])
         is_file = any(job.target == self.folder for job in jobs)
-        folders = set() if is_file else {self.folder, *(job.target.parent for job in jobs)}
-        for option, folder in (*(("", folder) for folder in folders), ("--compare ", self.compare)):
-            for walked in input_folders:
-                if folder and real(folder).is_relative_to(real(walked)):
-                    raise UsageError(
-                        f"{option}{folder}: the output lies inside the input {walked}, whose next run would take it "
-                        "for photographs; choose a folder outside of it"
-                    )
+        roots = [("", None if is_file else self.folder), ("--compare ", self.compare)]
+        _refuse_inside(roots, input_folders, real)
         self._refuse_escapes(jobs, real)
         for file in self.beside:
             _refuse_stranger(file)
         planned = self._planned(jobs, real)
         _refuse_inputs(planned, {real.of(Path(job.real or os.path.realpath(job.source))): job.source for job in jobs})
         self._refuse_among_photographs(jobs, real)
+        if not is_file:
+            _refuse_inside([("", folder) for folder in {job.target.parent for job in jobs}], input_folders, real)
 
     def ask(self, path: Path, expected: Identity | None) -> None:
         """Whether a finished file may have its name still.
@@ -129,7 +127,7 @@ class Outputs:
         roots = [self.folder.parent if path == self.folder else self.folder, *filter(None, (self.compare,))]
         return any(folder.is_relative_to(os.path.realpath(root)) for root in roots)
 
-    def _planned(self, jobs: Sequence[Job], real: _RealPaths) -> dict[Path, tuple[Path, str]]:
+    def _planned(self, jobs: Sequence[Job], real: RealPaths) -> dict[Path, tuple[Path, str]]:
         """Every path that is written, without links: by what name, and for what.
 
         Raises:
@@ -154,7 +152,7 @@ class Outputs:
                 raise UsageError(f"{what} would lie among the journals in {FOLDER}; choose another name or folder")
         return planned
 
-    def _refuse_escapes(self, jobs: Sequence[Job], real: _RealPaths) -> None:
+    def _refuse_escapes(self, jobs: Sequence[Job], real: RealPaths) -> None:
         """A link inside the output folder must not lead the results out of it."""
         for root, folders in ((self.folder, {job.target.parent for job in jobs if job.target != self.folder}),
                               (self.compare, {job.compare.parent for job in jobs if job.compare})):  # fmt: skip
@@ -162,7 +160,7 @@ class Outputs:
                 if root and not real(folder).is_relative_to(real(root)):
                     raise UsageError(f"{folder}: leads out of the output folder {root}; remove the link")
 
-    def _refuse_among_photographs(self, jobs: Sequence[Job], real: _RealPaths) -> None:
+    def _refuse_among_photographs(self, jobs: Sequence[Job], real: RealPaths) -> None:
         sources = {real(job.source.parent) for job in jobs}
         for job in jobs:
             if job.compare and real(job.compare.parent) in sources:
@@ -189,45 +187,23 @@ def make_folders(folders: Iterable[Path]) -> None:
             raise UsageError(f"{folder}: no permission to write; choose another output")
 
 
-class _RealPaths:
-    """Folders by one name each: without links, and the same for a folder that is mounted twice, or whose file system
-    knows no case. Each is asked for once, as there may be many files in it.
-
-    Args:
-        first: folders whose names are kept.
-    """
-
-    def __init__(self, first: Iterable[Path]) -> None:
-        self._known: dict[Path, Path] = {}
-        self._by_identity: dict[tuple[int, int], Path] = {}
-        for folder in first:
-            self(folder)
-
-    def __call__(self, folder: Path) -> Path:
-        if folder not in self._known:
-            self._known[folder] = self._named(Path(os.path.realpath(folder)))
-        return self._known[folder]
-
-    def _named(self, folder: Path) -> Path:
-        if folder in self._known:
-            return self._known[folder]
-        above = self._named(folder.parent) / folder.name if folder != folder.parent else folder
-        try:
-            state = folder.stat()
-        except OSError:  # it will be made
-            return above
-        self._known[folder] = self._by_identity.setdefault((state.st_dev, state.st_ino), above)
-        return self._known[folder]
-
-    def of(self, path: Path) -> Path:
-        """A file in its real folder. A link in its own place is not followed: it is what would be replaced."""
-        return self(path.parent) / path.name
-
-
 def _taken(path: Path) -> ImageError:
     return ImageError(
         f"{path}: another program wrote it meanwhile, and it is left as it is; remove it, or choose another output"
     )
+
+
+def _refuse_inside(
+    folders: Iterable[tuple[str, Path | None]], walked: Sequence[Path], real: RealPaths
+) -> None:  # fmt: skip
+    """No folder that is written to lies in one that was walked. Each comes with the option that names it."""
+    for option, folder in folders:
+        for top in walked:
+            if folder and real(folder).is_relative_to(real(top)):
+                raise UsageError(
+                    f"{option}{folder}: the output lies inside the input {top}, whose next run would take it for "
+                    "photographs; choose a folder outside of it"
+                )
 
 
 def _refuse_stranger(file: Beside) -> None:
