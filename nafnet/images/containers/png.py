@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from nafnet.images.containers.chunks import chunks
 from nafnet.images.containers.splice import splice
 from nafnet.images.metadata.metadata import Metadata
 
@@ -27,18 +28,16 @@ _DENSITY = struct.Struct(">IIB")
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Name and size of each chunk, with the file at its content; a damaged one ends them."""
-    at = _START
-    while True:
-        file.seek(at)
-        head = file.read(8)
-        if len(head) < 8:
-            return
-        size, name = struct.unpack(">I4s", head)
+    """Name and size of each chunk up to the end mark, with the file at its content."""
+    for name, size, _ in chunks(file, _START, _parse):
         yield name, size
         if name == b"IEND":
             return
-        at += 12 + size
+
+
+def _parse(head: bytes) -> tuple[bytes, int, int]:
+    size, name = struct.unpack(">I4s", head)
+    return name, size, size + 4  # the check sum
 
 
 def is_animated(path: Path) -> bool:

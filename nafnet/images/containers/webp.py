@@ -6,43 +6,37 @@ Source: RFC 9649 (WebP Image Format), section 2.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
+from nafnet.images.containers.chunks import chunks
 from nafnet.images.containers.splice import splice
 from nafnet.images.metadata.metadata import Metadata
 
 _START = 12
 
 
-def _chunks(path: Path) -> Iterator[tuple[bytes, int, int]]:
-    """Name, position and whole size of each chunk; a damaged one ends them."""
-    with path.open("rb") as file:
-        at = _START
-        while True:
-            file.seek(at)
-            head = file.read(8)
-            if len(head) < 8:
-                return
-            name, size = struct.unpack("<4sI", head)
-            yield name, at, 8 + size + size % 2
-            at += 8 + size + size % 2
+def _parse(head: bytes) -> tuple[bytes, int, int]:
+    name, size = struct.unpack("<4sI", head)
+    return name, size, size + size % 2
 
 
 def is_lossless(path: Path) -> bool:
     """Whether the picture is a VP8L chunk."""
-    return next((name for name, _, _ in _chunks(path) if name in (b"VP8 ", b"VP8L")), None) == b"VP8L"
+    with path.open("rb") as file:
+        names = (name for name, _, _ in chunks(file, _START, _parse))
+        return next((name for name in names if name in (b"VP8 ", b"VP8L")), None) == b"VP8L"
 
 
 def write_webp(path: Path, metadata: Metadata) -> None:
     """Put an EXIF block as it is into the place of the one that libvips wrote."""
     if not metadata.exif:
         return
-    for name, at, size in _chunks(path):
-        if name == b"EXIF":
-            block = metadata.exif + b"\0" * (len(metadata.exif) % 2)
-            splice(path, at, size, struct.pack("<4sI", name, len(metadata.exif)) + block)
-            break
+    with path.open("rb") as file:
+        written = next(((at, size) for name, size, at in chunks(file, _START, _parse) if name == b"EXIF"), None)
+    if written:
+        at, size = written
+        block = metadata.exif + b"\0" * (len(metadata.exif) % 2)
+        splice(path, at, 8 + size + size % 2, struct.pack("<4sI", b"EXIF", len(metadata.exif)) + block)
     with path.open("rb+") as file:
         size = file.seek(0, 2)
         file.seek(4)

@@ -95,13 +95,20 @@ def read_directory(read: Read) -> Directory:
         ValueError: there is none.
     """
     read = _bounded(read)
+    order, big, at, _ = _header(read)
+    return _directory(read, at, order, big, (EXIF, GPS))
+
+
+def _header(read: Read) -> tuple[str, bool, int, int]:
+    """Byte order, whether it is BigTIFF, the place of the first directory, and where that is said."""
     start = read(0, 16)
     order = {b"II": "<", b"MM": ">"}.get(start[:2], "")
     version = struct.unpack(order + "H", start[2:4])[0] if order and len(start) >= 8 else 0
     if version not in (42, 43):
         raise ValueError(f"starts with {start[:4]!r}; expected II or MM and 42")
     big = version == 43
-    return _directory(read, _offset(start[8:] if big else start[4:8], order, big), order, big, (EXIF, GPS))
+    said_at = 8 if big else 4
+    return order, big, _offset(start[said_at:], order, big), said_at
 
 
 def _bounded(read: Read) -> Read:
@@ -212,11 +219,8 @@ def write_directory(
 def raw_entries(read: Read) -> tuple[dict[int, bytes], str, bool, int]:
     """The entries of a TIFF's first directory as they stand, its byte order, whether it is BigTIFF, and where
     the directory's position is said."""
-    start = read(0, 16)
-    order = "<" if start[:2] == b"II" else ">"
-    big = struct.unpack(order + "H", start[2:4])[0] == 43
-    pointer = 8 if big else 4
-    at, (head, width) = _offset(start[pointer:], order, big), (8, 20) if big else (2, 12)
+    order, big, at, pointer = _header(read)
+    head, width = (8, 20) if big else (2, 12)
     count = struct.unpack(order + ("Q" if big else "H"), read(at, head))[0]
     table = read(at + head, count * width)
     rows = [table[place : place + width] for place in range(0, len(table), width)]
