@@ -24,12 +24,13 @@ from nafnet.checkpoint import Checkpoint, load_checkpoint
 from nafnet.errors import UsageError
 from nafnet.files import check_writable, write_whole
 from nafnet.onnxfile import inspect_onnx
+from nafnet.parity import Precision
 from nafnet.planfile import inspect_plan
 from nafnet.pretrained import bundled_model
 from nafnet.progress import PlainConsole
 from nafnet.runtime.backends.base import Model
 from nafnet.runtime.engine.model_source import CHECKPOINT_SUFFIXES
-from nafnet.spec import Norm, Precision
+from nafnet.spec import Norm
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

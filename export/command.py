@@ -18,8 +18,9 @@ from nafnet.export.formats.target import Target
 from nafnet.export.gate.cases import read_photographs, read_truth
 from nafnet.export.gate.report import closing_line, show, write_parity_report
 from nafnet.export.inspection import inspect
+from nafnet.parity import Precision
 from nafnet.pretrained import bundled_model
-from nafnet.spec import Norm, Precision, WireType
+from nafnet.spec import Norm, WireType
 from nafnet.steps import Display
 
 

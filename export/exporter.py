@@ -13,9 +13,11 @@ from nafnet.checkpoint import Checkpoint
 from nafnet.errors import ParityError, SpecError, UsageError
 from nafnet.export.attempts.attempt import Exported, ExportOptions, Note, make_graph, verified
 from nafnet.export.attempts.int8 import quantised
+from nafnet.export.gate.reference import Reference
 from nafnet.export.gate.verification import Verification
 from nafnet.files import write_whole
-from nafnet.spec import ModelSpec, Norm, Precision
+from nafnet.parity import Precision
+from nafnet.spec import ModelSpec, Norm
 from nafnet.steps import OnStep, unwatched
 from nafnet.tiling import check_tile
 
@@ -55,7 +57,7 @@ def export(
         RefusalError: none is accepted.
         UsageError: the tile does not fit the network.
     """
-    reference = checkpoint.build(local_pooling=options.local_pooling)
+    reference = Reference(checkpoint.build(local_pooling=options.local_pooling))
     spec = _spec(checkpoint, options)
     if options.precision == "int8":
         exported = quantised(reference, spec.replace(norm=options.norm or FORMS["int8"][0]), options, note, on_step)
@@ -70,7 +72,7 @@ def export(
     for norm, calm in forms:
         form = f"norm {norm}{', scaled' if calm else ''}"
         note(f"{options.precision}, {form}")
-        graph = make_graph(reference, spec.replace(norm=norm), calm, on_step)
+        graph = make_graph(reference.network, spec.replace(norm=norm), calm, on_step)
         exported = verified(reference, graph, options, on_step=on_step)
         found = exported.verification
         error = found.refusal() if found else None

@@ -13,7 +13,7 @@ from nafnet.errors import ModelError
 from nafnet.files import file_sha256
 from nafnet.onnxfile import inspect_onnx, read_onnx
 from nafnet.planfile import inspect_plan
-from nafnet.spec import ModelSpec, Parity
+from nafnet.spec import ModelSpec
 from nafnet.words import counted
 
 Line = tuple[str, str]
@@ -90,7 +90,7 @@ def _spec(spec: ModelSpec) -> Iterator[Line]:
     yield "local pooling", pooling if spec.architecture else "unknown: in the graph, if at all"
     if spec.half_layers:
         yield "kept in half", ", ".join(spec.half_layers)
-    yield "parity", _parity(spec.parity, spec.verified)
+    yield from _parity(spec)
     if spec.precision == "int8" and spec.parity:
         loss = spec.parity.truth_loss
         yield "ground truth", "not measured: no clean pictures" if loss is None else f"{loss:.3f} dB lost"
@@ -99,10 +99,21 @@ def _spec(spec: ModelSpec) -> Iterator[Line]:
         yield "exported by", spec.exported_by
 
 
-def _parity(parity: Parity | None, verified: bool | None) -> str:
+def _parity(spec: ModelSpec) -> Iterator[Line]:
+    parity, title = spec.parity, "parity"
+    if spec.changed:
+        yield title, "changed since it was compared with PyTorch: nothing is known of it; export it anew"
+        return
     if parity is None:
-        return "not verified: exported with --no-verify" if verified is False else "none: nobody compared it"
-    on = f" on {', '.join(parity.ran_on)}" if parity.ran_on else ""
+        not_compared = (
+            "not verified: exported with --no-verify" if spec.verified is False else "none: nobody compared it"
+        )
+        yield title, not_compared
+        return
     figures = f"{parity.psnr:.1f} dB or more, largest difference {parity.max_abs:.1e}"
     given = f"gives what PyTorch gives ({figures})" if parity.passed else f"refused ({figures})"
-    return f"{given}, in {counted(parity.cases, 'comparison')}{on}; this says nothing about how good the pictures are"
+    unbound = "" if spec.is_bound else "; the claim names no graph, so it is not verified: export it anew"
+    compared = counted(parity.cases, "comparison")
+    yield title, f"{given}, in {compared}{unbound}; this says nothing about how good the pictures are"
+    for each in parity.executors:
+        yield "compared on", str(each)

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from nafnet.errors import SpecError
+
+
+def known_fields(kind: type, fields: object) -> dict[str, Any]:
+    """Of a JSON object the fields that a dataclass has; a later version may have written more.
+
+    Raises:
+        SpecError: it is no object.
+    """
+    if not isinstance(fields, dict):
+        raise SpecError(f"spec: {kind.__name__.lower()} is {str(fields)[:60]!r}; expected an object")
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in fields.items() if name in names}
 
 
 def check_types(part: object, where: str = "") -> None:

@@ -15,8 +15,9 @@ from onnx import numpy_helper
 
 from nafnet.errors import ModelError, SpecError
 from nafnet.filekind import first_bytes, refuse_other
-from nafnet.onnxgraph import graphs, multiple_of, precision_of, tensors
-from nafnet.spec import METADATA_KEY, UNTOLD, ModelSpec, Precision, WireType
+from nafnet.onnxgraph import graph_sha256, graphs, multiple_of, precision_of, tensors
+from nafnet.parity import Precision
+from nafnet.spec import METADATA_KEY, UNTOLD, ModelSpec, WireType
 from nafnet.words import counted
 
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
@@ -25,9 +26,6 @@ LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
 # They make a tensor of the size that a constant names.
 _EXPANDING = frozenset({"ConstantOfShape", "Expand", "Tile"})
 MOST_EXPANDED = 2**28
-# For ONNX Runtime's sessions. It rounds the biases of an int8 graph, which ours keeps in half, with a scale computed in
-# half, where the scale is all but zero: 43 dB in the place of 65 for a width of 32, and no faster.
-HARMFUL_OPTIMIZERS = ["WeightBiasQuantization"]
 _WIRES: dict[int, WireType] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.FLOAT16: "float16",
@@ -69,7 +67,7 @@ def inspect_onnx(path: Path) -> ModelSpec:
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
             try:
-                return _checked(path, ModelSpec.from_json(entry.value), border, model.graph)
+                return _bound(_checked(path, ModelSpec.from_json(entry.value), border, model.graph), model)
             except SpecError as error:
                 raise SpecError(f"{path}: {error}") from error
     precision = precision_of(model.graph, border.wire)
@@ -130,12 +128,22 @@ def _checked(path: Path, spec: ModelSpec, border: _Border, graph: onnx.GraphProt
     return spec
 
 
-def embed_spec(model: onnx.ModelProto, spec: ModelSpec) -> None:
-    """Write `spec` into the model's metadata, in the place of any that was there."""
+def _bound(spec: ModelSpec, model: onnx.ModelProto) -> ModelSpec:
+    """The spec, which of another graph than its own claims nothing any more."""
+    if spec.graph_sha256 in (None, graph_sha256(model)):
+        return spec
+    precision = precision_of(model.graph, spec.io) or spec.precision
+    return spec.replace(changed=True, verified=False, parity=None, answer=None, precision=precision)
+
+
+def embed_spec(model: onnx.ModelProto, spec: ModelSpec) -> ModelSpec:
+    """Write `spec` into the model's metadata, in the place of any that was there; returns it, bound to the graph."""
+    spec = spec.replace(graph_sha256=graph_sha256(model))
     kept = [(entry.key, entry.value) for entry in model.metadata_props if entry.key != METADATA_KEY]
     del model.metadata_props[:]
     for key, value in [*kept, (METADATA_KEY, spec.to_json())]:
         model.metadata_props.add(key=key, value=value)
+    return spec
 
 
 def _refuse_unsafe(path: Path, model: onnx.ModelProto) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import onnx
+from google.protobuf.message import Message
 
-from nafnet.spec import Precision, WireType
+from nafnet.parity import Precision
+from nafnet.spec import WireType
 
 _OF_BORDERS: dict[WireType, Precision] = {"float32": "fp32", "float16": "fp16"}
 _COMPUTED: dict[int, Precision] = {
@@ -37,6 +41,42 @@ def tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
         for node in part.node:
             for attribute in node.attribute:
                 yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+
+
+def graph_sha256(model: onnx.ModelProto) -> str:
+    """SHA-256 over all that decides what a graph computes: its nodes, initialisers, inputs, outputs and opset.
+
+    Names of the producer, documentation, metadata and the noted sizes of inner values are not part of it.
+    """
+    digest = hashlib.sha256()
+
+    def add(kind: str, parts: Iterable[Message]) -> None:
+        for part in parts:
+            content = part.SerializeToString(deterministic=True)
+            digest.update(f"{kind} {len(content)}\n".encode())
+            digest.update(content)
+
+    add("opset", model.opset_import)
+    add("function", model.functions)
+    graph = model.graph
+    add("node", map(_plain, graph.node))
+    add("initialiser", map(_plain, graph.initializer))
+    add("sparse", graph.sparse_initializer)
+    add("quantised", graph.quantization_annotation)
+    add("input", map(_plain, graph.input))
+    add("output", map(_plain, graph.output))
+    return digest.hexdigest()
+
+
+def _plain(part: Any) -> Any:
+    """A node, tensor or value without what only tells of it."""
+    if not part.doc_string and not part.metadata_props:
+        return part
+    plain = type(part)()
+    plain.CopyFrom(part)
+    plain.ClearField("doc_string")
+    plain.ClearField("metadata_props")
+    return plain
 
 
 def multiple_of(graph: onnx.GraphProto) -> int:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any, Literal, Self, get_args
 
 from nafnet.errors import SpecError
-from nafnet.fieldtypes import check_types
+from nafnet.fieldtypes import check_types, known_fields
+from nafnet.parity import Answer, ExecutorParity, Parity, Precision, refuse_contradictions
 
 FORMAT_VERSION = 1
 METADATA_KEY = "nafnet.spec"
@@ -20,7 +22,6 @@ METADATA_KEY = "nafnet.spec"
 UNTOLD = ("task", "train_patch", "local_pooling", "tile", "overlap", "input_range", "colour_order")
 
 Norm = Literal["manual", "rms", "conv", "fused", "fused-fp32"]
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
 WireType = Literal["float32", "float16", "uint8"]
 
 
@@ -71,31 +72,6 @@ class Architecture:
         encoder = ",".join(map(str, self.encoder_blocks))
         decoder = ",".join(map(str, self.decoder_blocks))
         return f"NAFNet width {self.width}, blocks {encoder} / {self.middle_blocks} / {decoder}"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Parity:
-    """The result of comparing an artefact with the untouched PyTorch module in fp32 (peak 1.0, unclipped)."""
-
-    psnr: float
-    """The lowest PSNR of any case, in dB."""
-    max_abs: float
-    """The largest absolute difference of any case, in units of the [0, 1] range."""
-    cases: int
-    """How many inputs were compared."""
-    passed: bool
-    """Whether the gate for the artefact's precision accepted it."""
-    p999: float | None = None
-    """The largest 99.9th percentile of the absolute differences of any case."""
-    worst: str | None = None
-    """The case with the lowest PSNR."""
-    ran_on: tuple[str, ...] = ()
-    """What ran the artefact for the comparison."""
-    truth_loss: float | None = None
-    """What int8 loses against ground truth, in dB; None: not measured."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ran_on", tuple(self.ran_on))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -164,6 +140,13 @@ class ModelSpec:
     """None: nobody compared this artefact with PyTorch."""
     verified: bool | None = None
     """False: exported with the parity gate switched off. None: a checkpoint, or a foreign file."""
+    answer: Answer | None = None
+    """None: there is nothing to check with when it is loaded."""
+    graph_sha256: str | None = None
+    """Of the graph that was compared: its nodes and initialisers, see `onnxgraph.graph_sha256`; what is claimed here
+    is claimed of it."""
+    changed: bool = False
+    """Whether the graph is not the one that was compared; found out when a file is read, and never written."""
     engine: Engine | None = None
     """Of a TensorRT plan alone."""
     assumed: tuple[str, ...] = ()
@@ -193,20 +176,38 @@ class ModelSpec:
         assumed = tuple(name for name in self.assumed if name not in changes)
         return dataclasses.replace(self, **{"assumed": assumed, **changes})
 
+    @property
+    def standing(self) -> str:
+        """What is known of an exported artefact's parity with PyTorch, in words."""
+        if self.changed:
+            return "changed since it was compared with PyTorch"
+        if self.parity is None or not self.parity.passed:
+            return "not verified against PyTorch"
+        return "checked against PyTorch" if self.is_bound else "not verified: its claim names no graph"
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the claim of parity is about certain bytes: of a graph, or of a plan."""
+        return self.graph_sha256 is not None or self.engine is not None
+
     def doubt(self, *names: str) -> str:
         """What a message is to add where one of these fields is assumed; else nothing."""
         return " (a guess: the file does not say)" if set(names) & set(self.assumed) else ""
 
     def to_json(self) -> str:
         """One line of JSON, the same for equal specs."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        fields = dataclasses.asdict(self)
+        del fields["changed"]
+        return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote, by this version or by a later one of the same format: fields that are not known
+        here are passed over.
 
         Raises:
-            SpecError: the text is not JSON, has unknown or mistyped fields, or a newer format version.
+            SpecError: the text is not JSON, has mistyped or missing fields, contradicts itself, or is of another
+                format version.
         """
         try:
             fields = json.loads(text)
@@ -220,12 +221,30 @@ class ModelSpec:
                 f"spec: format version {version!r}; this version reads {FORMAT_VERSION}: upgrade or re-export"
             )
         try:
-            for name, kind in (("architecture", Architecture), ("parity", Parity), ("engine", Engine)):
+            for name, (kind, make) in _PARTS.items():
                 if fields.get(name) is not None:
-                    fields[name] = kind(**fields[name])
+                    fields[name] = make(**known_fields(kind, fields[name]))
                     check_types(fields[name], f"{name}.")
-            spec = cls(**fields)
+            spec = cls(**{**known_fields(cls, fields), "changed": False})
             check_types(spec)
+            refuse_contradictions(spec.parity, spec.verified, spec.precision)
             return spec
         except (TypeError, RecursionError) as error:
             raise SpecError(f"spec: {error}") from error
+
+
+def _parity(**fields: Any) -> Parity:
+    """With its executors, which JSON has as objects."""
+    found = fields.pop("executors", ())
+    executors = [ExecutorParity(**known_fields(ExecutorParity, each)) for each in found]
+    for each in executors:
+        check_types(each, "parity.executors.")
+    return Parity(**fields, executors=tuple(executors))
+
+
+_PARTS: dict[str, tuple[type, Callable[..., Any]]] = {
+    "architecture": (Architecture, Architecture),
+    "parity": (Parity, _parity),
+    "engine": (Engine, Engine),
+    "answer": (Answer, Answer),
+}

@@ -16,7 +16,7 @@ from onnx import shape_inference
 
 from nafnet.benchmarks.rows.torch_forms import tf32
 from nafnet.errors import BackendError
-from nafnet.spec import Precision
+from nafnet.parity import Precision
 
 # Large enough to be no matter of starting and of caches, and no larger.
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}

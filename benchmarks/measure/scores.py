@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from nafnet.benchmarks.pictures import Picture, Pictures
 from nafnet.benchmarks.results_file import AccuracyResult, AccuracyRow, ImageScore, TilingRow
+from nafnet.difference import MAX_REPORTED_PSNR
 from nafnet.errors import BackendError
-from nafnet.export.gate.parity import MAX_REPORTED_PSNR
 from nafnet.metrics import plain_scores, psnr, ssim_rgb_gaussian
 from nafnet.runtime.backends.base import Backend
 from nafnet.tiling import blend_tiles, cut_tiles, plan_tiles

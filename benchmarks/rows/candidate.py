@@ -7,8 +7,9 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from nafnet.parity import Precision
 from nafnet.runtime.backends.base import Backend, Model
-from nafnet.spec import ModelSpec, Precision
+from nafnet.spec import ModelSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,10 @@ from nafnet.benchmarks.rows.candidate import Absent, Candidate
 from nafnet.benchmarks.rows.exports import Exports
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import NafnetError
+from nafnet.parity import Precision
 from nafnet.runtime.backends import REGISTRY, Entry, states
 from nafnet.runtime.backends.base import Model
 from nafnet.runtime.backends.presence import no_cuda
-from nafnet.spec import Precision
 
 REFERENCE = "torch eager"
 """The row that all are compared with, and by whose time ratios are taken."""

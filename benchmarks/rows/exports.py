@@ -15,9 +15,10 @@ from nafnet.export.exporter import export
 from nafnet.export.formats import write_formats
 from nafnet.export.formats.target import Target
 from nafnet.export.network.graph import to_onnx
+from nafnet.parity import Precision
 from nafnet.planfile import inspect_plan
 from nafnet.runtime.backends.base import Model
-from nafnet.spec import Norm, Precision
+from nafnet.spec import Norm
 
 
 class Exports:

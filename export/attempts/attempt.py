@@ -11,23 +11,20 @@ import torch
 from numpy.typing import NDArray
 
 from nafnet.architecture import NAFNet
-from nafnet.export.gate.cases import Case, Size, cases, picture, picture_size
+from nafnet.export.gate.cases import Size, cases, picture, picture_size, profile_sizes
+from nafnet.export.gate.executors import Executor, executors, strictest
 from nafnet.export.gate.parity import summarise
+from nafnet.export.gate.reference import Reference
 from nafnet.export.gate.truth import Pairs
-from nafnet.export.gate.verification import (
-    AMPLIFIED,
-    Count,
-    Run,
-    Verification,
-    executors,
-    profile_sizes,
-    strictest,
-)
+from nafnet.export.gate.verification import AMPLIFIED, Count, Verification
 from nafnet.export.network.graph import to_onnx, with_weights
+from nafnet.export.network.opened import opened
 from nafnet.export.network.rewrites import InferenceNAFNet
 from nafnet.export.network.scaling import calming, residual_peaks, scaled
+from nafnet.kept_tile import answer_of, kept_tile
 from nafnet.onnxfile import embed_spec
-from nafnet.spec import ModelSpec, Norm, Parity, Precision, WireType
+from nafnet.parity import Parity, Precision
+from nafnet.spec import ModelSpec, Norm, WireType
 from nafnet.steps import OnStep, unwatched
 from nafnet.wire import Batch
 
@@ -71,7 +68,7 @@ class Exported:
     spec: ModelSpec
     sizes: tuple[Size, ...]
     """(N, H, W), smallest, best and largest, for an engine's profile."""
-    reference: NAFNet
+    reference: Reference
     verification: Verification | None
     photographs: Sequence[NDArray[np.float32]]
     """Those of the options, for an engine that is run."""
@@ -83,14 +80,20 @@ class Exported:
 class Graph:
     """A graph that is not yet proven."""
 
-    model: onnx.ModelProto
+    content: bytes
+    """An ONNX file without a spec: what is compared, and then written."""
     spec: ModelSpec
-    remade: Callable[[NAFNet], dict[str, Run]] | None
-    """What runs the same graph with another network's weights; None where it cannot be had."""
+    module: InferenceNAFNet
+    """Whose weights it must hold."""
+    remade: Callable[[NAFNet], bytes] | None
+    """The same graph with another network's weights; None where it cannot be had."""
 
 
 def make_graph(reference: NAFNet, spec: ModelSpec, calm: bool, on_step: OnStep = unwatched) -> Graph:
     """Export in one form.
+
+    PyTorch's exporter merges weights that are equal, as those of branches that were never opened are. So the graph is
+    made of a network without such, and the weights are put in: it can hold any.
 
     Args:
         calm: scale the residual stream so that half cannot overflow, see `scaling`.
@@ -99,29 +102,35 @@ def make_graph(reference: NAFNet, spec: ModelSpec, calm: bool, on_step: OnStep =
     assert spec.norm is not None
     norm, side, dtype = spec.norm, spec.tile if spec.fixed_shape else None, DTYPES[spec.precision]
 
-    def rewritten(network: NAFNet) -> tuple[InferenceNAFNet, tuple[float, ...] | None]:
-        if not calm:
-            return InferenceNAFNet(network, norm, dtype=dtype, side=side), None
-        factors = tuple(calming(residual_peaks(network, [probe(spec)])))
-        return InferenceNAFNet(scaled(network, factors), norm, dtype=dtype, side=side), factors
+    def factors_of(network: NAFNet) -> tuple[float, ...] | None:
+        return tuple(calming(residual_peaks(network, [probe(spec)]))) if calm else None
 
-    def traced(module: InferenceNAFNet) -> onnx.ModelProto:
+    def rewritten(network: NAFNet, factors: tuple[float, ...] | None) -> InferenceNAFNet:
+        return InferenceNAFNet(scaled(network, factors) if factors else network, norm, dtype=dtype, side=side)
+
+    def traced(factors: tuple[float, ...] | None) -> tuple[onnx.ModelProto, InferenceNAFNet]:
         on_step(f"PyTorch writes the network as an ONNX graph ({spec.precision}, norm {norm})", 0, 0)
-        return to_onnx(module, spec.channels, spec.multiple, wire=spec.io, side=side)
+        origin = rewritten(opened(reference), factors)
+        return to_onnx(origin, spec.channels, spec.multiple, wire=spec.io, side=side), origin
 
-    module, factors = rewritten(reference)
-    model, spec = traced(module), spec.replace(residual_scale=factors)
+    factors = factors_of(reference)
+    module, (model, origin) = rewritten(reference, factors), traced(factors)
+    content = with_weights(model, module, origin).SerializeToString()
 
-    def remade(network: NAFNet) -> dict[str, Run]:
-        other = rewritten(network)[0]
-        swapped = None if calm else with_weights(model, other)  # calming changes epsilon, which is not a weight
-        return executors(traced(other) if swapped is None else swapped, spec)
+    def remade(network: NAFNet) -> bytes:
+        own = factors_of(network)
+        if own == factors:
+            return with_weights(
+                onnx.ModelProto.FromString(content), rewritten(network, own), module
+            ).SerializeToString()
+        other, made_of = traced(own)  # calming changes epsilon, which is no weight
+        return with_weights(other, rewritten(network, own), made_of).SerializeToString()
 
-    return Graph(model=model, spec=spec, remade=remade)
+    return Graph(content=content, spec=spec.replace(residual_scale=factors), module=module, remade=remade)
 
 
 def verified(
-    reference: NAFNet, graph: Graph, options: ExportOptions, truth: Pairs = (), on_step: OnStep = unwatched
+    reference: Reference, graph: Graph, options: ExportOptions, truth: Pairs = (), on_step: OnStep = unwatched
 ) -> Exported:
     """Compare, and write what came of it into the graph.
 
@@ -129,22 +138,25 @@ def verified(
         truth: pictures and what they should become, where that is part of the gate.
         on_step: told of each comparison.
     """
-    model, spec = graph.model, graph.spec
+    spec = graph.spec
     sizes = profile_sizes(spec, options.batch or (1, 1, 1))
+    spec = spec.replace(answer=answer_of(reference(kept_tile(spec))))
     found = None
     if options.verify:
-        on_step("loading the graph into ONNX Runtime", 0, 0)
-        runs = executors(model, spec)
-        inputs = _inputs(spec, sizes if options.batch else (), options)
-        louder = [probe(spec)] * len(AMPLIFIED) if graph.remade else []
+        on_step("loading the graph into the libraries that are here", 0, 0)
+        runs = executors(graph.content, spec)
+        inputs = cases(spec, sizes if options.batch else (), options.photographs)
+        louder = [probe(spec)] * (len(AMPLIFIED) + 1) if graph.remade else []
         found = Verification(reference, spec, Count.of([*(case.batch for case in inputs), *louder], len(runs), on_step))
+        found.compare_weights(onnx.ModelProto.FromString(graph.content), graph.module)
         found.compare_all(inputs, runs)
         if graph.remade:
-            found.compare_amplified(graph.remade, probe(spec))
-        found.measure_truth(truth, strictest(runs))
-        found.measure_tiling(strictest(runs))
-        spec = spec.replace(verified=found.passed, parity=_summary(found))
-    embed_spec(model, spec)
+            found.compare_remade(graph.remade, probe(spec))
+        found.measure_truth(truth, strictest(runs).run)
+        found.measure_tiling(strictest(runs).run)
+        spec = spec.replace(verified=found.passed, parity=_summary(found, runs))
+    model = onnx.ModelProto.FromString(graph.content)
+    spec = embed_spec(model, spec)
     return Exported(
         model=model,
         spec=spec,
@@ -156,38 +168,9 @@ def verified(
     )
 
 
-def _inputs(spec: ModelSpec, sizes: Sequence[Size], options: ExportOptions) -> list[Case]:
-    """All that is compared; with local pooling, what is larger than its box as well."""
-    compared = compared_sizes(spec, sizes)
-    inputs = list(cases(spec.channels, spec.multiple, spec.tile, compared, options.photographs))
-    if beyond := beyond_the_box(spec):
-        batch, height, width = beyond
-        inputs.append(
-            Case(name=f"picture {batch}x{height}x{width}", batch=picture(batch, spec.channels, height, width))
-        )
-    return inputs
-
-
-def _summary(found: Verification) -> Parity:
+def _summary(found: Verification, runs: Sequence[Executor]) -> Parity:
     loss = round(found.truth.loss, 4) if found.truth else None
-    return dataclasses.replace(summarise(found.rows, found.passed), truth_loss=loss)
-
-
-def compared_sizes(spec: ModelSpec, sizes: Sequence[Size]) -> Sequence[Size]:
-    """The shapes of the gate's pictures: those of an engine, or more than one batch of a fixed tile; none leaves the
-    choice to `cases`."""
-    if sizes or not spec.fixed_shape:
-        return sizes
-    return (1, spec.tile, spec.tile), (3, spec.tile, spec.tile)
-
-
-def beyond_the_box(spec: ModelSpec) -> Size | None:
-    """A shape larger than local pooling's box along both axes, where the pool is not the mean of everything."""
-    if not spec.local_pooling or spec.fixed_shape:
-        return None
-    box = spec.train_patch * 3 // 2
-    height, width = (-(-int(box * factor) // spec.multiple) * spec.multiple for factor in (1.125, 1.25))
-    return 1, height, width
+    return dataclasses.replace(summarise(found.rows, runs, found.passed), truth_loss=loss)
 
 
 def probe(spec: ModelSpec) -> Batch:

@@ -5,28 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import onnx
 
-from nafnet.architecture import NAFNet
 from nafnet.export.attempts.attempt import Exported, ExportOptions, Graph, Note, make_graph, probe_size, verified
 from nafnet.export.attempts.quantise import Quantiser, fewest_in_half
 from nafnet.export.gate.cases import centre, picture
+from nafnet.export.gate.reference import Reference
 from nafnet.export.gate.truth import Pairs, pairs
 from nafnet.spec import ModelSpec
 from nafnet.steps import OnStep
 from nafnet.wire import Batch
 
 
-def quantised(reference: NAFNet, spec: ModelSpec, options: ExportOptions, note: Note, on_step: OnStep) -> Exported:
+def quantised(reference: Reference, spec: ModelSpec, options: ExportOptions, note: Note, on_step: OnStep) -> Exported:
     """As much in int8 as the gate accepts; what it says of everything in int8, where it accepts nothing."""
     note(f"int8: calibrating, norm {spec.norm}")
-    graph = make_graph(reference, spec, calm=False, on_step=on_step)
-    quantiser = Quantiser(graph.model, spec, _calibration(spec, options))
+    graph = make_graph(reference.network, spec, calm=False, on_step=on_step)
+    quantiser = Quantiser(onnx.ModelProto.FromString(graph.content), spec, _calibration(spec, options))
 
     def tried(kept: Sequence[str]) -> Exported:
         count = f"{len(quantiser.groups) - len(kept)} of {len(quantiser.groups)} blocks and layers"
         on_step(f"ONNX Runtime quantises {count}", 0, 0)
         model = quantiser.quantise([group for group in quantiser.groups if group not in kept])
-        attempt = Graph(model=model, spec=spec.replace(half_layers=tuple(kept)), remade=None)
+        content, attempted = model.SerializeToString(), spec.replace(half_layers=tuple(kept))
+        attempt = Graph(content=content, spec=attempted, module=graph.module, remade=None)
         return verified(reference, attempt, options, _truth(spec, options), on_step)
 
     try:

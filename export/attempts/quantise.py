@@ -21,8 +21,8 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from nafnet.export.attempts.attempt import Note
+from nafnet.export.gate.executors import Run, in_onnxruntime
 from nafnet.export.gate.half_storage import as_stored
-from nafnet.export.gate.verification import Run, session
 from nafnet.export.network.graph import INPUT
 from nafnet.spec import ModelSpec
 from nafnet.steps import OnStep
@@ -63,13 +63,13 @@ class Quantiser:
     def costs(self, note: Note, on_step: OnStep) -> dict[str, float]:
         """What each group costs alone: the mean squared difference to the graph in half, dearest first."""
         on_step("measuring what int8 costs: the graph in half", 0, 0)
-        plain = session(as_stored(self._model), self._spec)
+        plain = in_onnxruntime(as_stored(self._model).SerializeToString(), self._spec)
         expected = [plain(picture) for picture in self._pictures]
         self.quantise(list(self.groups))  # ranges of all layers go into the cache
         costs = {}
         for index, group in enumerate(self.groups):
             on_step(f"measuring what int8 costs: {group}, {index + 1} of {len(self.groups)}", index, len(self.groups))
-            run = session(as_stored(self.quantise([group])), self._spec)
+            run = in_onnxruntime(as_stored(self.quantise([group])).SerializeToString(), self._spec)
             costs[group] = _difference(run, self._pictures, expected)
             note(f"int8: {index + 1} of {len(self.groups)}, {group} alone: {-10 * np.log10(costs[group]):.1f} dB")
         return dict(sorted(costs.items(), key=lambda item: -item[1]))

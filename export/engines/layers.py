@@ -7,7 +7,7 @@ import json
 from typing import Any, Literal
 
 from nafnet.errors import ParityError
-from nafnet.spec import Precision
+from nafnet.parity import Precision
 
 Shares = dict[str, float]
 # As the inspector writes them, in prose or as names of types, and as the builder's network names them.

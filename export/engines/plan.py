@@ -13,10 +13,12 @@ from nafnet.export.attempts.attempt import Exported, Note
 from nafnet.export.engines.builder import Built, EngineSettings, build
 from nafnet.export.engines.runner import EngineRunner
 from nafnet.export.gate.cases import cases
+from nafnet.export.gate.executors import Executor
 from nafnet.export.gate.parity import refusal, summarise
 from nafnet.export.gate.verification import Count, Verification
 from nafnet.files import write_whole
-from nafnet.spec import ModelSpec, Parity
+from nafnet.parity import Parity
+from nafnet.spec import ModelSpec
 from nafnet.steps import OnStep, unwatched
 from nafnet.wire import wire_shape
 
@@ -81,12 +83,15 @@ def _gate(trt: Any, flavour: str, exported: Exported, built: Built, on_step: OnS
     assert found is not None
     with contextlib.closing(EngineRunner(trt, built.plan, exported.spec.io)) as run:
         spec = exported.spec
-        inputs = list(cases(spec.channels, spec.multiple, spec.tile, exported.sizes, exported.photographs))
+        inputs = cases(spec, exported.sizes, exported.photographs)
         own = Verification(exported.reference, spec, Count.of([case.batch for case in inputs], 1, on_step))
-        own.compare_all(inputs, {flavour: run})
+        engine = Executor(name=flavour, run=run, precision=spec.precision, version=trt.__version__)
+        own.compare_all(inputs, [engine])
     found.rows += own.rows
     if not own.passed:
         found.worst = own.worst
         raise refusal(own.rows, exported.spec.precision)
     before = exported.spec.parity
-    return dataclasses.replace(summarise(own.rows, own.passed), truth_loss=before.truth_loss if before else None)
+    return dataclasses.replace(
+        summarise(own.rows, [engine], own.passed), truth_loss=before.truth_loss if before else None
+    )

@@ -6,7 +6,7 @@ Batches are float32[N,C,H,W] in [0, 1].
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from nafnet.errors import NafnetError, UsageError
 from nafnet.images.pixels import WHITE
+from nafnet.kept_tile import kept_tile
+from nafnet.spec import ModelSpec
 from nafnet.wire import Batch
 
 if TYPE_CHECKING:
@@ -34,42 +36,65 @@ class Case:
     batch: Batch
 
 
-def cases(
-    channels: int,
-    multiple: int,
-    side: int,
-    sizes: Sequence[Size] = (),
-    photographs: Sequence[NDArray[np.float32]] = (),
-) -> Iterator[Case]:
+def cases(spec: ModelSpec, sizes: Sequence[Size] = (), photographs: Sequence[NDArray[np.float32]] = ()) -> list[Case]:
     """Every input of the gate.
 
     Args:
-        multiple: H and W are multiples of this.
-        side: of the tiles that the model is used with; pictures are about as large.
+        spec: of the artefact: pictures are about as large as its tiles.
         sizes: the smallest, best and largest shape of an engine's profile, each of which is tried; without one,
             a mixture of sizes, fit for a graph of any.
         photographs: float32[C,H,W] of any size; cut to the size of the other pictures.
     """
-    height, width = picture_size(side, multiple)
-    shapes = list(dict.fromkeys(sizes)) or [(1, height, width), (3, width, width), (2, multiple, multiple)]
-    single = min(n for n, _, _ in shapes)
+    height, width = (spec.tile, spec.tile) if spec.fixed_shape else picture_size(spec.tile, spec.multiple)
+    shapes = list(dict.fromkeys(sizes)) or _free_shapes(spec, height, width)
+    least, most = min(n for n, _, _ in shapes), max(n for n, _, _ in shapes)
     if sizes:
         _, height, width = sizes[len(sizes) // 2]
-    rng = np.random.default_rng(0)
-    for n, h, w in shapes:
-        yield Case(name=f"picture {n}x{h}x{w}", batch=picture(n, channels, h, w))
-    clean = picture(single, channels, height, width)
+    channels, rng = spec.channels, np.random.default_rng(0)
+    found = [Case(name=f"picture {n}x{h}x{w}", batch=picture(n, channels, h, w)) for n, h, w in shapes]
+    clean = picture(least, channels, height, width)
     noisy = np.clip(clean + rng.normal(0, 0.1, clean.shape), 0, 1)
-    yield Case(name="noisy picture", batch=noisy.astype(np.float32))
+    found.append(Case(name="noisy picture", batch=noisy.astype(np.float32)))
     # Dark, flat images make released models blow up into colour mosaic when a statistic is off.
     for name, colour in (("dark and flat", (33, 25, 23)), ("black", (0,)), ("saturated", (255,)), ("red", (255, 0, 0))):
         flat = np.resize(np.array(colour, np.float32) / 255, channels)[None, :, None, None]
-        batch = np.broadcast_to(flat, (single, channels, height, width)).astype(np.float32)
-        yield Case(name=name, batch=batch)
-    yield Case(name="noise", batch=rng.random((single, channels, height, width), np.float32))
+        batch = np.broadcast_to(flat, (least, channels, height, width)).astype(np.float32)
+        found.append(Case(name=name, batch=batch))
+    found.append(Case(name="noise", batch=rng.random((least, channels, height, width), np.float32)))
+    if spec.io != "uint8" and spec.precision != "int8":  # neither has a value that is no number
+        found.append(Case(name="no number in one", batch=_spoilt(picture(min(most, 3), channels, height, width))))
+    if not sizes:
+        found.append(Case(name="kept picture", batch=kept_tile(spec)))
     for index, photograph in enumerate(photographs):
         cut = centre(photograph, channels, height, width)
-        yield Case(name=f"photograph {index + 1}", batch=np.repeat(cut[None], single, 0))
+        found.append(Case(name=f"photograph {index + 1}", batch=np.repeat(cut[None], least, 0)))
+    return found
+
+
+def _free_shapes(spec: ModelSpec, height: int, width: int) -> list[Size]:
+    """Of a graph for any batch: several pictures, and where H and W are free as well the smallest size, and one that
+    is wider than high and larger than a tile and than local pooling's box."""
+    if spec.fixed_shape:
+        return [(1, height, width), (3, height, width)]
+    multiple, box = spec.multiple, spec.train_patch * 3 // 2
+    wide = [max(spec.tile * 5 // 4, box * 9 // 8 if spec.local_pooling else 0), max(spec.tile * 2, box * 5 // 4)]
+    high, long = (-(-side // multiple) * multiple for side in wide)
+    return [(1, height, width), (3, width, width), (2, multiple, multiple), (1, high, long)]
+
+
+def _spoilt(batch: Batch) -> Batch:
+    """The first picture has a value that is no number: all of that picture, and nothing of the others, is lost."""
+    batch[0, 0, batch.shape[2] // 2, batch.shape[3] // 2] = np.nan
+    return batch
+
+
+def profile_sizes(spec: ModelSpec, batch: Sequence[int]) -> tuple[Size, ...]:
+    """(N, H, W) of the smallest, best and largest input of an engine: fixed, or up to 1.5 times the training patch."""
+    low, best, high = batch
+    if spec.fixed_shape:
+        return tuple((n, spec.tile, spec.tile) for n in (low, best, high))
+    most = -(-max(spec.tile, int(1.5 * spec.train_patch)) // spec.multiple) * spec.multiple
+    return ((low, spec.multiple, spec.multiple), (best, spec.tile, spec.tile), (high, most, most))
 
 
 def picture_size(side: int, multiple: int) -> tuple[int, int]:

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from nafnet.export.gate.parity import GATES, UNMEASURABLE
+from nafnet.difference import UNMEASURABLE
+from nafnet.export.gate.parity import Row
 from nafnet.export.gate.verification import Verification, Worst
 from nafnet.files import write_whole
+from nafnet.parity import GATES
 from nafnet.progress import PlainConsole
 from nafnet.spec import ModelSpec
 from nafnet.words import counted
@@ -24,28 +26,52 @@ _SEPARATOR = 4  # pixels between the panels of the picture
 
 
 def parity_table(found: Verification) -> Table:
-    """One row for each input and executor."""
+    """PSNR in dB, a row for each input and a column for each executor; below, its largest difference and 99.9%."""
     gate = GATES[found.spec.precision]
-    limits = [f"PSNR at least {gate.psnr:g} dB"]
-    limits += [f"largest at most {gate.max_abs:.1e}"] if gate.max_abs is not None else []
+    limits = [f"at least {gate.psnr:g} dB"]
+    limits += [f"largest difference at most {gate.max_abs:.1e}"] if gate.max_abs is not None else []
     limits += [f"99.9% at most {gate.p999:.1e}"] if gate.p999 is not None else []
-    table = Table(title=f"The export against PyTorch in fp32 (to pass in {found.spec.precision}: {', '.join(limits)})")
-    figures = ("PSNR, dB", "largest", "99.9%")
-    for heading in ("input", "on", *figures, ""):
-        table.add_column(heading, justify="right" if heading in figures else "left")
+    table = Table(title=f"The export against PyTorch in fp32, PSNR in dB; {found.spec.precision}: {', '.join(limits)}")
+    by_executor: dict[str, dict[str, Row]] = {}
     for row in found.rows:
-        measured = (f"{row.psnr:.1f}", f"{row.max_abs:.1e}", f"{row.p999:.1e}")
-        if row.max_abs == UNMEASURABLE:
-            measured = ("-", "-", "-")
-        table.add_row(row.case, row.ran_on, *measured, row.refused or "passed", style="red" if row.refused else None)
+        by_executor.setdefault(row.ran_on, {})[row.case] = row
+    table.add_column("input")
+    for name in by_executor:
+        table.add_column(name, justify="right")
+    for case in dict.fromkeys(row.case for row in found.rows):
+        table.add_row(case, *(_figure(rows.get(case)) for rows in by_executor.values()))
+    table.add_section()
+    columns = [list(rows.values()) for rows in by_executor.values()]
+    for label, figures in (
+        ("largest difference", [max(row.max_abs for row in rows) for rows in columns]),
+        ("99.9%", [max(row.p999 for row in rows) for rows in columns]),
+    ):
+        table.add_row(label, *("-" if figure == UNMEASURABLE else f"{figure:.1e}" for figure in figures))
+    table.add_row("", *(_verdict(rows) for rows in columns))
     return table
+
+
+def _figure(row: Row | None) -> str:
+    if row is None:
+        return ""
+    figure = "none" if row.max_abs == UNMEASURABLE else f"{row.psnr:.1f}"
+    return f"[red]{figure} refused[/red]" if row.refused else figure
+
+
+def _verdict(rows: list[Row]) -> str:
+    refused = sum(row.refused is not None for row in rows)
+    if not refused:
+        return "passed"
+    return f"[red]{refused} refused[/red]" + ("" if rows[0].decides else ", not used")
 
 
 def show(found: Verification) -> None:
     """Print the table, and in a line each what tiles do and what is lost against ground truth."""
     console = PlainConsole()
     console.print(parity_table(found))
-    for line in (tiling_line(found), truth_line(found)):
+    reasons = dict.fromkeys(f"{row.case} on {row.ran_on}: {row.refused}" for row in found.rows if row.refused)
+    weights = "every weight in the file is the network's, to the bit" if found.spec.precision != "int8" else None
+    for line in (found.weights or weights, *reasons, tiling_line(found), truth_line(found)):
         if line:
             console.print(line, soft_wrap=True)
 
@@ -76,10 +102,13 @@ def tiling_line(found: Verification) -> str | None:
 
 def closing_line(found: Verification) -> str:
     """The last word on an export that passed, and what it does not mean."""
-    lowest = min(row.psnr for row in found.rows)
+    deciding = [row for row in found.rows if row.decides]
+    lowest = min(row.psnr for row in deciding)
+    others = {row.ran_on for row in found.rows if row.refused}
+    unused = f"; not on {', '.join(sorted(others))}, which is refused for it" if others else ""
     return (
-        f"all {counted(len(found.rows), 'comparison')} passed: the export gives what PyTorch gives ({lowest:.0f} dB or "
-        "more); this says nothing about how good the pictures are"
+        f"all {counted(len(deciding), 'comparison')} passed: the export gives what PyTorch gives ({lowest:.0f} dB or "
+        f"more{unused}); this says nothing about how good the pictures are"
     )
 
 
@@ -88,7 +117,8 @@ def write_parity_report(
 ) -> list[Path]:
     """Write the JSON to `path`, and the worst error to a PNG of the same name; returns what was written.
 
-    The JSON has `format_version`, `refused` (null, or why), `spec`, `attempts` (forms refused before), `comparisons`,
+    The JSON has `format_version`, `refused` (null, or why), `spec`, `attempts` (forms refused before), `weights`
+    (null, or which are wrong), `comparisons`,
     `tiling` and `ground_truth`.
     """
     content: dict[str, Any] = {
@@ -96,6 +126,7 @@ def write_parity_report(
         "refused": refused,
         "spec": json.loads(spec.to_json()),
         "attempts": list(attempts),
+        "weights": found.weights if found else None,
         "comparisons": [dataclasses.asdict(row) for row in found.rows] if found else [],
         "tiling": dataclasses.asdict(found.tiling) if found and found.tiling else None,
         "ground_truth": dataclasses.asdict(found.truth) if found and found.truth else None,

@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nafnet.export.gate.parity import MAX_REPORTED_PSNR
+from nafnet.difference import MAX_REPORTED_PSNR
 from nafnet.metrics import psnr
+from nafnet.parity import MAX_TRUTH_LOSS
 from nafnet.wire import Batch
 
 Planes = NDArray[np.float32]
 Run = Callable[[Batch], Batch]
 Pairs = Sequence[tuple[Batch, Batch]]
 """What to restore and what it should become, each float32[1,C,H,W]."""
-MAX_LOSS = 0.1  # dB
 NOISE = 25 / 255
 
 
@@ -41,7 +41,11 @@ class TruthLoss:
     @property
     def refused(self) -> str | None:
         """Why the gate refuses it, if it does."""
-        return f"{self.loss:.3f} dB lost against ground truth, above {MAX_LOSS}" if not self.loss <= MAX_LOSS else None
+        return (
+            f"{self.loss:.3f} dB lost against ground truth, above {MAX_TRUTH_LOSS}"
+            if not self.loss <= MAX_TRUTH_LOSS
+            else None
+        )
 
 
 def pairs(task: str, degraded: Sequence[Planes], clean: Sequence[Planes]) -> Pairs:

@@ -8,10 +8,12 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
@@ -81,23 +83,31 @@ def to_onnx(
     return model
 
 
-def with_weights(model: onnx.ModelProto, module: nn.Module) -> onnx.ModelProto | None:
+def with_weights(model: onnx.ModelProto, module: nn.Module, origin: nn.Module) -> onnx.ModelProto:
     """A copy of `model` that has the weights of `module`, one of the same structure as the one it was made of.
 
-    None where the graph does not hold every weight by its name: the exporter merges those that are equal, such as
-    the zeros of a branch that was never opened, and they need not be equal in `module`.
+    Args:
+        origin: what `model` was made of. The exporter merges weights that are equal, such as the constants of two
+            norms; of those that are not in the graph by their names, `module` must have the values of `origin`.
     """
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     tensors = {f"module.{name}": tensor for name, tensor in module.named_parameters()}
+    before = dict(origin.named_parameters())
     for initializer in copied.graph.initializer:
         tensor = tensors.pop(initializer.name, None)
         if tensor is not None:
             assert list(initializer.dims) == list(tensor.shape), initializer.name
-            kind = onnx.helper.tensor_dtype_to_np_dtype(initializer.data_type)
-            array = tensor.detach().float().numpy().astype(kind)
-            initializer.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), initializer.name))
-    return None if tensors else copied
+            array = rounded(tensor.detach().float().numpy(), initializer.data_type)
+            initializer.CopyFrom(numpy_helper.from_array(array, initializer.name))
+    merged = [name for name, tensor in tensors.items() if not torch.equal(tensor, before[name.removeprefix("module.")])]
+    assert not merged, f"weights that the graph does not hold by name: {', '.join(merged)}"
+    return copied
+
+
+def rounded(weight: NDArray[np.float32], kind: int) -> NDArray[Any]:
+    """In the type of an initialiser, contiguous."""
+    return np.ascontiguousarray(weight.astype(onnx.helper.tensor_dtype_to_np_dtype(kind)))
 
 
 def _clean(model: onnx.ModelProto, names: dict[int, str]) -> None:

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from nafnet.errors import BackendError, MissingExtraError, UsageError
+from nafnet.errors import BackendError, MissingExtraError, NafnetError, UsageError
 from nafnet.onnxfile import inspect_onnx
 from nafnet.runtime.backends import presence
 from nafnet.runtime.backends.base import Backend, Model
+from nafnet.system.processor import no_bfloat16
 
 Reads = Literal["onnx", "checkpoint", "plan"]
 
@@ -73,7 +74,7 @@ REGISTRY: dict[str, Entry] = {
     ),
     "openvino-bf16": Entry(
         target=f"{_HERE}.openvino_cpu:OpenVinoBfloat16Backend",
-        requires="openvino", extra="cpu", reads="onnx", absent=presence.no_bfloat16, auto=False,
+        requires="openvino", extra="cpu", reads="onnx", absent=no_bfloat16, auto=False,
     ),
     "openvino": Entry(
         target=f"{_HERE}.openvino_cpu:OpenVinoBackend", requires="openvino", extra="cpu", reads="onnx"
@@ -111,7 +112,12 @@ def states() -> Iterator[tuple[str, Entry, str | None]]:
 
 
 def choose_for(name: str, model: str | os.PathLike[str] | None, device: str | None) -> Choice:
-    """The backend to use for a model: the one named, or for "auto" the fastest that can run it here.
+    """The first of `choices_for`."""
+    return choices_for(name, model, device)[0]
+
+
+def choices_for(name: str, model: str | os.PathLike[str] | None, device: str | None) -> list[Choice]:
+    """The backends to use for a model: the one named, or for "auto" all that can run it here, the fastest first.
 
     Args:
         name: of `REGISTRY`, or auto.
@@ -132,7 +138,8 @@ def choose_for(name: str, model: str | os.PathLike[str] | None, device: str | No
             raise MissingExtraError(entry.requires, entry.extra)
         if missing := entry.absent():
             raise BackendError(f"--backend {name}: {missing}")
-        return Choice(name=name, devices=_of_kind(name, wanted), reason="as asked")
+        return [Choice(name=name, devices=_of_kind(name, wanted), reason="as asked")]
+    found: list[Choice] = []
     passed_over: list[str] = []
     for candidate, entry in REGISTRY.items():
         if not _suits(candidate, path) or (wanted and _kind(wanted) != entry.device):
@@ -140,15 +147,25 @@ def choose_for(name: str, model: str | os.PathLike[str] | None, device: str | No
         missing = entry.absent() if is_installed(candidate) else f"{entry.requires} is not installed"
         if missing is None:
             reason = "the fastest that runs here" + (f"; {', '.join(passed_over)}" if passed_over else "")
-            return Choice(name=candidate, devices=_of_kind(candidate, wanted), reason=reason)
-        passed_over.append(f"{candidate}: {missing}")
+            found.append(Choice(name=candidate, devices=_of_kind(candidate, wanted), reason=reason))
+        else:
+            passed_over.append(f"{candidate}: {missing}")
+    if not found:
+        raise _none_suits(path, device, wanted, passed_over)
+    return found
+
+
+def _none_suits(
+    path: Path | None, device: str | None, wanted: tuple[str, ...], passed_over: list[str]
+) -> NafnetError:  # fmt: skip
+    """The error where `auto` finds nothing."""
     what = path.name if path else "the model"
     if passed_over and not wanted and (path is None or path.suffix != ".plan"):
-        raise MissingExtraError(f"no backend for {what} ({'; '.join(passed_over)}):", "cpu")
+        return MissingExtraError(f"no backend for {what} ({'; '.join(passed_over)}):", "cpu")
     on = f"--device {device}: " if device else ""
     named = [name for name, entry in REGISTRY.items() if wanted and entry.device == _kind(wanted) and not entry.auto]
     hint = f"; by name there are {', '.join(named)}, see --backend" if named else ""
-    raise BackendError(f"{on}`auto` finds no backend for {what} ({'; '.join(passed_over) or 'none is for it'}){hint}")
+    return BackendError(f"{on}`auto` finds no backend for {what} ({'; '.join(passed_over) or 'none is for it'}){hint}")
 
 
 def make_backend(choice: Choice, model: Model, threads: int | None) -> Backend:

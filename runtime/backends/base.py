@@ -6,7 +6,7 @@ import abc
 import contextlib
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from nafnet.closing import Closing
 from nafnet.errors import BackendError, DeviceMemoryError, NafnetError
 from nafnet.files import file_sha256
-from nafnet.spec import ModelSpec, Precision
+from nafnet.parity import Precision
+from nafnet.spec import ModelSpec
 from nafnet.wire import Batch, from_wire, to_wire, wire_shape
 
 Shape = tuple[int, ...]
@@ -99,6 +100,11 @@ class Backend(Closing):
     @abc.abstractmethod
     def description(self) -> str:
         """Library, version and device, in a few words."""
+
+    @property
+    def parts(self) -> Sequence[Backend]:
+        """One for each device."""
+        return (self,)
 
     @abc.abstractmethod
     def _load(self, shape: Shape | None) -> Run:

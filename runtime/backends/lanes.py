@@ -117,6 +117,10 @@ class SeveralDevices(Backend):
         return f"{self._backends[0].description} and {len(self._backends) - 1} more"
 
     @property
+    def parts(self) -> list[Backend]:
+        return self._backends
+
+    @property
     def model(self) -> Model:
         return self._backends[0].model
 

@@ -7,8 +7,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from nafnet.errors import ModelError
-from nafnet.onnxfile import HARMFUL_OPTIMIZERS
 from nafnet.runtime.backends.base import Backend, Run, Shape
+from nafnet.sessions import onnxruntime_session
 
 
 class OnnxRuntimeBackend(Backend):
@@ -36,7 +36,6 @@ class OnnxRuntimeBackend(Backend):
 
     def _session(self, fixed: dict[str, int]) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only; they are raised as well
         # Its threads would spin on after a call and take the cores from whoever decodes, blends and encodes.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if self.threads:
@@ -44,8 +43,6 @@ class OnnxRuntimeBackend(Backend):
         for name, size in fixed.items():
             options.add_free_dimension_override_by_name(name, size)
         try:
-            return onnxruntime.InferenceSession(
-                str(self.model.path), options, ["CPUExecutionProvider"], disabled_optimizers=HARMFUL_OPTIMIZERS
-            )
+            return onnxruntime_session(str(self.model.path), options)
         except Exception as error:  # the library raises many kinds
             raise ModelError(f"{self.model.path}: ONNX Runtime cannot load it ({error})") from error

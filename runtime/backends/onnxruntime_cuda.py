@@ -11,9 +11,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from nafnet.errors import ModelError
-from nafnet.onnxfile import HARMFUL_OPTIMIZERS
 from nafnet.runtime.backends.base import Shape
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
+from nafnet.sessions import onnxruntime_session
 
 NO_GRAPH = -1
 """ONNX Runtime's number for running without a graph."""
@@ -38,16 +38,11 @@ class OnnxRuntimeCudaBackend(LaneBackend):
             "device_id": str(number), "enable_cuda_graph": "1" if fixed else "0",
             "cudnn_conv_algo_search": "EXHAUSTIVE" if fixed else "HEURISTIC", "use_tf32": "0",
         }  # fmt: skip
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
         providers = [("CUDAExecutionProvider", settings), "CPUExecutionProvider"]
         try:
             # Each lane its own session: a session with CUDA graphs has one set of addresses.
             sessions = [
-                onnxruntime.InferenceSession(
-                    str(self.model.path), options, providers, disabled_optimizers=HARMFUL_OPTIMIZERS
-                )
-                for _ in range(count if fixed else 1)
+                onnxruntime_session(str(self.model.path), providers=providers) for _ in range(count if fixed else 1)
             ]
         except Exception as error:  # the library raises many kinds
             raise ModelError(f"{self.model.path}: ONNX Runtime cannot load it ({error})") from error

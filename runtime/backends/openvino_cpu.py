@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 import os
 import queue
-import sys
 import threading
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,29 +13,8 @@ from numpy.typing import NDArray
 from nafnet.errors import ModelError
 from nafnet.runtime.backends.base import Backend, Model, Run, Shape
 from nafnet.runtime.backends.compiled_cache import compiled_folder, forget
+from nafnet.sessions import openvino_core, openvino_settings, openvino_version
 from nafnet.wire import Batch, wire_shape
-
-
-def _without_telemetry() -> Any:
-    """OpenVINO, which when imported reports to its makers from a forked process; that can hang, and is not ours to do.
-
-    A module that is None in `sys.modules` cannot be imported, and OpenVINO then does without it.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # typed for modules alone
-    return importlib.import_module("openvino")
-
-
-openvino = _without_telemetry()
-
-
-@functools.cache
-def _core() -> Any:
-    """One for the process, never freed.
-
-    On CPUs with AMX a core gives its thread a stack for signals and at its end the one before, which, where two cores
-    end in the order in which they came, is memory that was freed: the next signal kills the process.
-    """
-    return openvino.Core()
 
 
 def _infer(request: Any, batch: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -60,7 +36,7 @@ class OpenVinoBackend(Backend):
     """
 
     name = "openvino"
-    precision: ClassVar[str] = "f32"
+    precision: ClassVar[Literal["f32", "bf16"]] = "f32"
 
     def __init__(self, model: Model, threads: int | None, device: str = "cpu") -> None:
         cores = threads or os.cpu_count() or 1
@@ -77,7 +53,7 @@ class OpenVinoBackend(Backend):
 
     @property
     def description(self) -> str:
-        return f"OpenVINO {openvino.__version__.split('-')[0]}, {self.place}"
+        return f"OpenVINO {openvino_version()}, {self.place}"
 
     def _load(self, shape: Shape | None) -> Run:
         try:
@@ -137,20 +113,19 @@ class OpenVinoBackend(Backend):
 
     @property
     def _settings(self) -> dict[str, Any]:
-        # Without the hint the plugin picks bf16 on CPUs that have it, and parity with PyTorch is gone.
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": self.precision}
+        settings = openvino_settings(self.precision)
         if self.threads and self.place == "CPU":
             settings["INFERENCE_NUM_THREADS"] = self.threads
         return settings
 
     def _compiled(self, shape: Shape | None, settings: dict[str, Any]) -> Any:
         """The model compiled for a shape, or for any: by an earlier run, if it is still there and whole."""
-        core, path = _core(), self.model.path.resolve()
+        core, path = openvino_core(), self.model.path.resolve()
         model: Any = path
         if shape:
             model = core.read_model(path)
             model.reshape(list(shape))
-        key = (self.model.sha256, str(path), shape, self.place, sorted(settings.items()), openvino.__version__)
+        key = (self.model.sha256, str(path), shape, self.place, sorted(settings.items()), openvino_version())
         with compiled_folder(*key) as folder:
             if folder is None:
                 return core.compile_model(model, self.place, settings)
@@ -165,7 +140,7 @@ class OpenVinoBfloat16Backend(OpenVinoBackend):
     """The same in bfloat16, for CPUs that have it: about twice as fast, and 50 to 57 dB from fp32."""
 
     name = "openvino-bf16"
-    precision = "bf16"
+    precision: ClassVar[Literal["f32", "bf16"]] = "bf16"
     reduced_to = "bf16"
 
     @property

@@ -5,14 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
-import os
 from pathlib import Path
-
-CPU_INFO = Path("/proc/cpuinfo")
-# The library of kernels obeys the first of these that is not empty. OpenVINO does not: it asks the processor, in its
-# list of capabilities too, and calls kernels that are not there. Its fp32 was right under each.
-_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
-_WITHOUT_BFLOAT16 = ("sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2")
 
 
 @functools.cache
@@ -49,15 +42,12 @@ def no_openvino_gpu() -> str | None:
     return None if any(Path("/dev/dri").glob("renderD*")) else "no Intel GPU (/dev/dri has no render device)"
 
 
-def no_bfloat16() -> str | None:
-    """Words, unless the CPU multiplies bfloat16 (AMX or AVX512_BF16), and OpenVINO's kernels may use that."""
+@functools.cache
+def cuda_driver() -> int:
+    """The version of CUDA that the driver has, as 13010 for 13.1; 0 without a driver."""
     try:
-        flags = CPU_INFO.read_text(encoding="ascii", errors="replace")
+        driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return "whether this CPU has bfloat16 is not known"
-    if "amx_bf16" not in flags and "avx512_bf16" not in flags:
-        return "this CPU has no bfloat16"
-    limit = next(((name, value) for name in _LIMITS if (value := os.environ.get(name))), None)
-    if limit is None or limit[1].lower() not in _WITHOUT_BFLOAT16:
-        return None
-    return f"{limit[0]}={limit[1]} is set, with which OpenVINO's bf16 fails or crashes on this CPU: unset it"
+        return 0
+    version = ctypes.c_int(0)
+    return 0 if driver.cuDriverGetVersion(ctypes.byref(version)) else version.value

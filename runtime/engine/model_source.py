@@ -12,7 +12,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from nafnet.errors import MissingExtraError, ModelError, NafnetError
+from nafnet.errors import MissingExtraError, ModelError, NafnetError, UsageError
 from nafnet.files import cache_folder, file_sha256
 from nafnet.onnxfile import inspect_onnx
 from nafnet.planfile import inspect_plan
@@ -20,8 +20,9 @@ from nafnet.pretrained import bundled_model
 from nafnet.runtime.backends import REGISTRY
 from nafnet.runtime.backends.base import Model
 from nafnet.steps import OnStep, unwatched
+from nafnet.tiling import check_tile
 
-REVISION = 3
+REVISION = 4
 """Of the graphs that nafnet-export writes by default: one more whenever they change within a version."""
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
@@ -60,6 +61,22 @@ def open_model(
 
         return Model(path=path, spec=load_checkpoint(path).spec)
     return _exported(path, say, on_step)
+
+
+def tiling_of(opened: Model, tile: int | None, overlap: int | None, *, whole: bool) -> tuple[int, int]:
+    """Side of the tiles and overlap, as asked for or as the model has it.
+
+    Raises:
+        UsageError: the model does not take them.
+    """
+    side = opened.spec.tile if tile is None else tile
+    if opened.spec.fixed_shape and side != opened.spec.tile:
+        raise UsageError(f"--tile {side}: {opened.name} was exported for tiles of {opened.spec.tile} alone")
+    if opened.spec.fixed_shape and whole:
+        raise UsageError(f"--whole: {opened.name} was exported for tiles of {opened.spec.tile} alone")
+    shared = min(opened.spec.overlap, side // 4) if overlap is None else overlap
+    check_tile(side, shared, opened.spec.multiple)
+    return side, shared
 
 
 def _plan(path: Path, backend: str) -> Model:

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from nafnet.closing import Closing
 from nafnet.errors import BackendError, DeviceMemoryError, ModelError, UsageError
-from nafnet.runtime.backends import choose_for, make_backend
+from nafnet.runtime.backends import choices_for, make_backend
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.engine.array_image import ArrayImage
 from nafnet.runtime.engine.batches import SmallerTileError, TileRunner
 from nafnet.runtime.engine.events import Event, I
 from nafnet.runtime.engine.fallback import Fallback
 from nafnet.runtime.engine.image_stream import ImageStream
+from nafnet.runtime.engine.load_check import check_backends
 from nafnet.runtime.engine.memory import fits_whole
-from nafnet.runtime.engine.model_source import open_model
+from nafnet.runtime.engine.model_source import open_model, tiling_of
 from nafnet.runtime.engine.tiles import Tile
 from nafnet.steps import OnStep, unwatched
 from nafnet.tiling import TilePlan, check_tile, plan_tiles
@@ -104,20 +105,25 @@ class Restorer(Closing):
         """
         _check_count("batch", batch)
         _check_count("threads", threads)
-        choice = choose_for(backend, model, device)
-        opened = open_model(model, choice.name, say=say, on_step=on_step)
-        side = opened.spec.tile if tile is None else tile
-        if opened.spec.fixed_shape and side != opened.spec.tile:
-            raise UsageError(f"--tile {side}: {opened.name} was exported for tiles of {opened.spec.tile} alone")
-        if opened.spec.fixed_shape and whole:
-            raise UsageError(f"--whole: {opened.name} was exported for tiles of {opened.spec.tile} alone")
-        shared = min(opened.spec.overlap, side // 4) if overlap is None else overlap
-        check_tile(side, shared, opened.spec.multiple)
-        made = make_backend(choice, opened, threads)
-        restorer = cls(made, tile=side, overlap=shared, batch=batch or made.default_batch, whole=whole, say=say)
-        restorer.reason = choice.reason
-        restorer._probe()
-        return restorer
+        refused: list[str] = []
+        choices = choices_for(backend, model, device)
+        for choice in choices:
+            opened = open_model(model, choice.name, say=say, on_step=on_step)
+            side, shared = tiling_of(opened, tile, overlap, whole=whole)
+            try:
+                made = make_backend(choice, opened, threads)
+                restorer = cls(made, tile=side, overlap=shared, batch=batch or made.default_batch, whole=whole, say=say)
+                restorer._probe()
+            except (BackendError, ModelError) as error:
+                refused.append(str(error))
+                if choice is choices[-1]:
+                    raise
+                continue
+            restorer.reason = "; ".join([choice.reason, *refused])
+            for line in refused:
+                say(f"{line}; going on with {choice.name}")
+            return restorer
+        raise AssertionError("there is a choice, or an error")
 
     @property
     def batch(self) -> int:
@@ -193,15 +199,24 @@ class Restorer(Closing):
         self.say(f"{self.backend.description}: out of memory; going on with tiles of {smaller}")
 
     def _probe(self) -> None:
-        """Run the smallest tile once: a model that is no image-to-image one fails here, not on every file."""
-        side = self.spec.multiple
+        """Run a small tile once: a model that is no image-to-image one fails here, not on every file, and so does a
+        backend that computes it wrong."""
         try:
-            self.backend(np.zeros((1, self.spec.channels, side, side), np.float32))
+            known = check_backends(self.backend.parts)
+        except BackendError:
+            self.close()
+            raise
+        side, channels = self.spec.multiple, self.spec.channels
+        try:
+            if not known:
+                self.backend(np.zeros((1, channels, side, side), np.float32))
         except BackendError as error:
             self.close()
             raise ModelError(f"{error}; expected a model that gives an image of its input's size") from error
+        if known and self.batch == 1:
+            return
         try:
-            self.backend(np.zeros((self.batch, self.spec.channels, side, side), np.float32))
+            self.backend(np.zeros((self.batch, channels, side, side), np.float32))
         except DeviceMemoryError:
             pass  # the batch is halved where it matters
         except BackendError as error:

@@ -164,10 +164,11 @@ class RestoringActor:
 
     def __init__(self) -> None:
         self._plan: RayPlan | None = None
+        self._said: list[str] = []
 
     def _load(self, plan: RayPlan) -> None:
         self._plan = plan
-        self._restorer = Restorer.load(**plan.model_options)
+        self._restorer = Restorer.load(**plan.model_options, say=self._said.append)
         name = f"ray-{os.uname().nodename.replace('.', '-')[:40]}-{os.getpid()}"
         self._journal = Journal(plan.folder, plan.key, plan.shard, name=name)
         self._judge = Judge(self._journal, overwrite=plan.overwrite, since=plan.started, checksum=plan.checksum)
@@ -189,6 +190,9 @@ class RestoringActor:
             for row in pipeline.reports:
                 if row.status == "skipped":
                     row.status, row.error = "failed", str(error)
+        for row in pipeline.reports[:1]:  # what loading had to say is told with the first file
+            row.notes += self._said
+            self._said.clear()
         return {"index": list(batch["index"]), "row": [dataclasses.asdict(row) for row in pipeline.reports]}
 
 

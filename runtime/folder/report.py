@@ -95,12 +95,8 @@ def write_report(
 def opening(restorer: Restorer, count: int) -> str:
     """One line on what is about to happen; an artefact that was not verified against PyTorch says so."""
     spec, name = restorer.spec, restorer.backend.model.name
-    if restorer.backend.name == "torch":
-        parity = "the reference itself"
-    elif spec.parity:
-        parity = f"{spec.precision}, checked against PyTorch"
-    else:
-        parity = f"{spec.precision}, not verified against PyTorch"
+    is_reference = restorer.backend.name == "torch"
+    parity = "the reference itself" if is_reference else f"{spec.precision}, {spec.standing}"
     tiles = f"tiles of {restorer.tile}, overlap {restorer.overlap}"
     return f"{counted(count, 'file')}, {name} ({spec.task}, {parity}) on {restorer.backend.description}, {tiles}"
 

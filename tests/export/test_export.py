@@ -22,11 +22,14 @@ from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import ParityError
 from nafnet.export.exporter import RefusalError, export_onnx
 from nafnet.export.gate.cases import cases
+from nafnet.export.gate.executors import Executor
 from nafnet.export.gate.parity import Row, compare
+from nafnet.export.gate.reference import Reference
 from nafnet.export.gate.verification import Verification
 from nafnet.export.network.rewrites import InferenceNAFNet
 from nafnet.onnxfile import inspect_onnx
-from nafnet.spec import Architecture, Norm, Precision, WireType
+from nafnet.parity import Precision
+from nafnet.spec import Architecture, Norm, WireType
 from tests.export.conftest import nafnet_export
 
 SMALL = Architecture(width=8, encoder_blocks=(1, 0), middle_blocks=1, decoder_blocks=(0, 1))
@@ -100,8 +103,8 @@ def test_gate_refuses_a_model_that_differs(checkpoint_path: Path) -> None:
         with torch.inference_mode():
             return broken(torch.from_numpy(batch)).numpy()
 
-    found = Verification(checkpoint.build(), checkpoint.spec)
-    found.compare_all(cases(3, 4, 64), {"broken": run})
+    found = Verification(Reference(checkpoint.build()), checkpoint.spec)
+    found.compare_all(cases(checkpoint.spec), [Executor(name="broken", run=run, precision="fp32")])
     error = found.refusal()
     assert isinstance(error, ParityError)
     assert "below 90" in str(error)

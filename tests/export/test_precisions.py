@@ -11,8 +11,7 @@ from nafnet import onnxfile
 from nafnet.export import exporter
 from nafnet.export.attempts.attempt import DTYPES
 from nafnet.export.engines import layers
-from nafnet.export.gate.parity import GATES
-from nafnet.spec import Precision
+from nafnet.parity import GATES, Precision
 
 TABLES: dict[str, Mapping[Precision, Any]] = {
     "nafnet/onnxfile.py: _STORED": onnxfile._STORED,

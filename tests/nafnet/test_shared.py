@@ -12,7 +12,8 @@ import pytest
 
 from nafnet.errors import SpecError
 from nafnet.files import file_sha256, whole_file, write_whole
-from nafnet.spec import Architecture, ModelSpec, Parity
+from nafnet.parity import Parity
+from nafnet.spec import Architecture, ModelSpec
 
 
 def test_spec_comes_back_from_json() -> None:

@@ -18,7 +18,8 @@ from nafnet.export.engines.layers import refuse_wrong_precision, shares_of_engin
 from nafnet.export.exporter import export
 from nafnet.export.formats import write_formats
 from nafnet.export.formats.target import Target
-from nafnet.spec import ModelSpec, Norm, Precision, WireType
+from nafnet.parity import Precision
+from nafnet.spec import ModelSpec, Norm, WireType
 
 trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX's wheels are for Linux on x86-64")
 

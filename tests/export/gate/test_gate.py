@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +17,10 @@ from nafnet.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from nafnet.errors import CheckpointError, UsageError
 from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.exporter import RefusalError, export
+from nafnet.export.gate import verification
 from nafnet.export.gate.cases import read_photographs, read_truth
+from nafnet.export.gate.executors import Executor
+from nafnet.export.gate.reference import Reference
 from nafnet.export.gate.report import tiling_line, write_parity_report
 from nafnet.export.gate.truth import measure_loss
 from nafnet.export.gate.verification import AMPLIFIED, TilingError, Verification
@@ -65,23 +67,29 @@ def test_amplified_rows_say_how_large_the_stream_became(half_export: Recorded) -
     assert {f"inner values to {target:.0f}" for target in AMPLIFIED} <= names
 
 
-def test_what_overflows_only_when_amplified_is_refused(checkpoint: Checkpoint) -> None:
+def test_what_overflows_only_when_amplified_is_refused(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = checkpoint.build()
     spec = checkpoint.spec.replace(precision="fp16", tile=64)
-    found = Verification(network, spec)
+    found = Verification(Reference(network), spec)
+    louder: list[NAFNet] = []
 
-    def make(louder: NAFNet) -> dict[str, Any]:
-        def run(batch: np.ndarray) -> np.ndarray:
-            with torch.inference_mode():
-                result: np.ndarray = louder(torch.from_numpy(batch)).numpy()
-            if residual_peaks(louder, [batch])[-1] > 500:
-                return result * np.float32(np.inf)
-            return result
+    def run(batch: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            result: np.ndarray = louder[-1](torch.from_numpy(batch)).numpy()
+        if residual_peaks(louder[-1], [batch])[-1] > 500:
+            return result * np.float32(np.inf)
+        return result
 
-        return {"naive": run}
+    def remade(network: NAFNet) -> bytes:
+        louder.append(network)
+        return b""
 
-    found.compare_amplified(make, np.random.default_rng(0).random((1, 3, 64, 40), np.float32))
-    assert [row.refused is None for row in found.rows] == [True, False]
+    naive = [Executor(name="naive", run=run, precision="fp16")]
+    monkeypatch.setattr(verification, "executors", lambda content, spec: naive)  # noqa: ARG005
+    found.compare_remade(remade, np.random.default_rng(0).random((1, 3, 64, 40), np.float32))
+    assert [row.refused is None for row in found.rows] == [True, True, False]
     assert not found.passed
 
 
@@ -109,7 +117,7 @@ def test_nothing_that_is_not_finite_passes(checkpoint: Checkpoint) -> None:
     loss = measure_loss(lambda batch: batch, nothing, [(WHITE_BATCH, WHITE_BATCH * 0.9)])
     assert loss is not None
     assert loss.refused
-    found = Verification(checkpoint.build(), checkpoint.spec)
+    found = Verification(Reference(checkpoint.build()), checkpoint.spec)
     found.measure_tiling(nothing)
     assert not found.passed
     found.tiling = TilingError(image=(96, 128), tile=64, overlap=16, tiling_psnr=50.0, backend_psnr=120.0)

@@ -1,0 +1,50 @@
+"""Whether a graph holds the weights that it was to hold: what no picture shows where a weight does next to nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+from torch import nn
+
+from nafnet.export.network.graph import rounded
+
+_8_BITS = (TensorProto.INT8, TensorProto.UINT8)
+
+
+def wrong_weights(model: onnx.ModelProto, module: nn.Module) -> str | None:
+    """Which initialiser is not the weight of `module` that it is named after, in words; None if all are.
+
+    Weights in half are to be the nearest to those in fp32, to the bit. Those in 8 bits, with a scale for each output
+    channel, are to be the nearest of the 8-bit values, but for half of a step more, which rounding in half may cost.
+    """
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    wrong, found = [], 0
+    for name, parameter in module.named_parameters():
+        label = f"module.{name}"
+        weight = parameter.detach().float().numpy()
+        if label in held:
+            found += 1
+            tensor = held[label]
+            given = numpy_helper.to_array(tensor)
+            if given.shape != weight.shape or given.tobytes() != rounded(weight, tensor.data_type).tobytes():
+                wrong.append(name)
+        elif f"{label}_quantized" in held:
+            found += 1
+            if not _is_nearest(held, label, weight):
+                wrong.append(name)
+    if not found:
+        return "none of the network's weights is in the graph by its name"
+    return f"{len(wrong)} of {found} weights in the file are not the network's, {wrong[0]} first" if wrong else None
+
+
+def _is_nearest(held: dict[str, TensorProto], label: str, weight: NDArray[np.float32]) -> bool:
+    quantised = held[f"{label}_quantized"]
+    if quantised.data_type not in _8_BITS or f"{label}_scale" not in held:
+        return False
+    values = numpy_helper.to_array(quantised).astype(np.float32)
+    scale = numpy_helper.to_array(held[f"{label}_scale"]).astype(np.float32).reshape(-1, *[1] * (weight.ndim - 1))
+    zero = held.get(f"{label}_zero_point")
+    shift = 0 if zero is None else numpy_helper.to_array(zero).astype(np.float32).reshape(scale.shape)
+    return values.shape == weight.shape and bool((np.abs((values - shift) * scale - weight) <= scale).all())

@@ -1,0 +1,65 @@
+"""Inference libraries as the runtime and the gate both load them: what was compared is what runs."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+# Of ONNX Runtime. It rounds the biases of an int8 graph, which ours keeps in half, with a scale computed in half, where
+# the scale is all but zero: 43 dB in the place of 65 for a width of 32, and no faster.
+HARMFUL_OPTIMIZERS = ["WeightBiasQuantization"]
+
+
+def onnxruntime_session(
+    model: str | bytes,
+    options: onnxruntime.SessionOptions | None = None,
+    providers: Sequence[Any] = ("CPUExecutionProvider",),
+) -> onnxruntime.InferenceSession:
+    """A session of a file, by its path, or of its bytes; it says nothing but errors, which are raised as well."""
+    import onnxruntime
+
+    options = options or onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, list(providers), disabled_optimizers=HARMFUL_OPTIMIZERS)
+
+
+@functools.cache
+def openvino_library() -> Any:
+    """OpenVINO, which when imported reports to its makers from a forked process; that can hang, and is not ours to do.
+
+    A module that is None in `sys.modules` cannot be imported, and OpenVINO then does without it.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # typed for modules alone
+    return importlib.import_module("openvino")
+
+
+@functools.cache
+def openvino_core() -> Any:
+    """One for the process, never freed.
+
+    On CPUs with AMX a core gives its thread a stack for signals and at its end the one before, which, where two cores
+    end in the order in which they came, is memory that was freed: the next signal kills the process.
+    """
+    return openvino_library().Core()
+
+
+def openvino_settings(precision: Literal["f32", "bf16"]) -> dict[str, Any]:
+    """For a model compiled by OpenVINO's CPU plugin.
+
+    Without the hint the plugin picks bf16 on CPUs that have it, and parity with PyTorch is gone.
+    """
+    return {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+
+
+def openvino_version() -> str:
+    """Without the name of its build."""
+    return str(openvino_library().__version__).split("-")[0]

@@ -1,0 +1,81 @@
+"""Whether a backend, on this machine, gives what PyTorch gave where the model was made: asked once for each.
+
+A driver, a kernel or an optimiser that computes wrong is found before the first photograph. The artefact's spec has the
+answer to one small picture, see `nafnet.kept_tile`. That it was right is remembered in the cache for the same model,
+library, version, device and processor, so it costs a few milliseconds once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from nafnet.errors import BackendError, UsageError
+from nafnet.files import cache_folder, write_whole
+from nafnet.kept_tile import compare_with_answer, kept_tile
+from nafnet.parity import coarser
+from nafnet.runtime.backends import presence
+from nafnet.runtime.backends.base import Backend
+from nafnet.system.processor import features
+
+
+class WrongResultError(BackendError):
+    """The backend does not give what PyTorch gave."""
+
+
+def check_backends(backends: Sequence[Backend]) -> bool:
+    """Check each device that shares a model.
+
+    Returns:
+        Whether all of them are known to run it; False where the model's spec has no answer to compare with.
+
+    Raises:
+        WrongResultError: one differs from PyTorch by more than the gate allows.
+        BackendError: it cannot run the model at all.
+    """
+    if any(each.model.spec.answer is None for each in backends):
+        return False
+    for each in backends:
+        _check(each)
+    return True
+
+
+def _check(backend: Backend) -> None:
+    _refuse_refused(backend)
+    seal = _seal(backend)
+    if seal is not None and seal.is_file():
+        return
+    spec = backend.model.spec
+    precision = coarser(spec.precision, backend.reduced_to or spec.precision)
+    refused = compare_with_answer(spec, backend(kept_tile(spec)), precision).refused
+    if refused:
+        raise WrongResultError(
+            f"{backend.description}: gives another result than PyTorch for {backend.model.name} ({refused}); it is not "
+            "used: choose another --backend, or another version of the library or driver"
+        )
+    if seal is not None:
+        with contextlib.suppress(OSError):
+            write_whole(seal, f"{backend.description}: as PyTorch\n".encode())
+
+
+def _refuse_refused(backend: Backend) -> None:
+    """Where a model was exported, a backend that computes in less than the model does may have been refused."""
+    parity = backend.model.spec.parity
+    for each in parity.executors if parity else ():
+        if each.name == backend.name and not each.passed:
+            raise WrongResultError(
+                f"{backend.name}: {backend.model.name} was compared with PyTorch on it when it was exported, and was "
+                f"refused ({each.psnr:.1f} dB, largest difference {each.max_abs:.1e}): choose another --backend"
+            )
+
+
+def _seal(backend: Backend) -> Path | None:
+    """The file that says that it was right; None where nothing can be kept."""
+    where = features() if backend.device == "cpu" else (presence.cuda_driver(),)
+    key = (backend.model.spec.to_json(), backend.name, backend.description, backend.device, where)
+    try:
+        return cache_folder("checks") / hashlib.sha256(repr(key).encode()).hexdigest()[:32]
+    except (OSError, UsageError):
+        return None
