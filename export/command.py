@@ -15,6 +15,7 @@ from nafnet.export.engines.builder import EngineSettings
 from nafnet.export.exporter import RefusalError, expected_time, export
 from nafnet.export.formats import engine_at_hand, require, write_formats
 from nafnet.export.formats.target import Target
+from nafnet.export.formats.triton_repository import refuse_repository
 from nafnet.export.gate.cases import read_photographs, read_truth
 from nafnet.export.gate.report import closing_line, show, write_parity_report
 from nafnet.export.inspection import inspect
@@ -111,6 +112,9 @@ def _check(options: CommandOptions) -> None:
         if path and not path.absolute().parent.is_dir():
             raise UsageError(f"{option} {path}: its folder does not exist; make it, or choose another")
     _refuse_idle(options)
+    if "triton" in options.formats:
+        repository = options.output / _stem(options.source, options.export)
+        refuse_repository(repository, options.batch if "tensorrt" in options.formats else None)
     require(options.formats, options.engine)
 
 

@@ -12,57 +12,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from google.protobuf import text_format
 from PIL import Image
 
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import MissingExtraError, ModelError
-from nafnet.export.attempts.attempt import ExportOptions
-from nafnet.export.engines.builder import EngineSettings
-from nafnet.export.exporter import export
-from nafnet.export.formats import FORMATS, engine_at_hand, write_formats
-from nafnet.export.formats.target import Target
+from nafnet.export.formats import FORMATS, engine_at_hand
 from nafnet.export.formats.tensorrt_plan import require
 from nafnet.export.inspection import inspect
 from nafnet.onnxfile import embed_spec, inspect_onnx
 from nafnet.spec import ModelSpec
 from tests.export.conftest import nafnet_export
-
-
-def target(folder: Path) -> Target:
-    return Target(folder=folder, stem="net", engine=EngineSettings(), note=lambda _: None)
-
-
-@pytest.mark.parametrize("options", [{}, {"io": "uint8", "tile": 64}], ids=["dynamic", "fixed bytes"])
-def test_triton_reads_the_repository(options: dict[str, object], checkpoint: Checkpoint, tmp_path: Path) -> None:
-    """By Triton's own schema, and against the graph that lies beside."""
-    pb = pytest.importorskip("tritonclient.grpc.model_config_pb2")
-    exported = export(checkpoint, ExportOptions(verify=False, batch=(1, 2, 6), **options))  # type: ignore[arg-type]
-    config_path, model_path = write_formats(exported, ("triton",), target(tmp_path))
-    assert (config_path, model_path) == (tmp_path / "net" / "config.pbtxt", tmp_path / "net" / "1" / "model.onnx")
-    config = text_format.Parse(config_path.read_text(encoding="utf-8"), pb.ModelConfig())
-    assert (config.name, config.backend, config.max_batch_size) == ("net", "onnxruntime", 6)
-    assert list(config.dynamic_batching.preferred_batch_size) == [2, 6]
-    assert ModelSpec.from_json(config.parameters["nafnet.spec"].string_value) == exported.spec
-    graph = onnx.load(model_path).graph
-    kinds = {onnx.TensorProto.FLOAT: pb.TYPE_FP32, onnx.TensorProto.UINT8: pb.TYPE_UINT8}
-    for ours, theirs in ((graph.input[0], config.input[0]), (graph.output[0], config.output[0])):
-        tensor = ours.type.tensor_type
-        assert (ours.name, kinds[tensor.elem_type]) == (theirs.name, theirs.data_type)
-        assert [dim.dim_value or -1 for dim in tensor.shape.dim][1:] == list(theirs.dims)
-
-
-def test_triton_takes_the_plan_where_there_is_one(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    exported = export(checkpoint, ExportOptions(verify=False))
-    (tmp_path / "made.plan").write_bytes(b"plan")
-    (tmp_path / "net" / "1").mkdir(parents=True)
-    (tmp_path / "net" / "1" / "model.onnx").write_bytes(b"of an earlier export")
-    place = target(tmp_path)
-    place.written["tensorrt"] = tmp_path / "made.plan"
-    config, model = write_formats(exported, ("triton",), place)
-    assert model.read_bytes() == b"plan"
-    assert [path.name for path in model.parent.iterdir()] == ["model.plan"]
-    assert 'platform: "tensorrt_plan"' in config.read_text(encoding="utf-8")
 
 
 def test_every_format_has_its_file() -> None:
@@ -160,6 +119,8 @@ def test_unverified_says_so_ever_after(checkpoint_path: Path, tmp_path: Path) ->
         (["--fp16", "--int8"], "exclude one another"),
         (["--batch", "4:2:8"], "ascending"),
         (["--batch", "many"], "1:4:8"),
+        (["--format", "tensorrt", "--format", "triton", "--batch", "4:4:8"], "Triton sends lone requests"),
+        (["--format", "triton", "--format", "tensorrt", "--batch", "4"], "begin with 1"),
         (["--tile", "30"], "multiple of"),
         (["--fp16", "--norm", "rms"], "can overflow in half; choose fused"),
         (["--int8", "--norm", "rms"], "would be in int8"),
