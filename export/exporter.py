@@ -11,9 +11,10 @@ import torch
 
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import ParityError, SpecError, UsageError
-from nafnet.export.attempts.attempt import Exported, ExportOptions, Note, make_graph, verified
+from nafnet.export.attempts.attempt import Exported, ExportOptions, Note, compared_sizes, make_graph, verified
 from nafnet.export.attempts.int8 import quantised
-from nafnet.export.gate.verification import Verification
+from nafnet.export.gate.cases import picture_size
+from nafnet.export.gate.verification import Verification, profile_sizes
 from nafnet.files import write_whole
 from nafnet.spec import ModelSpec, Norm, Precision
 from nafnet.steps import OnStep, unwatched
@@ -80,6 +81,17 @@ def export(
         note(attempts[-1])
     assert found is not None
     raise RefusalError(str(error), found, tuple(attempts))
+
+
+def photograph_size(checkpoint: Checkpoint, options: ExportOptions) -> tuple[int, int]:
+    """Height and width of the part of a photograph that the gate compares.
+
+    Raises:
+        UsageError: the tile does not fit the network.
+    """
+    spec = _spec(checkpoint, options)
+    sizes = compared_sizes(spec, profile_sizes(spec, options.batch) if options.batch else ())
+    return sizes[len(sizes) // 2][1:] if sizes else picture_size(spec.tile, spec.multiple)
 
 
 def expected_time(spec: ModelSpec, options: ExportOptions | None = None) -> str:
