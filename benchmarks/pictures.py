@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from nafnet.benchmarks.photographs import in_unit_range, photographs, with_gaussian_noise
 from nafnet.errors import MissingExtraError, UsageError
-from nafnet.export.gate.cases import centre, picture, read_photographs, read_truth
+from nafnet.export.gate.cases import picture
+from nafnet.export.gate.photographs import centre, read_photographs, read_truth
 
 SMALLEST = 11
 """Side of a picture: that of SSIM's window."""
@@ -58,24 +59,25 @@ def load_pictures(images: Path | None, truth: Path | None, task: str, channels: 
         if truth is not None:
             raise UsageError("--truth: the clean versions of the pictures in --images, which was not given")
         return _samples(task, channels)
-    found = read_photographs(images)
-    for name, planes in found.items():
-        if min(planes.shape[1:]) < SMALLEST:
+    found = read_photographs(images, (LARGEST, LARGEST), least=(1, 1))
+    for photograph in found.used:
+        height, width = photograph.planes.shape[1:]
+        if min(height, width) < SMALLEST:
             raise UsageError(
-                f"--images {images}: {name} has {planes.shape[2]}x{planes.shape[1]} pixels; expected at least "
+                f"--images {images}: {photograph.name} has {width}x{height} pixels; expected at least "
                 f"{SMALLEST} a side, which SSIM needs"
             )
-    clean = read_truth(truth, found) if truth is not None else [None] * len(found)
+    found = read_truth(truth, found) if truth is not None else found
     pictures = [
         Picture(
-            name=name,
-            degraded=_middle(planes, channels),
-            clean=None if target is None else _middle(target, channels),
+            name=photograph.name,
+            degraded=_middle(photograph.planes, channels),
+            clean=None if photograph.truth is None else _middle(photograph.truth.planes, channels),
         )
-        for (name, planes), target in zip(found.items(), clean, strict=True)
+        for photograph in found.used
     ]
     files = sum(path.is_file() for path in images.iterdir())
-    which = f"{len(found)} of {files} files in {images.resolve().name}"
+    which = f"{len(found.used)} of {files} files in {images.resolve().name}"
     return Pictures(description=f"The middles, up to {LARGEST} pixels a side, of {which}", pictures=pictures)
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import torch
 
-from nafnet.checkpoint import load_checkpoint
+from nafnet.checkpoint import Checkpoint, load_checkpoint
 from nafnet.errors import NafnetError, UsageError
 from nafnet.export.attempts.attempt import Exported, ExportOptions
 from nafnet.export.engines.builder import EngineSettings
-from nafnet.export.exporter import RefusalError, expected_time, export
+from nafnet.export.exporter import RefusalError, expected_time, export, photograph_size
 from nafnet.export.formats import engine_at_hand, require, write_formats
 from nafnet.export.formats.target import Target
 from nafnet.export.formats.triton_repository import refuse_repository
-from nafnet.export.gate.cases import read_photographs, read_truth
+from nafnet.export.gate.photographs import Photographs, read_photographs, read_truth
 from nafnet.export.gate.report import closing_line, show, write_parity_report
 from nafnet.export.inspection import inspect
 from nafnet.parity import Precision
@@ -129,8 +129,9 @@ def _refuse_idle(options: CommandOptions) -> None:
 
 def _export(options: CommandOptions, display: Display) -> tuple[Exported, list[Path]]:
     """Export, show, write; the report is written whatever the gate says. Returns the files, too."""
-    made = _with_pictures(options.export, options.images, options.truth)
     loaded = load_checkpoint(options.source)
+    pictures = _pictures(loaded, options)
+    made = _with_pictures(options.export, pictures)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -138,6 +139,8 @@ def _export(options: CommandOptions, display: Display) -> tuple[Exported, list[P
             f"{options.output}: cannot be made ({error.strerror or error}); choose another folder with -o"
         ) from error
     display.say(f"{options.source.name}: {loaded.spec.architecture}")
+    for line in pictures.lines(compared=made.verify) if pictures else ():
+        display.say(line)
     compared = ", and comparing it with PyTorch," if made.verify else ""
     display.say(f"writing it in {made.precision}{compared} takes {expected_time(loaded.spec, made)}")
     try:
@@ -147,15 +150,15 @@ def _export(options: CommandOptions, display: Display) -> tuple[Exported, list[P
         display.clear()
         show(found)
         if options.report:
-            write_parity_report(options.report, found.spec, found, refused.attempts, str(refused))
+            write_parity_report(options.report, found.spec, found, refused.attempts, str(refused), pictures)
         raise
     display.clear()
     if exported.verification:
         show(exported.verification)
-    return exported, _write(options, exported, display)
+    return exported, _write(options, exported, pictures, display)
 
 
-def _write(options: CommandOptions, exported: Exported, display: Display) -> list[Path]:
+def _write(options: CommandOptions, exported: Exported, pictures: Photographs | None, display: Display) -> list[Path]:
     """Every format, and the report."""
     stem = _stem(options.source, options.export)
     target = Target(folder=options.output, stem=stem, engine=options.engine, note=display.say, on_step=display.step)
@@ -168,17 +171,24 @@ def _write(options: CommandOptions, exported: Exported, display: Display) -> lis
         raise
     finally:
         if options.report:
-            write_parity_report(options.report, exported.spec, exported.verification, exported.attempts, refusal)
+            found = exported.verification
+            write_parity_report(options.report, exported.spec, found, exported.attempts, refusal, pictures)
     return files
 
 
-def _with_pictures(options: ExportOptions, images: Path | None, truth: Path | None) -> ExportOptions:
-    """The options with what is in the two folders."""
-    if images is None:
-        return options
-    found = read_photographs(images)
-    clean = read_truth(truth, found) if truth else []
-    return dataclasses.replace(options, photographs=list(found.values()), truth=clean)
+def _pictures(loaded: Checkpoint, options: CommandOptions) -> Photographs | None:
+    """What is in the two folders."""
+    if options.images is None:
+        return None
+    found = read_photographs(options.images, photograph_size(loaded, options.export))
+    return read_truth(options.truth, found) if options.truth else found
+
+
+def _with_pictures(options: ExportOptions, pictures: Photographs | None) -> ExportOptions:
+    """The options with the pictures in them."""
+    used = pictures.used if pictures else ()
+    truth = [found.truth.planes for found in used if found.truth]
+    return dataclasses.replace(options, photographs=[found.planes for found in used], truth=truth)
 
 
 def _stem(source: Path, options: ExportOptions) -> str:

@@ -13,6 +13,7 @@ from nafnet.checkpoint import Checkpoint
 from nafnet.errors import ParityError, SpecError, UsageError
 from nafnet.export.attempts.attempt import Exported, ExportOptions, Note, make_graph, verified
 from nafnet.export.attempts.int8 import quantised
+from nafnet.export.gate.cases import compared_size, profile_sizes
 from nafnet.export.gate.reference import Reference
 from nafnet.export.gate.verification import Verification
 from nafnet.files import write_whole
@@ -82,6 +83,16 @@ def export(
         note(attempts[-1])
     assert found is not None
     raise RefusalError(str(error), found, tuple(attempts))
+
+
+def photograph_size(checkpoint: Checkpoint, options: ExportOptions) -> tuple[int, int]:
+    """Height and width of the part of a photograph that the gate compares.
+
+    Raises:
+        UsageError: the tile does not fit the network.
+    """
+    spec = _spec(checkpoint, options)
+    return compared_size(spec, profile_sizes(spec, options.batch) if options.batch else ())
 
 
 def expected_time(spec: ModelSpec, options: ExportOptions | None = None) -> str:

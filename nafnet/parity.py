@@ -128,12 +128,13 @@ def refuse_contradictions(parity: Parity | None, verified: bool | None, precisio
         raise SpecError("spec: verified, and no parity; expected the result of a comparison: export it anew")
     if parity is None:
         return
-    for result in (parity, *parity.executors):
-        figures = (result.psnr, result.max_abs, result.p999 or 0.0, getattr(result, "truth_loss", None) or 0.0)
+    results: list[tuple[Parity | ExecutorParity, Precision]] = [(parity, precision)]
+    results += [(each, each.precision) for each in parity.executors]
+    for result, judged in results:
+        figures = (result.psnr, result.max_abs, result.p999 or 0.0, parity.truth_loss or 0.0)
         if not all(map(math.isfinite, figures)) or result.max_abs < 0 or result.cases < 0:
             raise SpecError(f"spec: parity says {figures}; expected finite numbers: export it anew")
-        gate = GATES[getattr(result, "precision", precision)]
-        if result.passed and (reason := gate.refusal(result.psnr, result.max_abs, result.p999)):
+        if result.passed and (reason := GATES[judged].refusal(result.psnr, result.max_abs, result.p999)):
             raise SpecError(f"spec: parity passed with {reason}; one of the two is not true: export it anew")
     if parity.passed and parity.truth_loss is not None and parity.truth_loss > MAX_TRUTH_LOSS:
         raise SpecError(f"spec: parity passed with {parity.truth_loss:g} dB lost; one of the two is not true")

@@ -18,8 +18,9 @@ from nafnet.benchmarks.results_file import Agreement, CaseResult, RowResult, Spe
 from nafnet.benchmarks.rows.candidate import Candidate
 from nafnet.benchmarks.timing import Rounds, Timing, alternate
 from nafnet.errors import MissingExtraError, NafnetError
-from nafnet.export.gate.cases import centre, picture
+from nafnet.export.gate.cases import picture
 from nafnet.export.gate.parity import compare, worst
+from nafnet.export.gate.photographs import centre
 from nafnet.runtime.backends.base import Backend
 from nafnet.wire import Batch, from_wire, to_wire
 

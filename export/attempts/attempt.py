@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from nafnet.architecture import NAFNet
-from nafnet.export.gate.cases import Size, cases, picture, picture_size, profile_sizes
+from nafnet.export.gate.cases import Size, cases, compared_size, picture, profile_sizes
 from nafnet.export.gate.executors import Executor, executors, strictest
 from nafnet.export.gate.parity import summarise
 from nafnet.export.gate.reference import Reference
@@ -175,9 +175,4 @@ def _summary(found: Verification, runs: Sequence[Executor]) -> Parity:
 
 def probe(spec: ModelSpec) -> Batch:
     """The picture that activations are measured on."""
-    return picture(1, spec.channels, *probe_size(spec))
-
-
-def probe_size(spec: ModelSpec) -> tuple[int, int]:
-    """H and W of pictures that are neither large nor too small to have something in them."""
-    return (spec.tile, spec.tile) if spec.fixed_shape else picture_size(spec.tile, spec.multiple)
+    return picture(1, spec.channels, *compared_size(spec))

@@ -37,10 +37,13 @@ class Quantiser:
     Args:
         model: in half.
         pictures: float32[N,C,H,W] batches to calibrate on, of any size the graph takes.
+        further: to calibrate on as well; costs are not measured on them, for that runs each for every block.
     """
 
-    def __init__(self, model: onnx.ModelProto, spec: ModelSpec, pictures: Sequence[Batch]) -> None:
-        self._model, self._spec, self._pictures = model, spec, pictures
+    def __init__(
+        self, model: onnx.ModelProto, spec: ModelSpec, pictures: Sequence[Batch], further: Sequence[Batch] = ()
+    ) -> None:
+        self._model, self._spec, self._pictures, self._further = model, spec, pictures, further
         self._folder = tempfile.TemporaryDirectory(prefix="nafnet-int8-")
         self.groups = _groups(model)
 
@@ -51,7 +54,7 @@ class Quantiser:
         copied.CopyFrom(self._model)
         with _silenced():
             quantize_static(
-                copied, folder / "int8.onnx", _Reader(self._pictures, self._spec),
+                copied, folder / "int8.onnx", _Reader([*self._pictures, *self._further], self._spec),
                 quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv"], per_channel=True,
                 activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.MinMax, extra_options=_EXTRA,

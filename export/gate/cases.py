@@ -6,26 +6,18 @@ Batches are float32[N,C,H,W] in [0, 1].
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nafnet.errors import NafnetError, UsageError
-from nafnet.images.pixels import WHITE
+from nafnet.export.gate.photographs import centre
 from nafnet.kept_tile import kept_tile
 from nafnet.spec import ModelSpec
 from nafnet.wire import Batch
 
-if TYPE_CHECKING:
-    from nafnet.images.file import Pixels
-
 Size = tuple[int, int, int]
 """N, H, W."""
-# Enough to see what a folder holds; the gate runs each through PyTorch.
-MAX_PHOTOGRAPHS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,11 +37,9 @@ def cases(spec: ModelSpec, sizes: Sequence[Size] = (), photographs: Sequence[NDA
             a mixture of sizes, fit for a graph of any.
         photographs: float32[C,H,W] of any size; cut to the size of the other pictures.
     """
-    height, width = (spec.tile, spec.tile) if spec.fixed_shape else picture_size(spec.tile, spec.multiple)
+    height, width = compared_size(spec, sizes)
     shapes = list(dict.fromkeys(sizes)) or _free_shapes(spec, height, width)
     least, most = min(n for n, _, _ in shapes), max(n for n, _, _ in shapes)
-    if sizes:
-        _, height, width = sizes[len(sizes) // 2]
     channels, rng = spec.channels, np.random.default_rng(0)
     found = [Case(name=f"picture {n}x{h}x{w}", batch=picture(n, channels, h, w)) for n, h, w in shapes]
     clean = picture(least, channels, height, width)
@@ -69,6 +59,13 @@ def cases(spec: ModelSpec, sizes: Sequence[Size] = (), photographs: Sequence[NDA
         cut = centre(photograph, channels, height, width)
         found.append(Case(name=f"photograph {index + 1}", batch=np.repeat(cut[None], least, 0)))
     return found
+
+
+def compared_size(spec: ModelSpec, sizes: Sequence[Size] = ()) -> tuple[int, int]:
+    """H and W of most pictures: those of the profile's best shape, of a fixed tile, or about a tile."""
+    if sizes:
+        return sizes[len(sizes) // 2][1:]
+    return (spec.tile, spec.tile) if spec.fixed_shape else picture_size(spec.tile, spec.multiple)
 
 
 def _free_shapes(spec: ModelSpec, height: int, width: int) -> list[Size]:
@@ -111,72 +108,3 @@ def picture(batch: int, channels: int, height: int, width: int) -> Batch:
     fields /= fields.std((2, 3), keepdims=True)
     areas = np.round(fields[:, -1:])
     return np.clip(0.5 + 0.12 * fields[:, :-1] + 0.15 * areas, 0, 1).astype(np.float32)
-
-
-def read_photographs(folder: Path) -> dict[str, NDArray[np.float32]]:
-    """The first `MAX_PHOTOGRAPHS` pictures of a folder by their names without ending: float32[C,H,W].
-
-    Raises:
-        UsageError: no such folder, or no picture in it can be read; the message has the last one's reason.
-    """
-    from nafnet.images.file import read_image  # libvips, which exporting without --images does not need
-
-    if not folder.is_dir():
-        raise UsageError(f"--images {folder}: not a folder; expected one with photographs")
-    found: dict[str, NDArray[np.float32]] = {}
-    reason = "it is empty"
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        try:
-            pixels = read_image(path).pixels
-        except NafnetError as error:
-            reason = str(error)
-            continue
-        found[path.stem] = _planes(pixels)
-        if len(found) == MAX_PHOTOGRAPHS:
-            break
-    if not found:
-        raise UsageError(f"--images {folder}: no picture in it can be read ({reason})")
-    return found
-
-
-def read_truth(folder: Path, degraded: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """The clean version of each picture, by its name; endings may differ.
-
-    Raises:
-        UsageError: one is missing, cannot be read, or is of another size.
-    """
-    from nafnet.images.file import read_image
-
-    if not folder.is_dir():
-        raise UsageError(f"--truth {folder}: not a folder; expected the clean versions of the pictures in --images")
-    by_name = {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()}
-    found = []
-    for name, picture_ in degraded.items():
-        if name not in by_name:
-            raise UsageError(
-                f"--truth {folder}: no picture named {name}; expected the clean version of each in --images"
-            )
-        try:
-            clean = _planes(read_image(by_name[name]).pixels)
-        except NafnetError as error:
-            raise UsageError(f"--truth: {error}") from error
-        if clean.shape[1:] != picture_.shape[1:]:
-            sizes = [f"{part.shape[2]}x{part.shape[1]}" for part in (clean, picture_)]
-            raise UsageError(f"--truth {by_name[name]}: {sizes[0]} pixels, its picture in --images has {sizes[1]}")
-        found.append(clean)
-    return found
-
-
-def _planes(pixels: Pixels) -> NDArray[np.float32]:
-    """[H,W,C] as float32[C,H,W] in [0, 1]."""
-    peak = np.float32(WHITE[pixels.dtype.name])
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32) / peak
-
-
-def centre(photograph: NDArray[np.float32], channels: int, height: int, width: int) -> NDArray[np.float32]:
-    """The middle of a photograph, mirrored where it is too small: float32[channels,height,width]."""
-    missing = [max(want - have, 0) for want, have in zip((height, width), photograph.shape[1:], strict=True)]
-    planes = photograph[np.arange(channels) % len(photograph)]  # grey repeated where the model wants RGB
-    padded = np.pad(planes, ((0, 0), *((0, gap) for gap in missing)), mode="symmetric")
-    top, left = (padded.shape[1] - height) // 2, (padded.shape[2] - width) // 2
-    return padded[:, top : top + height, left : left + width]

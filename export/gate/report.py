@@ -13,6 +13,7 @@ from rich.table import Table
 
 from nafnet.difference import UNMEASURABLE
 from nafnet.export.gate.parity import Row
+from nafnet.export.gate.photographs import Photographs
 from nafnet.export.gate.verification import Verification, Worst
 from nafnet.files import write_whole
 from nafnet.parity import GATES
@@ -113,13 +114,18 @@ def closing_line(found: Verification) -> str:
 
 
 def write_parity_report(
-    path: Path, spec: ModelSpec, found: Verification | None, attempts: tuple[str, ...], refused: str | None
+    path: Path,
+    spec: ModelSpec,
+    found: Verification | None,
+    attempts: tuple[str, ...],
+    refused: str | None,
+    photographs: Photographs | None = None,
 ) -> list[Path]:
     """Write the JSON to `path`, and the worst error to a PNG of the same name; returns what was written.
 
-    The JSON has `format_version`, `refused` (null, or why), `spec`, `attempts` (forms refused before), `weights`
-    (null, or which are wrong), `comparisons`,
-    `tiling` and `ground_truth`.
+    The JSON has `format_version`, `refused` (null, or why), `spec`, `attempts` (forms refused before), `weights` (null,
+    or which are wrong), `comparisons`, `tiling`, `ground_truth` and `photographs` (which files were used and which not;
+    null without any).
     """
     content: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -130,6 +136,7 @@ def write_parity_report(
         "comparisons": [dataclasses.asdict(row) for row in found.rows] if found else [],
         "tiling": dataclasses.asdict(found.tiling) if found and found.tiling else None,
         "ground_truth": dataclasses.asdict(found.truth) if found and found.truth else None,
+        "photographs": photographs.facts() if photographs else None,
     }
     write_whole(path, json.dumps(content, indent=2).encode())
     if found is None or found.worst is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 
@@ -26,9 +27,8 @@ def features() -> tuple[str, ...]:
     """Those of the instructions above that are there, and what limits the kernels of oneDNN, where somebody set it."""
     held = _flags()
     if held is None:
-        from numpy._core import _multiarray_umath
-
-        known: dict[str, bool] = getattr(_multiarray_umath, "__cpu_features__", {})
+        module = importlib.import_module("numpy._core._multiarray_umath")
+        known: dict[str, bool] = getattr(module, "__cpu_features__", {})
         held = {name for name, theirs in _NUMPY_NAMES.items() if known.get(theirs)}
     limit = limited_kernels()
     return (*(name for name in _TELLING if name in held), *(["=".join(limit)] if limit else []))

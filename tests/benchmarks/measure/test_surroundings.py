@@ -24,7 +24,7 @@ from tests.benchmarks.conftest import nafnet_bench
 
 def test_pictures_too_small_for_ssim_are_refused_before_the_work(tmp_path: Path) -> None:
     Image.new("RGB", (8, 40)).save(tmp_path / "small.png")
-    with pytest.raises(UsageError, match="small has 8x40 pixels; expected at least 11 a side"):
+    with pytest.raises(UsageError, match=r"small\.png has 8x40 pixels; expected at least 11 a side"):
         load_pictures(tmp_path, None, "denoise", 3)
 
 

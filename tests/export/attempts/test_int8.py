@@ -92,3 +92,20 @@ def test_truth_is_noise_added_or_what_the_user_gave() -> None:
     assert loss.reference_psnr == pytest.approx(26.02, abs=0.01)
     assert loss.refused
     assert TruthLoss(pictures=1, reference_psnr=30, psnr=29.95).refused is None
+
+
+def test_ranges_are_taken_from_more_than_the_middle(checkpoint: Checkpoint) -> None:
+    """Where only the border of a photograph is bright, int8's scale of the first convolution knows of it."""
+    photograph = np.full((3, 300, 200), 0.2, np.float32)
+    photograph[:, :64, :40] = 3.0  # beyond all else that is calibrated on, as it may be in a float TIFF
+    notes: list[str] = []
+    scales = []
+    for given in (photograph, photograph[:, 118:182, 80:120]):  # the whole, and its middle alone
+        options = ExportOptions(precision="int8", verify=False, photographs=[given])
+        graph = export(checkpoint, options, notes.append).model.graph
+        values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        first = next(node for node in graph.node if node.op_type == "QuantizeLinear")
+        scales.append(float(values[first.input[1]]))
+    assert notes[0].startswith("int8: calibrating on 3 parts of 1 photograph")
+    assert notes[1].startswith("int8: calibrating on 1 part of 1 photograph")
+    assert scales[0] > 2 * scales[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import subprocess
@@ -16,6 +17,8 @@ from PIL import Image
 
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import MissingExtraError, ModelError
+from nafnet.export.attempts.attempt import ExportOptions
+from nafnet.export.exporter import export, photograph_size
 from nafnet.export.formats import FORMATS, engine_at_hand
 from nafnet.export.formats.tensorrt_plan import require
 from nafnet.export.inspection import inspect
@@ -159,12 +162,50 @@ def test_inspect_reads_checkpoints_and_foreign_files(checkpoint_path: Path, iden
 
 
 def test_photographs_are_part_of_the_gate(checkpoint_path: Path, tmp_path: Path) -> None:
+    """It says which files they were, before the work and in the report, and their names command no terminal."""
     (tmp_path / "photos").mkdir()
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (100, 90, 3), np.uint8)).save(tmp_path / "photos" / "colour.png")
     Image.fromarray(rng.integers(0, 256, (20, 30), np.uint8)).save(tmp_path / "photos" / "grey-and-small.png")
-    (tmp_path / "photos" / "notes.txt").write_text("no picture", encoding="utf-8")
-    done = nafnet_export(checkpoint_path, "--images", "photos", "--norm", "fused", cwd=tmp_path)
+    bad = "notes\x1b[2J\n.txt" if sys.platform != "win32" else "notes.txt"
+    (tmp_path / "photos" / bad).write_text("no picture", encoding="utf-8")
+    done = nafnet_export(
+        checkpoint_path, "--images", "photos", "--norm", "fused", "--report", "report.json", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert "photograph 1" in done.stdout
     assert "photograph 2" in done.stdout
+    lines = done.stdout.splitlines()
+    told = next(index for index, line in enumerate(lines) if line.startswith("--images photos: "))
+    assert told < next(index for index, line in enumerate(lines) if line.startswith("writing it"))
+    assert "2 pictures read (the middle 64x40 of each is compared, height x width), 1 skipped: notes" in lines[told]
+    assert "(not a PNG, " in lines[told]
+    assert lines[told + 1].endswith("mirror images: grey-and-small.png (20x30)")
+    assert "\x1b" not in done.stdout
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    colour, grey = report["photographs"]["used"]
+    assert colour == {
+        "name": "colour.png", "height": 100, "width": 90, "mirrored": False, "truth": None,
+        "part": {"top": 18, "left": 25, "height": 64, "width": 40},
+    }  # fmt: skip
+    assert (grey["name"], grey["mirrored"]) == ("grey-and-small.png", True)
+    assert grey["part"] == {"top": 0, "left": 0, "height": 20, "width": 30}
+    assert [file["name"] for file in report["photographs"]["skipped"]] == [bad]
+    assert report["photographs"]["left"] == 0
+    (row,) = (row for row in report["comparisons"] if row["case"] == "photograph 1")
+    assert row["shape"][2:] == [64, 40], "as it says"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [ExportOptions(), ExportOptions(tile=32), ExportOptions(batch=(1, 2, 2)), ExportOptions(tile=32, batch=(1, 1, 1))],
+    ids=["free", "tile", "batch", "both"],
+)
+def test_the_part_that_is_said_to_be_compared_is_what_is_compared(
+    options: ExportOptions, checkpoint: Checkpoint
+) -> None:
+    photographs = [np.zeros((3, 100, 90), np.float32)]
+    exported = export(checkpoint, dataclasses.replace(options, photographs=photographs))
+    assert exported.verification is not None
+    sizes = {row.shape[2:] for row in exported.verification.rows if row.case == "photograph 1"}
+    assert sizes == {photograph_size(checkpoint, options)}

@@ -9,16 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from nafnet.architecture import NAFNet
 from nafnet.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from nafnet.errors import CheckpointError, UsageError
+from nafnet.errors import CheckpointError
 from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.exporter import RefusalError, export
 from nafnet.export.gate import verification
-from nafnet.export.gate.cases import read_photographs, read_truth
 from nafnet.export.gate.executors import Executor
 from nafnet.export.gate.reference import Reference
 from nafnet.export.gate.report import tiling_line, write_parity_report
@@ -67,9 +65,7 @@ def test_amplified_rows_say_how_large_the_stream_became(half_export: Recorded) -
     assert {f"inner values to {target:.0f}" for target in AMPLIFIED} <= names
 
 
-def test_what_overflows_only_when_amplified_is_refused(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_overflows_only_when_amplified_is_refused(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     network = checkpoint.build()
     spec = checkpoint.spec.replace(precision="fp16", tile=64)
     found = Verification(Reference(network), spec)
@@ -149,28 +145,6 @@ def test_broken_weights_are_refused_with_a_report(
     write_parity_report(tmp_path / "report.json", found.spec, found, refused.value.attempts, str(refused.value))
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["refused"]
     assert not [warning for warning in recwarn if "invalid value" in str(warning.message)]
-
-
-def test_truth_is_paired_by_name_and_size(tmp_path: Path) -> None:
-    for folder, name, size in (
-        ("images", "a.png", (40, 30)), ("images", "b.jpg", (20, 30)), ("truth", "b.png", (20, 30)),
-        ("truth", "a.png", (40, 30)), ("truth", "unrelated.png", (9, 9)),
-    ):  # fmt: skip
-        (tmp_path / folder).mkdir(exist_ok=True)
-        Image.new("RGB", size, "white" if name[0] == "a" else "black").save(tmp_path / folder / name)
-    images = read_photographs(tmp_path / "images")
-    assert list(images) == ["a", "b"]
-    clean = read_truth(tmp_path / "truth", images)
-    assert [part.shape for part in clean] == [part.shape for part in images.values()]
-    assert [float(part.mean()) for part in clean] == [1.0, 0.0]
-    Image.new("RGB", (41, 30)).save(tmp_path / "truth" / "a.png")
-    with pytest.raises(UsageError, match="41x30 pixels, its picture in --images has 40x30"):
-        read_truth(tmp_path / "truth", images)
-    (tmp_path / "truth" / "a.png").unlink()
-    with pytest.raises(UsageError, match="no picture named a"):
-        read_truth(tmp_path / "truth", images)
-    with pytest.raises(UsageError, match=r"--truth .*not a folder"):
-        read_truth(tmp_path / "nowhere", images)
 
 
 @pytest.mark.parametrize("change", [{"channels": 1}, {"multiple": 3}, {"multiple": 2}])
