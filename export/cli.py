@@ -67,6 +67,13 @@ class BatchRange(click.ParamType[tuple[int, int, int]]):
     help="Type of input and output; uint8 is [N,H,W,C].",
 )
 @click.option("--norm", type=click.Choice(NORMS), help="Form of LayerNorm.  [default: the first that passes]")
+@click.option("--pad", is_flag=True, help="Pad and crop inside the graph, so that it takes any height and width.")
+@click.option(
+    "--opset",
+    type=click.IntRange(18, 24),
+    help="Version of ONNX's operators, for older or newer readers.  [default: 20; 22 with --bf16]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an export of this name that has other weights.")
 @click.option("--report", type=FILE, help="Write every comparison to this file as JSON, and the worst error as PNG.")
 @click.option("--no-verify", is_flag=True, help="Do not compare with PyTorch; the file says so ever after.")
 @click.option("--workspace", "workspace_mib", type=click.IntRange(min=1), help="Engine: scratch memory, in MiB.")

@@ -14,6 +14,7 @@ from nafnet.export.attempts.attempt import Exported, ExportOptions
 from nafnet.export.engines.builder import EngineSettings
 from nafnet.export.exporter import RefusalError, expected_time, export, photograph_size
 from nafnet.export.formats import engine_at_hand, require, write_formats
+from nafnet.export.formats.standing import refuse_others, standing
 from nafnet.export.formats.target import Target
 from nafnet.export.formats.triton_repository import refuse_repository
 from nafnet.export.gate.photographs import Photographs, read_photographs, read_truth
@@ -42,6 +43,9 @@ class CommandOptions:
     local_pooling: str | None
     io: WireType
     norm: Norm | None
+    pad: bool
+    opset: int | None
+    overwrite: bool
     report: Path | None
     no_verify: bool
     workspace_mib: int | None
@@ -72,7 +76,7 @@ class CommandOptions:
             precision=self.precision, norm=self.norm, io=self.io, tile=self.tile,
             batch=self.batch or ((1, 4, 8) if set(self.formats) - {"onnx"} else None),
             local_pooling=None if self.local_pooling is None else self.local_pooling == "on",
-            verify=not self.no_verify,
+            pad=self.pad, opset=self.opset, verify=not self.no_verify,
         )  # fmt: skip
 
 
@@ -130,6 +134,9 @@ def _refuse_idle(options: CommandOptions) -> None:
 def _export(options: CommandOptions, display: Display) -> tuple[Exported, list[Path]]:
     """Export, show, write; the report is written whatever the gate says. Returns the files, too."""
     loaded = load_checkpoint(options.source)
+    there = standing(options.output, _stem(options.source, options.export), options.formats or ("onnx",))
+    if not options.overwrite:
+        refuse_others(there, loaded.spec)
     pictures = _pictures(loaded, options)
     made = _with_pictures(options.export, pictures)
     try:
@@ -151,6 +158,8 @@ def _export(options: CommandOptions, display: Display) -> tuple[Exported, list[P
         show(found)
         if options.report:
             write_parity_report(options.report, found.spec, found, refused.attempts, str(refused), pictures)
+        for path in there:
+            display.say(f"{path}: of an earlier export; it stays as it is")
         raise
     display.clear()
     if exported.verification:
@@ -199,5 +208,7 @@ def _stem(source: Path, options: ExportOptions) -> str:
     parts += [options.io] if options.io != "float32" else []
     parts += [options.norm] if options.norm else []
     parts += ["local" if options.local_pooling else "global"] if options.local_pooling is not None else []
+    parts += ["pad"] if options.pad else []
+    parts += [f"opset{options.opset}"] if options.opset else []
     parts += ["unverified"] if not options.verify else []
     return "-".join(parts)

@@ -16,6 +16,7 @@ from nafnet.export.attempts.int8 import quantised
 from nafnet.export.gate.cases import compared_size, profile_sizes
 from nafnet.export.gate.reference import Reference
 from nafnet.export.gate.verification import Verification
+from nafnet.export.network.graph import BFLOAT16_OPSET
 from nafnet.files import write_whole
 from nafnet.parity import Precision
 from nafnet.spec import ModelSpec, Norm
@@ -73,7 +74,7 @@ def export(
     for norm, calm in forms:
         form = f"norm {norm}{', scaled' if calm else ''}"
         note(f"{options.precision}, {form}")
-        graph = make_graph(reference.network, spec.replace(norm=norm), calm, on_step)
+        graph = make_graph(reference.network, spec.replace(norm=norm), calm, on_step, opset=options.opset)
         exported = verified(reference, graph, options, on_step=on_step)
         found = exported.verification
         error = found.refusal() if found else None
@@ -126,13 +127,17 @@ def _spec(checkpoint: Checkpoint, options: ExportOptions) -> ModelSpec:
         raise UsageError(
             f"--int8 --norm {options.norm}: the norm's own convolutions would be in int8, too; choose fused or manual"
         )
+    if options.opset is not None and options.precision == "bf16" and options.opset < BFLOAT16_OPSET:
+        raise UsageError(f"--bf16 --opset {options.opset}: bfloat16 needs opset {BFLOAT16_OPSET} or later")
+    if options.pad and options.tile is not None:
+        raise UsageError(f"--pad --tile {options.tile}: one takes any size, the other a single one; choose one")
     if options.tile is None:
         if spec.tile % spec.multiple or not 0 <= spec.overlap < spec.tile:
             raise SpecError(
                 f"{checkpoint.source}: its spec says tiles of {spec.tile}, overlap {spec.overlap}; this network needs "
                 f"multiples of {spec.multiple}: give --tile, or write the file anew"
             )
-        return spec
+        return spec.replace(multiple=1) if options.pad else spec
     overlap = min(spec.overlap, options.tile // 4)
     check_tile(options.tile, overlap, spec.multiple)
     return spec.replace(tile=options.tile, multiple=options.tile, overlap=overlap, fixed_shape=True)

@@ -143,7 +143,22 @@ def embed_spec(model: onnx.ModelProto, spec: ModelSpec) -> ModelSpec:
     del model.metadata_props[:]
     for key, value in [*kept, (METADATA_KEY, spec.to_json())]:
         model.metadata_props.add(key=key, value=value)
+    model.doc_string = _documentation(spec)
     return spec
+
+
+def _documentation(spec: ModelSpec) -> str:
+    """What whoever deploys the file elsewhere must know, for programs that show it."""
+    layout = "uint8[N,H,W,C], 0 to 255" if spec.io == "uint8" else f"{spec.io}[N,C,H,W], 0 to 1"
+    sizes = "of any size" if spec.multiple == 1 else f"multiples of {spec.multiple}"
+    sizes = f"{spec.tile} each" if spec.fixed_shape else sizes
+    parts = [f"Image restoration ({spec.task}). Input and output: {layout}, {spec.colour_order}; H and W {sizes}."]
+    if spec.precision == "int8":
+        parts.append(
+            "int8: in ONNX Runtime switch the optimiser WeightBiasQuantization off (disabled_optimizers), which costs "
+            "accuracy; weights are of 7 bits, so that no processor's sums saturate."
+        )
+    return " ".join(parts)
 
 
 def _refuse_unsafe(path: Path, model: onnx.ModelProto) -> None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from nafnet.checkpoint import load_checkpoint
 from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.exporter import export
-from nafnet.export.gate.parity import GATES
+from nafnet.parity import GATES
 from nafnet.pretrained import bundled_model
 
 
@@ -19,7 +19,8 @@ def main() -> None:
     cases = list(dict.fromkeys(row.case for row in rows))
     figure = Figure(figsize=(7, 3.4), layout="constrained")
     axes = figure.subplots()
-    for ran_on, colour in zip(dict.fromkeys(row.ran_on for row in rows), (BLUE, ORANGE), strict=True):
+    executors = dict.fromkeys(row.ran_on for row in rows if row.decides)
+    for ran_on, colour in zip(executors, (BLUE, GREY, ORANGE), strict=True):
         own = [row for row in rows if row.ran_on == ran_on]
         axes.plot([row.psnr for row in own], [cases.index(row.case) for row in own], "o", color=colour, label=ran_on)
     gate = GATES["fp16"].psnr
@@ -29,7 +30,7 @@ def main() -> None:
     axes.invert_yaxis()
     axes.set(xlabel="PSNR to PyTorch fp32, dB (more is closer)", xlim=(gate - 8, None))
     axes.grid(axis="y", color=GREY, alpha=0.25)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     save(figure, "gate.png")
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from nafnet.architecture import NAFNet
-from nafnet.export.gate.cases import Size, cases, compared_size, picture, profile_sizes
+from nafnet.export.gate.cases import Size, cases, compared_size, is_padded, picture, profile_sizes
 from nafnet.export.gate.executors import Executor, executors, strictest
 from nafnet.export.gate.parity import summarise
 from nafnet.export.gate.reference import Reference
@@ -57,6 +57,10 @@ class ExportOptions:
     """float32[C,H,W], compared beside the generated inputs; int8 is calibrated on them."""
     truth: Sequence[NDArray[np.float32]] = ()
     """The clean version of each photograph; int8 must not lose against them."""
+    pad: bool = False
+    """Take any H and W, padded and cropped inside the graph."""
+    opset: int | None = None
+    """Of ONNX's operators; None for the least that does."""
     verify: bool = True
 
 
@@ -89,7 +93,9 @@ class Graph:
     """The same graph with another network's weights; None where it cannot be had."""
 
 
-def make_graph(reference: NAFNet, spec: ModelSpec, calm: bool, on_step: OnStep = unwatched) -> Graph:
+def make_graph(
+    reference: NAFNet, spec: ModelSpec, calm: bool, on_step: OnStep = unwatched, *, opset: int | None = None
+) -> Graph:
     """Export in one form.
 
     PyTorch's exporter merges weights that are equal, as those of branches that were never opened are. So the graph is
@@ -98,6 +104,7 @@ def make_graph(reference: NAFNet, spec: ModelSpec, calm: bool, on_step: OnStep =
     Args:
         calm: scale the residual stream so that half cannot overflow, see `scaling`.
         on_step: told when a graph is written, which takes PyTorch half a second or more for each block.
+        opset: see `to_onnx`.
     """
     assert spec.norm is not None
     norm, side, dtype = spec.norm, spec.tile if spec.fixed_shape else None, DTYPES[spec.precision]
@@ -111,7 +118,16 @@ def make_graph(reference: NAFNet, spec: ModelSpec, calm: bool, on_step: OnStep =
     def traced(factors: tuple[float, ...] | None) -> tuple[onnx.ModelProto, InferenceNAFNet]:
         on_step(f"PyTorch writes the network as an ONNX graph ({spec.precision}, norm {norm})", 0, 0)
         origin = rewritten(opened(reference), factors)
-        return to_onnx(origin, spec.channels, spec.multiple, wire=spec.io, side=side), origin
+        made = to_onnx(
+            origin,
+            spec.channels,
+            reference.architecture.multiple,
+            wire=spec.io,
+            side=side,
+            pad=is_padded(spec),
+            opset=opset,
+        )
+        return made, origin
 
     factors = factors_of(reference)
     module, (model, origin) = rewritten(reference, factors), traced(factors)

@@ -25,7 +25,7 @@ def quantised(reference: Reference, spec: ModelSpec, options: ExportOptions, not
     parts = len(options.photographs) + len(further)
     kind = f"{counted(parts, 'part')} of {counted(len(options.photographs), 'photograph')}"
     note(f"int8: calibrating on {kind if options.photographs else 'generated pictures'}, norm {spec.norm}")
-    graph = make_graph(reference.network, spec, calm=False, on_step=on_step)
+    graph = make_graph(reference.network, spec, calm=False, on_step=on_step, opset=options.opset)
     quantiser = Quantiser(onnx.ModelProto.FromString(graph.content), spec, pictures, further)
 
     def tried(kept: Sequence[str]) -> Exported:

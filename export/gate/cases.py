@@ -76,7 +76,13 @@ def _free_shapes(spec: ModelSpec, height: int, width: int) -> list[Size]:
     multiple, box = spec.multiple, spec.train_patch * 3 // 2
     wide = [max(spec.tile * 5 // 4, box * 9 // 8 if spec.local_pooling else 0), max(spec.tile * 2, box * 5 // 4)]
     high, long = (-(-side // multiple) * multiple for side in wide)
-    return [(1, height, width), (3, width, width), (2, multiple, multiple), (1, high, long)]
+    shapes = [(1, height, width), (3, width, width), (2, multiple, multiple), (1, high, long)]
+    return [*shapes, (1, height - 3, width - 5)] if is_padded(spec) else shapes
+
+
+def is_padded(spec: ModelSpec) -> bool:
+    """Whether the graph pads what is no multiple of the network's own."""
+    return spec.architecture is not None and not spec.fixed_shape and spec.multiple < spec.architecture.multiple
 
 
 def _spoilt(batch: Batch) -> Batch:
@@ -105,6 +111,6 @@ def picture(batch: int, channels: int, height: int, width: int) -> Batch:
     radius[0, 0] = 1
     noise = np.random.default_rng(0).standard_normal((batch, channels + 1, height, width))
     fields = np.fft.irfft2(np.fft.rfft2(noise) / radius, s=(height, width))
-    fields /= fields.std((2, 3), keepdims=True)
+    fields /= np.maximum(fields.std((2, 3), keepdims=True), 1e-9)  # one pixel alone varies in nothing
     areas = np.round(fields[:, -1:])
     return np.clip(0.5 + 0.12 * fields[:, :-1] + 0.15 * areas, 0, 1).astype(np.float32)

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from nafnet.export.network.padding import with_padding
 from nafnet.spec import WireType
 
 INPUT, OUTPUT = "image", "restored"
-OPSET = 20
+OPSET, OLDEST_OPSET, NEWEST_OPSET = 20, 18, 24
 BFLOAT16_OPSET = 22  # the first whose Conv takes bfloat16
 
 
@@ -47,14 +48,18 @@ class Wire(nn.Module):
 
 
 def to_onnx(
-    module: nn.Module, channels: int, multiple: int, *, wire: WireType = "float32", side: int | None = None
-) -> onnx.ModelProto:
+    module: nn.Module, channels: int, multiple: int, *, wire: WireType = "float32", side: int | None = None,
+    pad: bool = False, opset: int | None = None,
+) -> onnx.ModelProto:  # fmt: skip
     """An image-to-image module, float32[N,C,H,W] to the same, as a graph with a free batch size.
 
     Args:
         multiple: H and W may be any multiple of this,
         side: unless they are fixed to this.
         wire: the type of input and output, see `Wire`.
+        pad: take any H and W, see `with_padding`.
+        opset: of ONNX's operators; the least that does by default. The file asks for no later version of the format
+            than these need.
     """
     # Exporting specialises a dimension that is 1 or equals another, so the example has none such.
     height, width = (side, side) if side else (4 * multiple, 6 * multiple)
@@ -72,13 +77,16 @@ def to_onnx(
     with _silenced():
         program = torch.onnx.export(
             Wire(module, wire), (example,), dynamo=True, dynamic_shapes=(free,), external_data=False,
-            opset_version=BFLOAT16_OPSET if bfloat16 else OPSET,
+            opset_version=opset or (BFLOAT16_OPSET if bfloat16 else OPSET),
             input_names=[INPUT], output_names=[OUTPUT], verbose=False,
         )  # fmt: skip
     assert program is not None
     model = program.model_proto
     names = {0: "batch"} if side else {0: "batch", rows: "height", rows + 1: "width"}
     _clean(model, names)
+    model.ir_version = onnx.helper.find_min_ir_version_for(model.opset_import)
+    if pad:
+        model = with_padding(model, multiple, channels_last=wire == "uint8")
     onnx.checker.check_model(model, full_check=True)
     return model
 
