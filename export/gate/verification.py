@@ -152,7 +152,7 @@ class Verification:
     def measure_tiling(self, run: Run) -> None:
         """Tiles of the spec's size over a picture of several, in PyTorch and in the graph."""
         tile, overlap, channels = self.spec.tile, self.spec.overlap, self.spec.channels
-        height, width = tile + tile // 2, 2 * tile
+        height, width = tile, 2 * tile
         image = picture(1, channels, height, width)
         plan = plan_tiles(height, width, tile=tile, overlap=overlap, multiple=self.spec.multiple)
 
