@@ -95,6 +95,9 @@ def run(options: BenchOptions) -> int:
             wanted=wanted, norm=options.norm, tiles=options.tiles, batches=options.batches, seconds=options.seconds,
             threads=threads, cold=not options.no_cold, earlier=earlier,
         )  # fmt: skip
+        for model in own:
+            if model.spec.changed or not (model.spec.parity and model.spec.parity.passed and model.spec.is_bound):
+                console.print(f"{model.name}: {model.spec.standing}")
         stories.append(_bench(checkpoint, settings, options, console))
         result = Result(
             version=VERSION, date=date, command=_command(), machine=machine, settings=settings_told,

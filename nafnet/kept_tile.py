@@ -61,6 +61,8 @@ def compare_with_answer(spec: ModelSpec, restored: Batch, precision: Precision) 
         raise SpecError(
             f"spec: the kept answer has {values.size} values; expected {places * spec.channels}: export it anew"
         )
+    if not np.isfinite(values).all():
+        raise SpecError("spec: the kept answer has values that are not finite; export it anew")
     return difference(_sampled(restored), values.reshape(spec.channels, places), precision, spec.io)
 
 
