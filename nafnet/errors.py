@@ -34,6 +34,17 @@ class MissingExtraError(NafnetError):
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed: pip install 'nafnet-toolchain[{extra}]'")
 
+    @classmethod
+    def of(cls, error: ImportError, extra: str, what: str = "{}") -> MissingExtraError:
+        """For a module of `extra` that could not be imported; `what` is a text around its name.
+
+        ONNX Runtime is in none of the extras that need it, for there are several builds of it.
+        """
+        name = str(error.name).partition(".")[0]
+        if name == "onnxruntime":
+            return cls(what.format(name), f"{extra},cpu]', with an NVIDIA GPU 'nafnet-toolchain[{extra},gpu")
+        return cls(what.format(name), extra)
+
 
 class SpecError(NafnetError):
     """A model's description of itself is missing, malformed or of another version."""
