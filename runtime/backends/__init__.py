@@ -70,14 +70,14 @@ REGISTRY: dict[str, Entry] = {
     ),
     "openvino-gpu": Entry(
         target=f"{_HERE}.openvino_cpu:OpenVinoGpuBackend",
-        requires="openvino", extra="cpu", reads="onnx", device="gpu", absent=presence.no_openvino_gpu, auto=False,
+        requires="openvino", extra="openvino", reads="onnx", device="gpu", absent=presence.no_openvino_gpu, auto=False,
     ),
     "openvino-bf16": Entry(
         target=f"{_HERE}.openvino_cpu:OpenVinoBfloat16Backend",
-        requires="openvino", extra="cpu", reads="onnx", absent=no_bfloat16, auto=False,
+        requires="openvino", extra="openvino", reads="onnx", absent=no_bfloat16, auto=False,
     ),
     "openvino": Entry(
-        target=f"{_HERE}.openvino_cpu:OpenVinoBackend", requires="openvino", extra="cpu", reads="onnx"
+        target=f"{_HERE}.openvino_cpu:OpenVinoBackend", requires="openvino", extra="openvino", reads="onnx"
     ),
     "onnxruntime": Entry(
         target=f"{_HERE}.onnxruntime_cpu:OnnxRuntimeBackend",

@@ -7,7 +7,6 @@ import functools
 import sys
 from pathlib import Path
 
-
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 """NVIDIA's, which comes with no wheel."""
 
