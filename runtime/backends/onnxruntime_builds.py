@@ -107,14 +107,11 @@ def old_driver() -> str | None:
 def no_cuda_libraries() -> str | None:
     """Words, if neither the wheels of CUDA and cuDNN nor cuDNN in the system's own places are there."""
     missing = [name for name in _wanted_wheels() if not _is_installed(name)]
-    if not missing or any(_loads(name) for name in _CUDNN):
+    if not missing or _loads("cudnn64_9.dll" if sys.platform == "win32" else "libcudnn.so.9"):
         return None
     version = installed_builds().get(CUDA_BUILD)
     exactly = f"=={version}" if version else ""
     return f"CUDA and cuDNN are missing ({', '.join(missing)}): pip install '{CUDA_BUILD}[cuda,cudnn]{exactly}'"
-
-
-_CUDNN = ("cudnn64_9.dll",) if sys.platform == "win32" else ("libcudnn.so.9",)
 
 
 def _wanted_wheels() -> list[str]:

@@ -7,14 +7,12 @@ import functools
 import sys
 from pathlib import Path
 
-DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-"""NVIDIA's, which comes with no wheel."""
-
 
 @functools.cache
 def _driver() -> ctypes.CDLL | None:
+    """NVIDIA's, which comes with no wheel."""
     try:
-        return ctypes.CDLL(DRIVER)
+        return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
         return None
 

@@ -29,6 +29,8 @@ from nafnet.tiling import TilePlan, check_tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
 C = TypeVar("C", bound=Closing)
+PROBED_SIDE = 16
+"""At least: of a single pixel some libraries make one, whatever the model is."""
 
 
 class Restorer(Closing):
@@ -206,7 +208,8 @@ class Restorer(Closing):
         except BackendError:
             self.close()
             raise
-        side, channels = self.spec.multiple, self.spec.channels
+        multiple, channels = self.spec.multiple, self.spec.channels
+        side = multiple if self.spec.fixed_shape else -(-PROBED_SIDE // multiple) * multiple
         try:
             if not known:
                 self.backend(np.zeros((1, channels, side, side), np.float32))

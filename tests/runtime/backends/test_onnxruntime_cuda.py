@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from nafnet import sessions
 from nafnet.errors import DeviceMemoryError, ModelError
 from nafnet.onnxfile import embed_spec
 from nafnet.runtime import Restorer
-from nafnet.runtime.backends import onnxruntime_builds, onnxruntime_cuda, presence
+from nafnet.runtime.backends import REGISTRY, onnxruntime_cuda, presence
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.backends.lanes import SeveralDevices
 from nafnet.runtime.backends.onnxruntime_cuda import OnnxRuntimeCudaBackend
@@ -37,7 +38,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     monkeypatch.setattr(onnxruntime_cuda, "onnxruntime", library)
     sessions.preload_cuda.cache_clear()
     monkeypatch.setattr(presence, "cuda_devices", lambda: 2)
-    monkeypatch.setattr(onnxruntime_builds, "no_cuda_provider", lambda: None)
+    entry = dataclasses.replace(REGISTRY["onnxruntime-cuda"], absent=lambda: None)
+    monkeypatch.setitem(REGISTRY, "onnxruntime-cuda", entry)
     yield machine
     sessions.preload_cuda.cache_clear()
     assert machine.faults == []
