@@ -9,7 +9,6 @@ import torch
 
 from nafnet.train.run.trainer import set_tf32
 
-
 FLAGS = (torch.backends.cudnn, torch.backends.cuda.matmul)
 
 
