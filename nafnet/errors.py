@@ -31,9 +31,9 @@ class UsageError(NafnetError):
 class MissingExtraError(NafnetError):
     """A library is not installed; the message names the extra that brings it, or several, each of which would."""
 
-    def __init__(self, what: str, *extras: str) -> None:
-        commands = " or ".join(f"pip install 'nafnet-toolchain[{extra}]'" for extra in extras)
-        super().__init__(f"{what} is not installed: {commands}")
+    def __init__(self, what: str, extra: str, *others: str) -> None:
+        or_else = "".join(f", or 'nafnet-toolchain[{other}]'" for other in others)
+        super().__init__(f"{what} is not installed: pip install 'nafnet-toolchain[{extra}]'{or_else}")
 
     @classmethod
     def of(cls, error: ImportError, extra: str, before: str = "", after: str = "") -> MissingExtraError:
@@ -42,7 +42,7 @@ class MissingExtraError(NafnetError):
         ONNX Runtime is in none of the extras that need it, since its builds for CPUs and for CUDA exclude each other.
         """
         name = str(error.name).partition(".")[0]
-        extras = (f"{extra},cpu", f"{extra},gpu") if name == "onnxruntime" else (extra,)
+        extras = [f"{extra},cpu", f"{extra},gpu"] if name == "onnxruntime" else [extra]
         return cls(f"{before}{name}{after}", *extras)
 
 
