@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -95,6 +95,7 @@ def run(options: BenchOptions) -> int:
             wanted=wanted, norm=options.norm, tiles=options.tiles, batches=options.batches, seconds=options.seconds,
             threads=threads, cold=not options.no_cold, earlier=earlier,
         )  # fmt: skip
+        say_standing(own, console.print)
         stories.append(_bench(checkpoint, settings, options, console))
         result = Result(
             version=VERSION, date=date, command=_command(), machine=machine, settings=settings_told,
@@ -152,6 +153,14 @@ def open_models(paths: Sequence[Path]) -> tuple[list[Checkpoint], list[Model]]:
                 "exported from"
             )
     return checkpoints, artefacts
+
+
+def say_standing(models: Sequence[Model], say: Callable[[str], None]) -> None:
+    """A line for each artefact that is not known to give what PyTorch gives; its rows are compared all the same."""
+    for model in models:
+        parity = model.spec.parity
+        if model.spec.changed or parity is None or not parity.passed or not model.spec.is_bound:
+            say(f"{model.name}: {model.spec.standing}")
 
 
 def _bench(checkpoint: Checkpoint, settings: Settings, options: BenchOptions, console: PlainConsole) -> Story:

@@ -59,8 +59,11 @@ def compare_with_answer(spec: ModelSpec, restored: Batch, precision: Precision) 
         raise SpecError(f"spec: the kept answer cannot be read ({error}); export it anew") from error
     if answer is None or answer.side != _side(spec) or values.size != places * spec.channels:
         raise SpecError(
-            f"spec: the kept answer has {values.size} values; expected {places * spec.channels}: export it anew"
+            f"spec: the kept answer has {values.size} values{f' of a picture of {answer.side}' if answer else ''}; "
+            f"expected {places * spec.channels} of one of {_side(spec)}: export it anew"
         )
+    if not np.isfinite(values).all():
+        raise SpecError("spec: the kept answer has values that are not finite; export it anew")
     return difference(_sampled(restored), values.reshape(spec.channels, places), precision, spec.io)
 
 

@@ -20,11 +20,12 @@ STAGES |= {"runtime": "nafnet.runtime", "benchmarks": "nafnet.benchmarks"}
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "nafnet": (
         ("pretrained", "page"),
-        ("checkpoint", "onnxfile", "planfile"),
+        ("checkpoint", "onnxfile", "planfile", "kept_tile"),
+        ("difference",),
         ("architecture", "wire", "tiling", "metrics", "filekind", "onnxgraph"),
         ("spec", "images"),
-        ("commandline", "files", "closing", "allocator", "fieldtypes", "steps"),
-        ("interpreter", "progress"),
+        ("commandline", "files", "closing", "allocator", "fieldtypes", "steps", "parity"),
+        ("interpreter", "progress", "sessions", "system"),
         ("errors", "words"),
     ),
     "nafnet.train": (("cli",), ("command",), ("run",), ("data",), ("recipes",), ("synthetic", "processes")),

@@ -51,6 +51,7 @@ def cases(spec: ModelSpec, sizes: Sequence[Size] = (), photographs: Sequence[NDA
         batch = np.broadcast_to(flat, (least, channels, height, width)).astype(np.float32)
         found.append(Case(name=name, batch=batch))
     found.append(Case(name="noise", batch=rng.random((least, channels, height, width), np.float32)))
+    found.append(Case(name="slope", batch=_slope(least, channels, height, width)))
     if spec.io != "uint8" and spec.precision != "int8":  # neither has a value that is no number
         found.append(Case(name="no number in one", batch=_spoilt(picture(min(most, 3), channels, height, width))))
     if not sizes:
@@ -106,11 +107,24 @@ def picture_size(side: int, multiple: int) -> tuple[int, int]:
 
 
 def picture(batch: int, channels: int, height: int, width: int) -> Batch:
-    """Pictures of a fixed seed: fields with the 1/f spectrum of photographs, cut into areas with sharp borders."""
+    """Pictures of a fixed seed: fields with the 1/f spectrum of photographs, cut into areas with sharp borders.
+
+    The second of a batch is dark and the third is bright, and so on, so that none could stand for another.
+    """
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     radius[0, 0] = 1
     noise = np.random.default_rng(0).standard_normal((batch, channels + 1, height, width))
     fields = np.fft.irfft2(np.fft.rfft2(noise) / radius, s=(height, width))
     fields /= np.maximum(fields.std((2, 3), keepdims=True), 1e-9)  # one pixel alone varies in nothing
     areas = np.round(fields[:, -1:])
-    return np.clip(0.5 + 0.12 * fields[:, :-1] + 0.15 * areas, 0, 1).astype(np.float32)
+    pictures = np.clip(0.5 + 0.12 * fields[:, :-1] + 0.15 * areas, 0, 1)
+    pictures[1::3] *= 0.3
+    pictures[2::3] = 0.6 + 0.4 * pictures[2::3]
+    return pictures.astype(np.float32)
+
+
+def _slope(batch: int, channels: int, height: int, width: int) -> Batch:
+    """Brighter along both axes, by another measure in each channel: no part of it has the mean of another."""
+    down, across = np.linspace(0, 1, height)[:, None], np.linspace(0, 1, width)[None]
+    planes = [down ** (1 + channel) * across ** (1 + 0.5 * channel) for channel in range(channels)]
+    return np.broadcast_to(np.stack(planes), (batch, channels, height, width)).astype(np.float32)

@@ -16,6 +16,8 @@ from nafnet.architecture import NAFNet
 
 _OPEN = 0.3
 """Standard deviation of beta and gamma: the stream stays in the range that trained networks have."""
+_ATTENTIVE = 10.0
+"""Of SCA's convolution: as it is drawn, its bias would say most, and a pool over the wrong values would not show."""
 _RESIDUAL = 0.5
 """The largest value that is added to noise between 0 and 1, about."""
 
@@ -35,6 +37,8 @@ def opened(network: NAFNet) -> NAFNet:
             parameter.normal_(0, 0.1, generator=generator)
         else:
             nn.init.kaiming_uniform_(parameter, a=5**0.5, generator=generator)
+        if name.endswith("sca.1.weight"):
+            parameter.mul_(_ATTENTIVE)
     channels = made.architecture.channels
     side = 4 * made.architecture.multiple
     change = made.residual(torch.rand(1, channels, side, side, generator=generator)).abs().max()

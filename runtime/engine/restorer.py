@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.closing import Closing
-from nafnet.errors import BackendError, DeviceMemoryError, ModelError, UsageError
+from nafnet.errors import BackendError, DeviceMemoryError, ModelError, NafnetError, UsageError
 from nafnet.runtime.backends import choices_for, make_backend
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.engine.array_image import ArrayImage
@@ -29,8 +29,8 @@ from nafnet.tiling import TilePlan, check_tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
 C = TypeVar("C", bound=Closing)
-PROBED_SIDE = 16
-"""At least: of a single pixel some libraries make one, whatever the model is."""
+_PROBE = 8
+"""Fewest pixels of a side of what a model is tried on."""
 
 
 class Restorer(Closing):
@@ -205,11 +205,12 @@ class Restorer(Closing):
         backend that computes it wrong."""
         try:
             known = check_backends(self.backend.parts)
-        except BackendError:
+        except NafnetError:
             self.close()
             raise
+        # Of one pixel a library may make one where it ought to make none, and a model that halves would pass.
         multiple, channels = self.spec.multiple, self.spec.channels
-        side = multiple if self.spec.fixed_shape else -(-PROBED_SIDE // multiple) * multiple
+        side = -(-_PROBE // multiple) * multiple
         try:
             if not known:
                 self.backend(np.zeros((1, channels, side, side), np.float32))

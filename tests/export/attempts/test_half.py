@@ -22,9 +22,11 @@ from nafnet.export.gate.cases import picture
 from nafnet.export.gate.half_storage import as_stored, stores_half
 from nafnet.export.gate.parity import compare
 from nafnet.export.network.graph import to_onnx, with_weights
+from nafnet.export.network.opened import opened
 from nafnet.export.network.rewrites import InferenceNAFNet
 from nafnet.export.network.scaling import amplifying, calming, residual_peaks, scaled
 from nafnet.spec import Architecture, ModelSpec, Norm
+from nafnet.system.processor import no_bfloat16
 
 Batch = NDArray[np.float32]
 
@@ -176,9 +178,9 @@ def test_weights_can_be_exchanged(checkpoint: Checkpoint) -> None:
     other = amplified(network, 500.0)
     with torch.no_grad():
         other.ending.weight *= 2
-    graph = to_onnx(InferenceNAFNet(network, "fused"), 3, 4)
-    swapped = with_weights(graph, InferenceNAFNet(other, "fused"))
-    assert swapped is not None
+    origin = InferenceNAFNet(network, "fused")
+    graph = to_onnx(origin, 3, 4)
+    swapped = with_weights(graph, InferenceNAFNet(other, "fused"), origin)
     np.testing.assert_allclose(run(swapped, batch), in_torch(other, batch), atol=1e-4)
     np.testing.assert_allclose(run(graph, batch), in_torch(network, batch), atol=1e-5)
 
@@ -191,14 +193,16 @@ def test_equal_weights_are_not_confused(small_architecture: Architecture) -> Non
         state_dict=dict(network.state_dict()), source=Path("closed"),
         spec=ModelSpec(architecture=small_architecture, multiple=4, tile=32),
     )  # fmt: skip
-    graph = to_onnx(InferenceNAFNet(network, "fused"), 3, 4)
-    assert with_weights(graph, InferenceNAFNet(network, "fused")) is None
+    graph, other = to_onnx(InferenceNAFNet(network, "fused"), 3, 4), opened(network)
+    with pytest.raises(AssertionError, match=r"the graph does not hold by name: .*project\.bias"):
+        with_weights(graph, InferenceNAFNet(other, "fused"), InferenceNAFNet(network, "fused"))
     assert export(closed, ExportOptions(precision="fp16")).spec.verified
 
 
 def test_bfloat16_needs_no_scaling(checkpoint: Checkpoint) -> None:
     exported = export(checkpoint, ExportOptions(precision="bf16"))
     assert exported.spec.parity is not None
-    assert exported.spec.parity.ran_on == ("bf16 storage",)
+    native = ("openvino-bf16",) if no_bfloat16() is None else ()
+    assert exported.spec.parity.ran_on == ("openvino", *native, "bf16 storage")
     assert exported.spec.norm == "fused"
     assert isinstance(exported.spec, ModelSpec)
