@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import io
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -41,7 +42,7 @@ def preload_cuda() -> str:
     """Let ONNX Runtime load the CUDA and cuDNN that pip installed, where it does not look by itself.
 
     Returns:
-        What it says of those that it did not find; it would print it. Versions before 1.21 have no such call.
+        The libraries that it did not find, which it would print. Versions before 1.21 have no such call.
     """
     import onnxruntime
 
@@ -49,7 +50,7 @@ def preload_cuda() -> str:
     if hasattr(onnxruntime, "preload_dlls"):
         with contextlib.redirect_stdout(said):
             onnxruntime.preload_dlls()
-    return " ".join(said.getvalue().split())
+    return ", ".join(re.findall(r"Failed to load ([^\s:]+):", said.getvalue()))
 
 
 @functools.cache

@@ -89,7 +89,7 @@ class OnnxRuntimeCudaBackend(LaneBackend):
         if PROVIDER not in session.get_providers():
             raise ModelError(
                 f"{self.model.path}: ONNX Runtime {onnxruntime.__version__} would run it on the CPU, for its CUDA "
-                f"provider does not load ({self._missing or 'it does not say why'}); see nafnet-run --list-backends"
+                f"provider does not load (not found: {self._missing or 'nothing'}); see nafnet-run --list-backends"
             )
         return session
 
