@@ -87,9 +87,10 @@ class OnnxRuntimeCudaBackend(LaneBackend):
             kind = DeviceMemoryError if is_memory_error(error) else ModelError
             raise kind(f"{self.model.path}: ONNX Runtime cannot load it ({error})") from error
         if PROVIDER not in session.get_providers():
+            missing = f" (not found: {self._missing})" if self._missing else ""
             raise ModelError(
                 f"{self.model.path}: ONNX Runtime {onnxruntime.__version__} would run it on the CPU, for its CUDA "
-                f"provider does not load (not found: {self._missing or 'nothing'}); see nafnet-run --list-backends"
+                f"provider does not load{missing}; see nafnet-run --list-backends"
             )
         return session
 
