@@ -96,5 +96,5 @@ def main(**options: Any) -> int:
     try:
         from nafnet.benchmarks.command import BenchOptions, run
     except ImportError as error:
-        raise MissingExtraError(str(error.name), "export") from error
+        raise MissingExtraError.of(error, "export") from error
     return run(BenchOptions(**options))

@@ -102,5 +102,5 @@ def main(**options: Any) -> int:
         try:
             from nafnet.export.command import CommandOptions, run
         except ImportError as error:
-            raise MissingExtraError(str(error.name), "export") from error
+            raise MissingExtraError.of(error, "export") from error
         return run(CommandOptions(**options), display)

@@ -29,10 +29,21 @@ class UsageError(NafnetError):
 
 
 class MissingExtraError(NafnetError):
-    """A library is not installed; the message names the extra that brings it."""
+    """A library is not installed; the message names the extra that brings it, or several, each of which would."""
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} is not installed: pip install 'nafnet-toolchain[{extra}]'")
+    def __init__(self, what: str, extra: str, *others: str) -> None:
+        or_else = "".join(f", or 'nafnet-toolchain[{other}]'" for other in others)
+        super().__init__(f"{what} is not installed: pip install 'nafnet-toolchain[{extra}]'{or_else}")
+
+    @classmethod
+    def of(cls, error: ImportError, extra: str, before: str = "", after: str = "") -> MissingExtraError:
+        """For a module that `extra` brings and that could not be imported; `before` and `after` stand around its name.
+
+        ONNX Runtime is in none of the extras that need it, since its builds for CPUs and for CUDA exclude each other.
+        """
+        name = str(error.name).partition(".")[0]
+        extras = [f"{extra},cpu", f"{extra},gpu"] if name == "onnxruntime" else [extra]
+        return cls(f"{before}{name}{after}", *extras)
 
 
 class SpecError(NafnetError):

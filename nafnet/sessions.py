@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import io
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,12 +24,33 @@ def onnxruntime_session(
     options: onnxruntime.SessionOptions | None = None,
     providers: Sequence[Any] = ("CPUExecutionProvider",),
 ) -> onnxruntime.InferenceSession:
-    """A session of a file, by its path, or of its bytes; it says nothing but errors, which are raised as well."""
+    """A session of a file, by its path, or of its bytes; it says nothing but errors, which are raised as well.
+
+    Without its fallback, which on an error, be it of memory, prints to standard output and goes on with the CPU.
+    """
     import onnxruntime
 
     options = options or onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, list(providers), disabled_optimizers=HARMFUL_OPTIMIZERS)
+    return onnxruntime.InferenceSession(
+        model, options, list(providers), disabled_optimizers=HARMFUL_OPTIMIZERS, enable_fallback=0
+    )
+
+
+@functools.cache
+def preload_cuda() -> str:
+    """Let ONNX Runtime load the CUDA and cuDNN that pip installed, where it does not look by itself.
+
+    Returns:
+        The libraries that it did not find, which it would print. Versions before 1.21 have no such call.
+    """
+    import onnxruntime
+
+    said = io.StringIO()
+    if hasattr(onnxruntime, "preload_dlls"):
+        with contextlib.redirect_stdout(said):
+            onnxruntime.preload_dlls()
+    return ", ".join(re.findall(r"Failed to load ([^\s:]+):", said.getvalue()))
 
 
 @functools.cache

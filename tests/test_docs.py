@@ -181,7 +181,7 @@ def literals() -> str:
 def test_messages_in_trouble_are_messages_of_ours() -> None:
     """The first column of its tables, but for exit codes; `…` stands for what differs."""
     known, others = literals(), ("No such option",)  # click's
-    text = (DOCS / "trouble.md").read_text(encoding="utf-8") + (DOCS / "tensorrt.md").read_text(encoding="utf-8")
+    text = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("trouble.md", "tensorrt.md", "gpu.md"))
     cells = [
         cell for cell in re.findall(r"^\| (`[^|]*`) \|", text, re.MULTILINE) if not cell.startswith(("`--", "`tens"))
     ]

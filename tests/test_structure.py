@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -75,6 +76,20 @@ def test_every_package_is_declared() -> None:
         for init in (ROOT / folder).rglob("__init__.py"):
             packages.add(".".join((package, *init.parent.relative_to(ROOT / folder).parts)))
     assert packages == set(PYPROJECT["tool"]["setuptools"]["packages"])
+
+
+def test_no_extra_but_those_that_choose_a_build_brings_onnxruntime() -> None:
+    """Its builds are distributions that own one folder: with two of them pip leaves a mixture."""
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    builds = {
+        extra: {name for name in (re.split(r"[\[>=; ]", each)[0] for each in wanted) if name.startswith("onnxruntime")}
+        for extra, wanted in extras.items()
+    }
+    assert {extra: names for extra, names in builds.items() if names} == {
+        "cpu": {"onnxruntime"}, "gpu": {"onnxruntime-gpu"}
+    }  # fmt: skip
+    joined = {extra for extra, wanted in extras.items() if any(re.search(r"\[.*\bgpu\b", each) for each in wanted)}
+    assert not joined, "tests and developers have the build for CPUs"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Literal
 
 from nafnet.errors import BackendError, MissingExtraError, NafnetError, UsageError
 from nafnet.onnxfile import inspect_onnx
-from nafnet.runtime.backends import presence
+from nafnet.runtime.backends import onnxruntime_builds, presence
 from nafnet.runtime.backends.base import Backend, Model
 from nafnet.system.processor import no_bfloat16
 
@@ -62,7 +62,7 @@ REGISTRY: dict[str, Entry] = {
     ),
     "onnxruntime-cuda": Entry(
         target=f"{_HERE}.onnxruntime_cuda:OnnxRuntimeCudaBackend",
-        requires="onnxruntime", extra="gpu", reads="onnx", device="cuda", absent=presence.no_cuda_provider,
+        requires="onnxruntime", extra="gpu", reads="onnx", device="cuda", absent=onnxruntime_builds.no_cuda_provider,
     ),
     "torch-cuda": Entry(
         target=f"{_HERE}.torch_cuda:TorchCudaBackend",
@@ -70,17 +70,18 @@ REGISTRY: dict[str, Entry] = {
     ),
     "openvino-gpu": Entry(
         target=f"{_HERE}.openvino_cpu:OpenVinoGpuBackend",
-        requires="openvino", extra="cpu", reads="onnx", device="gpu", absent=presence.no_openvino_gpu, auto=False,
+        requires="openvino", extra="openvino", reads="onnx", device="gpu", absent=presence.no_openvino_gpu, auto=False,
     ),
     "openvino-bf16": Entry(
         target=f"{_HERE}.openvino_cpu:OpenVinoBfloat16Backend",
-        requires="openvino", extra="cpu", reads="onnx", absent=no_bfloat16, auto=False,
+        requires="openvino", extra="openvino", reads="onnx", absent=no_bfloat16, auto=False,
     ),
     "openvino": Entry(
-        target=f"{_HERE}.openvino_cpu:OpenVinoBackend", requires="openvino", extra="cpu", reads="onnx"
+        target=f"{_HERE}.openvino_cpu:OpenVinoBackend", requires="openvino", extra="openvino", reads="onnx"
     ),
     "onnxruntime": Entry(
-        target=f"{_HERE}.onnxruntime_cpu:OnnxRuntimeBackend", requires="onnxruntime", extra="cpu", reads="onnx"
+        target=f"{_HERE}.onnxruntime_cpu:OnnxRuntimeBackend",
+        requires="onnxruntime", extra="cpu", reads="onnx", absent=onnxruntime_builds.no_onnxruntime,
     ),
     "torch": Entry(
         target=f"{_HERE}.torch_cpu:TorchBackend", requires="torch", extra="export", reads="checkpoint", auto=False

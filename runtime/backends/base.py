@@ -207,7 +207,8 @@ class Backend(Closing):
             raise
         except Exception as error:  # each library has its own family of errors
             kind = DeviceMemoryError if is_memory_error(error) else BackendError
-            raise kind(f"{self.name}: running {self.model.name} failed ({error})") from error
+            said = " ".join(str(error).split())  # one line
+            raise kind(f"{self.name}: running {self.model.name} failed ({said})") from error
 
     def close(self) -> None:
         """Free the model's memory; the backend cannot be called any more."""

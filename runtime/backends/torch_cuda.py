@@ -33,7 +33,7 @@ class TorchCudaBackend(LaneBackend):
         try:
             from nafnet.export.network.rewrites import InferenceNAFNet  # the typed half that exports are made of
         except ImportError as error:
-            raise MissingExtraError(f"{error.name}, which makes a checkpoint fp16,", "export") from error
+            raise MissingExtraError.of(error, "export", after=", which makes a checkpoint fp16,") from error
 
         self._place = torch.device(self.device if ":" in self.device else "cuda:0")
         network = load_checkpoint(self.model.path).build()
@@ -96,7 +96,8 @@ class TorchLane(Lane):
 
     def _take_shape(self, shape: tuple[int, ...]) -> None:
         self._stream.synchronize()
-        self._graph, self._runs, self._shape = None, 0, shape
+        self._graph, self._runs, self._shape = None, 0, ()  # no shape, should memory not suffice below
         self._sent = torch.empty(shape, pin_memory=True)
         self._received = torch.empty(shape, pin_memory=True)
         self._given = torch.empty(shape, device=self._place, memory_format=torch.channels_last)
+        self._shape = shape

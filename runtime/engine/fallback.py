@@ -11,6 +11,7 @@ from onnx import TensorProto, numpy_helper
 from nafnet.errors import BackendError
 from nafnet.onnxfile import inspect_onnx, read_onnx
 from nafnet.runtime.backends.base import Backend, Model
+from nafnet.sessions import onnxruntime_session
 from nafnet.spec import WireType
 from nafnet.wire import Batch, from_wire, to_wire
 
@@ -64,12 +65,11 @@ def run_in_fp32(graph: onnx.ModelProto, model: Model) -> Callable[[Batch], Batch
     except ImportError as error:
         raise BackendError(
             "a result is not finite or far out of range, and running the tile again in fp32 needs ONNX Runtime: "
-            "pip install 'nafnet-toolchain[cpu]'"
+            "pip install 'nafnet-toolchain[cpu]' or pip install 'nafnet-toolchain[gpu]'"
         ) from error
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(fp32_twin(graph).SerializeToString(), options, ["CPUExecutionProvider"])
+    session = onnxruntime_session(fp32_twin(graph).SerializeToString(), options)
     name = session.get_inputs()[0].name
     wire: WireType = "uint8" if model.spec.io == "uint8" else "float32"
 

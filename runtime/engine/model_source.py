@@ -100,7 +100,8 @@ def _exported(path: Path, say: Callable[[str], None], on_step: OnStep) -> Model:
         from nafnet.checkpoint import load_checkpoint
         from nafnet.export.exporter import expected_time, export_onnx
     except ImportError as error:
-        raise MissingExtraError(f"{path} is a checkpoint, and {error.name}, which exports it,", "export") from error
+        before = f"{path} is a checkpoint, and "
+        raise MissingExtraError.of(error, "export", before, ", which exports it,") from error
     checkpoint = load_checkpoint(path)
     say(f"exporting {path.name} once ({expected_time(checkpoint.spec)}); kept in {cached.parent}")
     return Model(path=cached, spec=export_onnx(checkpoint, cached, on_step=on_step), source=path)

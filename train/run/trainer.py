@@ -43,6 +43,12 @@ class StepResult:
     """Whether any process was asked to stop."""
 
 
+def set_tf32(device: torch.device, precision: str) -> None:
+    """Let fp32 be fp32 on CUDA, where PyTorch's convolutions would compute in TF32; other precisions have TF32."""
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
+
+
 class Trainer:
     """Model, optimiser, moving average, scaler and the number of steps taken.
 
@@ -66,6 +72,7 @@ class Trainer:
         self.step = 0
         loop = recipe.loop
         torch.manual_seed(loop.seed)
+        set_tf32(world.device, loop.precision)
         self.model = channels_last(NAFNet(recipe.architecture, dropout=loop.dropout)).to(world.device)
         if initial is not None:
             self.model.load_state_dict(initial)

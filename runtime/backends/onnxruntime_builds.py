@@ -1,0 +1,140 @@
+"""Which builds of ONNX Runtime are installed, and what the one for CUDA lacks; found out without loading one.
+
+All its builds are distributions of different names that own one folder. pip does not know that they exclude each other:
+the one installed last writes over the other's files, and the one uninstalled first takes the other's away.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+from nafnet.runtime.backends import presence
+
+BUILDS = (
+    "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-webgpu",
+    "onnxruntime-qnn", "onnxruntime-migraphx", "onnxruntime-training",
+)  # fmt: skip
+CUDA_BUILD = "onnxruntime-gpu"
+LAST_FOR_CUDA_12 = "<1.26"
+"""Of CUDA_BUILD on PyPI: 1.25 names CUDA 12's wheels, later ones CUDA 13's."""
+# NVIDIA, CUDA Toolkit release notes, table 3: the oldest driver for Linux with each major version.
+DRIVERS = {12: 525, 13: 580}
+
+
+def installed_builds() -> dict[str, str]:
+    """Those that pip lists: name to version."""
+    found = {}
+    for name in BUILDS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def folder() -> Path | None:
+    """Where the package's own files are; None where there is none, or what an uninstalled build left of it."""
+    found = importlib.util.find_spec("onnxruntime")
+    return Path(found.origin).parent if found and found.origin else None
+
+
+def no_onnxruntime() -> str | None:
+    """Words, if the files are not there that pip says it installed."""
+    if folder() is not None:
+        return None
+    names = list(installed_builds()) or ["onnxruntime"]
+    return (
+        f"the files of {' and '.join(names)} are gone, with another build that was uninstalled: "
+        f"pip install --force-reinstall --no-deps {names[-1]}"
+    )
+
+
+def no_cuda_provider() -> str | None:
+    """Words, unless there are a CUDA device, ONNX Runtime's provider for it, and the CUDA and cuDNN that it wants."""
+    device = presence.no_cuda()
+    if device and CUDA_BUILD not in installed_builds():
+        return device  # whoever has no GPU is not told to install for one
+    faults = [device, no_onnxruntime() or wrong_build() or old_driver() or no_cuda_libraries()]
+    return "; ".join(fault for fault in faults if fault) or None
+
+
+def wrong_build() -> str | None:
+    """Words, unless the build for CUDA is installed, and alone."""
+    builds, place = installed_builds(), folder()
+    right = f"pip uninstall -y {' '.join(builds)}, then pip install 'nafnet-toolchain[gpu]'"
+    if len(builds) > 1:
+        return f"{' and '.join(builds)} are installed over each other: {right}"
+    if builds and CUDA_BUILD not in builds:
+        return f"{', '.join(builds)} is not the build for CUDA: {right}"
+    library = provider_library()
+    if place is None or not (place / "capi" / library).is_file():
+        return f"{library} is missing: pip install --force-reinstall --no-deps {CUDA_BUILD}"
+    return None
+
+
+def provider_library() -> str:
+    """The file's name of the provider for CUDA."""
+    name = "onnxruntime_providers_cuda"
+    return f"{name}.dll" if sys.platform == "win32" else f"lib{name}.so"
+
+
+def cuda_version() -> str | None:
+    """The CUDA that the installed files were built for, as 13.0; None for a build without."""
+    place = folder()
+    told = place / "capi" / "build_and_package_info.py" if place else None
+    if told is None or not told.is_file():
+        return None
+    found = re.search(r"^cuda_version = '([\d.]+)'", told.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else None
+
+
+def old_driver() -> str | None:
+    """Words, if the driver knows less than the major version of CUDA that the build is for."""
+    built, driver = cuda_version(), presence.cuda_driver()
+    wanted = int(built.partition(".")[0]) if built else 0
+    if not driver or driver // 1000 >= wanted:
+        return None
+    needs = f"NVIDIA's driver {DRIVERS[wanted]} or later" if wanted in DRIVERS else "a later driver of NVIDIA's"
+    older = f", or pip install '{CUDA_BUILD}[cuda,cudnn]{LAST_FOR_CUDA_12}'" if driver // 1000 == 12 else ""
+    return f"{CUDA_BUILD} is for CUDA {built}, this driver for {driver // 1000}.{driver % 1000 // 10}: {needs}{older}"
+
+
+def no_cuda_libraries() -> str | None:
+    """Words, if neither the wheels of CUDA and cuDNN nor cuDNN in the system's own places are there."""
+    missing = [name for name in _wanted_wheels() if not _is_installed(name)]
+    if not missing or _loads("cudnn64_9.dll" if sys.platform == "win32" else "libcudnn.so.9"):
+        return None
+    version = installed_builds().get(CUDA_BUILD)
+    exactly = f"=={version}" if version else ""
+    return f"CUDA and cuDNN are missing ({', '.join(missing)}): pip install '{CUDA_BUILD}[cuda,cudnn]{exactly}'"
+
+
+def _wanted_wheels() -> list[str]:
+    """What the build itself names as its CUDA and cuDNN."""
+    try:
+        wanted = importlib.metadata.requires(CUDA_BUILD) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    named = (re.match(r"([\w.-]+).*extra == [\"'](?:cuda|cudnn)[\"']", line) for line in wanted)
+    return [found[1] for found in named if found]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
