@@ -1,5 +1,6 @@
 """`cuda.bindings.runtime`, as far as the runtime calls it: codes come first in a tuple, whatever else is returned."""
 
+# ruff: noqa: N802, N815, the names are CUDA's
 from __future__ import annotations
 
 import ctypes

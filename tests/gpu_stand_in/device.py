@@ -26,6 +26,8 @@ class Allocation:
     kind: Literal["device", "pinned"]
     owner: Any
     """What keeps the bytes alive; they stay so after they are freed, so that no other gets their address."""
+    foreign: bool = False
+    """Whether somebody else allocated it, and frees it."""
     freed: bool = False
 
 
@@ -87,7 +89,7 @@ class Device:
     @property
     def held(self) -> list[Allocation]:
         """What was not given back."""
-        return [each for each in self.allocations.values() if not each.freed]
+        return [each for each in self.allocations.values() if not (each.freed or each.foreign)]
 
     def allocate(self, nbytes: int, kind: Literal["device", "pinned"]) -> Allocation | None:
         """None where the memory does not suffice."""
@@ -95,13 +97,13 @@ class Device:
             return None
         buffer = ctypes.create_string_buffer(bytes([POISON]) * nbytes, nbytes)
         self.left -= nbytes if kind == "device" else 0
-        return self.adopt(ctypes.addressof(buffer), nbytes, kind, buffer)
-
-    def adopt(self, address: int, nbytes: int, kind: Literal["device", "pinned"], owner: Any) -> Allocation:
-        """Take memory that somebody else has for the device's."""
-        made = Allocation(address, nbytes, kind, owner)
-        self.allocations[address] = made
+        made = Allocation(ctypes.addressof(buffer), nbytes, kind, buffer)
+        self.allocations[made.address] = made
         return made
+
+    def adopt(self, address: int, nbytes: int, owner: Any) -> None:
+        """Take memory that somebody else has for the device's."""
+        self.allocations[address] = Allocation(address, nbytes, "device", owner, foreign=True)
 
     def free(self, address: int, kind: Literal["device", "pinned"]) -> None:
         """Give it back."""
@@ -124,11 +126,10 @@ class Device:
                     break
                 return found
         if kind == "pinned":
-            self.broke(
-                f"{why}: the host's memory is not pinned, so the copy is not asynchronous",
-                "CUDA Runtime API, API synchronization behavior",
-            )
-        self.broke(f"{why}: no {nbytes} bytes of live device memory there", "CUDA Runtime API, Memory Management")
+            rule, document = "the host's memory is not pinned, so no copy of it is asynchronous", "API synchronization"
+        else:
+            rule, document = f"no {nbytes} bytes of live device memory there", "Memory Management"
+        return self.broke(f"{why}: {rule}", f"CUDA Runtime API, {document}")
 
     def stream(self, handle: Any) -> Stream:
         """By its handle."""

@@ -26,13 +26,13 @@ class Machine:
 
     def use(self, device: Device, version: str = VERSION) -> Device:
         """Start anew, as another process, with this GPU and this version of TensorRT."""
-        from nafnet.export.engines import log
+        from nafnet import enginelog
         from nafnet.runtime.backends import cuda_memory, presence
 
         self.device = device
         self._seen.append(device)
         self.api = CudaRuntime(device)
-        self._patch.setattr(log, "_LOGS", {})
+        self._patch.setattr(enginelog, "_LOGS", {})
         self._patch.setattr(cuda_memory, "runtime_module", lambda: self.api)
         self._patch.setattr(presence, "cuda_devices", lambda: 1)
         self._patch.setattr(presence, "cuda_driver", lambda: 13000)

@@ -206,7 +206,9 @@ class Context:
         taken, given = self._engine.input, self._engine.output
         size = math.prod(self._shape)
         buffers = tuple(
-            self._device.resolve(self._addresses[each.name], size * dtype_of(each).itemsize, "device", f"enqueue: {role}")
+            self._device.resolve(
+                self._addresses[each.name], size * dtype_of(each).itemsize, "device", f"enqueue: {role}"
+            )
             for role, each in (("input", taken), ("output", given))
         )
         places = self._addresses[taken.name], self._addresses[given.name]

@@ -20,7 +20,7 @@ class DeviceTensor(torch.Tensor):
         known = self.device_of.allocations
         if address not in known:
             # Kept as plain storage: the address must not be given to another tensor while the device knows it.
-            self.device_of.adopt(address, self.numel() * self.element_size(), "device", self.untyped_storage())
+            self.device_of.adopt(address, self.numel() * self.element_size(), self.untyped_storage())
         return address
 
     @classmethod

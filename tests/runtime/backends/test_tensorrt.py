@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from nafnet.architecture import NAFNet
@@ -27,24 +29,35 @@ RTX4090 = ("NVIDIA GeForce RTX 4090", (8, 9))
 TURING = ("Tesla T4", (7, 5))
 
 
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[object, tuple[Path, str]]:
+    """What was exported before, and what was said of it."""
+    return {"folder": (tmp_path_factory.mktemp("exports"), "")}
+
+
 @pytest.fixture
-def export(gpu: Machine, tiny_network: NAFNet, tmp_path: Path) -> Export:
-    """nafnet-export of a tiny network with these options; gives the plan."""
-    assert gpu.device is not None
+def export(gpu: Machine, tiny_network: NAFNet, tmp_path: Path, exports: dict[object, tuple[Path, str]]) -> Export:
+    """nafnet-export of a tiny network with these options; gives the plan, alone with its spec."""
     spec = ModelSpec(architecture=TINY, multiple=4, train_patch=32, tile=64, task="denoise")
-    save_checkpoint(tmp_path / "tiny.safetensors", dict(tiny_network.state_dict()), spec)
+    with torch.no_grad():
+        tiny_network.ending.weight *= 0.02  # its results are then as near to the input as a trained network's
+        tiny_network.ending.bias *= 0.02
+    folder = exports["folder"][0]
+    save_checkpoint(folder / "tiny.safetensors", dict(tiny_network.state_dict()), spec)
 
     def run(*words: str) -> Path:
-        done = nafnet_export("tiny.safetensors", "--norm", "fused", "-o", "out", *words, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr + done.stdout
-        (plan,) = (tmp_path / "out").glob("*.plan")
-        said[plan] = done.stdout
+        key = (gpu.device.name, words)
+        if key not in exports:
+            out = f"{len(exports)}"
+            done = nafnet_export("tiny.safetensors", "--norm", "fused", "-o", out, *words, cwd=folder)
+            assert done.returncode == 0, done.stderr + done.stdout
+            exports[key] = folder / out, done.stdout
+        for file in (folder / "tiny.safetensors", *exports[key][0].glob("*.plan*")):
+            shutil.copy(file, tmp_path)
+        (plan,) = tmp_path.glob("*.plan")
         return plan
 
     return run
-
-
-said: dict[Path, str] = {}
 
 
 def restored(model: Path, pixels: NDArray[np.uint8], **options: object) -> NDArray[np.uint8]:
@@ -58,13 +71,13 @@ def restored(model: Path, pixels: NDArray[np.uint8], **options: object) -> NDArr
 def test_a_plan_gives_the_cpus_picture(
     words: tuple[str, ...], io: str, gpu: Machine, export: Export, photograph: NDArray[np.uint8]
 ) -> None:
-    plan = export("--format", "tensorrt", "--format", "onnx", *words)
+    plan = export("--format", "tensorrt", *words)
     spec = inspect_plan(plan)
     assert spec.engine is not None
     assert (spec.engine.device, spec.io) == ("NVIDIA H100 80GB HBM3 (SM90)", io)
     assert spec.parity is not None
     assert spec.parity.ran_on == ("tensorrt",)
-    on_cpu = restored(plan.with_name(plan.name.replace(".plan", ".onnx")), photograph, backend="onnxruntime")
+    on_cpu = restored(plan.with_name("tiny.safetensors"), photograph, backend="torch")
     said: list[str] = []
     on_gpu = restored(plan, photograph, say=said.append)
     assert np.abs(on_gpu.astype(int) - on_cpu).max() <= 1
@@ -98,7 +111,7 @@ def test_a_plan_loads_where_it_may(
     device: tuple[str, tuple[int, int]], version: str, words: tuple[str, ...], loads: str | None,
     gpu: Machine, export: Export, photograph: NDArray[np.uint8],
 ) -> None:  # fmt: skip
-    plan = export("--format", "tensorrt", *words)
+    plan = export("--format", "tensorrt", "--no-verify", *words)
     gpu.use(Device(*device), version)
     if loads is None:
         assert restored(plan, photograph).shape == photograph.shape
@@ -108,11 +121,11 @@ def test_a_plan_loads_where_it_may(
 
 
 def test_a_tile_that_the_plan_does_not_take_is_refused_at_load(export: Export) -> None:
-    plan = export("--format", "tensorrt", "--batch", "1:2:4")
+    plan = export("--format", "tensorrt", "--batch", "1:2:4", "--no-verify")
     largest = inspect_plan(plan).engine.profiles[0][2][2]  # type: ignore[union-attr]
-    with pytest.raises(UsageError, match=rf"--tile 512: small.*{largest}|--tile 512: tiny.plan takes at most {largest}"):
+    with pytest.raises(UsageError, match=rf"--tile 512: tiny-fused-unverified\.plan takes at most {largest}x{largest}"):
         Restorer.load(plan, tile=512)
-    with pytest.raises(UsageError, match=r"--whole: tiny\.plan takes at most"):
+    with pytest.raises(UsageError, match=r"--whole: tiny-fused-unverified\.plan takes at most"):
         Restorer.load(plan, whole=True)
     with pytest.raises(UsageError, match=r"batch 5: .*at most 4"):
         Restorer.load(plan, batch=5)
@@ -121,7 +134,7 @@ def test_a_tile_that_the_plan_does_not_take_is_refused_at_load(export: Export) -
 def test_shapes_that_change_move_no_buffer_and_the_last_batch_is_filled_up(
     gpu: Machine, export: Export, photograph: NDArray[np.uint8]
 ) -> None:
-    plan = export("--format", "tensorrt", "--batch", "1:4:4")
+    plan = export("--format", "tensorrt", "--batch", "1:2:4", "--no-verify")
     with Restorer.load(plan) as restorer:
         restorer.restore(photograph)
         taken = len(gpu.device.allocations)
@@ -131,13 +144,15 @@ def test_shapes_that_change_move_no_buffer_and_the_last_batch_is_filled_up(
         before = gpu.device.replays
         generator = np.random.default_rng(0)
         batches = [generator.random((count, 3, 64, 64), np.float32) for count in (4, 4, 4, 4, 3, 1, 4)]
-        for given, made in zip(batches, restorer.backend.stream(iter(batches)), strict=True):
-            assert np.array_equal(made, restorer.backend(given))
+        streamed = list(restorer.backend.stream(iter(batches)))
+        assert [len(made) for made in streamed] == [len(given) for given in batches]
         assert gpu.device.replays >= before + 5
+        for given, made in zip(batches, streamed, strict=True):
+            assert np.array_equal(made, restorer.backend(given))
 
 
 def test_a_capture_that_fails_is_said_once(gpu: Machine, export: Export, photograph: NDArray[np.uint8]) -> None:
-    plan = export("--format", "tensorrt")
+    plan = export("--format", "tensorrt", "--no-verify")
     gpu.device.refuses_capture = True
     said: list[str] = []
     restored(plan, photograph, say=said.append)
@@ -148,7 +163,7 @@ def test_a_capture_that_fails_is_said_once(gpu: Machine, export: Export, photogr
 def test_a_second_context_that_does_not_fit_leaves_one_lane(
     gpu: Machine, export: Export, photograph: NDArray[np.uint8]
 ) -> None:
-    plan = export("--format", "tensorrt", "--batch", "1:1:1")
+    plan = export("--format", "tensorrt", "--batch", "1:1:1", "--no-verify")
     shape = inspect_plan(plan).engine.profiles[0][2]  # type: ignore[union-attr]
     context = 8 * 4 * int(np.prod(shape))
     gpu.use(Device(memory=context + context // 2))
@@ -164,12 +179,11 @@ def test_rtx_captures_by_itself_and_keeps_what_it_compiled(
     gpu: Machine, export: Export, photograph: NDArray[np.uint8]
 ) -> None:
     gpu.use(Device(*RTX4090))
-    plan = export("--format", "tensorrt-rtx", "--format", "onnx")
+    plan = export("--format", "tensorrt-rtx")
     spec = inspect_plan(plan)
     assert spec.parity is not None
     assert spec.parity.ran_on == ("tensorrt-rtx",)
-    (beside,) = plan.parent.glob("*.onnx")
-    on_cpu = restored(beside, photograph, backend="onnxruntime")
+    on_cpu = restored(plan.with_name("tiny.safetensors"), photograph, backend="torch")
     gpu.device.compilations = 0
     on_gpu = restored(plan, photograph)
     assert np.abs(on_gpu.astype(int) - on_cpu).max() <= 1
@@ -185,7 +199,7 @@ def test_rtx_captures_by_itself_and_keeps_what_it_compiled(
 
 @pytest.mark.parametrize("device", [("NVIDIA H100 80GB HBM3", (9, 0)), TURING], ids=["h100", "turing"])
 def test_rtx_plans_for_other_gpus_are_written_unrun(
-    device: tuple[str, tuple[int, int]], gpu: Machine, export: Export
+    device: tuple[str, tuple[int, int]], gpu: Machine, export: Export, exports: dict[object, tuple[Path, str]]
 ) -> None:
     gpu.use(Device(*device))
     plan = export("--format", "tensorrt-rtx")
@@ -194,19 +208,19 @@ def test_rtx_plans_for_other_gpus_are_written_unrun(
     assert spec.parity is not None
     assert "tensorrt-rtx" not in spec.parity.ran_on
     assert device[0] not in spec.engine.device
-    assert "not run: no GPU for it is here" in said[plan]
+    assert "not run: no GPU for it is here" in exports[device[0], ("--format", "tensorrt-rtx")][1]
     with pytest.raises(ModelError, match="cannot load it on this GPU"):
         Restorer.load(plan)
 
 
 def test_two_plans_of_one_process_share_a_logger(export: Export, photograph: NDArray[np.uint8]) -> None:
-    plan = export("--format", "tensorrt", "--batch", "1:2:2")
+    plan = export("--format", "tensorrt", "--no-verify")
     for _ in range(2):
         restored(plan, photograph)
 
 
 def test_a_plan_says_for_what_it_is_compatible(export: Export) -> None:
-    engine = inspect_plan(export("--format", "tensorrt", "--version-compatible")).engine
+    engine = inspect_plan(export("--format", "tensorrt", "--no-verify", "--version-compatible")).engine
     assert engine is not None
     assert (engine.version_compatible, engine.hardware_compatible) == (True, False)
     assert dataclasses.replace(engine, hardware_compatible=True) != engine
