@@ -23,7 +23,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("checkpoint", "onnxfile", "planfile"),
         ("architecture", "wire", "tiling", "metrics", "filekind", "onnxgraph"),
         ("spec", "images"),
-        ("commandline", "files", "closing", "allocator", "fieldtypes", "steps"),
+        ("commandline", "files", "closing", "allocator", "fieldtypes", "steps", "enginelog"),
         ("interpreter", "progress"),
         ("errors", "words"),
     ),

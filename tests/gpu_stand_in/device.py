@@ -39,7 +39,7 @@ class Work:
     uses: tuple[Allocation, ...]
     still_valid: Callable[[], str | None] = lambda: None
     """Why it may not be done any more, in words."""
-    context: object = None
+    context: int | None = None
     """The identity of TensorRT's execution context that does it."""
 
 
@@ -162,7 +162,7 @@ class Device:
 
     def _refuse_second_stream(self, stream: Stream, work: Work) -> None:
         for other in self.streams.values():
-            if other is not stream and any(each.context is work.context for each in other.queue):
+            if other is not stream and any(each.context == work.context for each in other.queue):
                 self.broke(
                     "an execution context is used on two streams at once",
                     "TensorRT Developer Guide, Threading and IExecutionContext::enqueueV3",
