@@ -117,7 +117,9 @@ class EngineLane(Lane):
 
     def _free(self) -> None:
         self._stream.forget()
-        for buffer in (*self._pinned, *self._buffers):
+        for pinned in self._pinned:
+            pinned.free()
+        for buffer in self._buffers:
             buffer.free()
         self._pinned, self._buffers, self._views = [], [], []
         self._shape = ()

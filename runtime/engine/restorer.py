@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -65,7 +66,7 @@ class Restorer(Closing):
         self.spec = backend.model.spec
         self.say = say
         for part in backend.parts:
-            part.listen(lambda line, description=part.description: self.say(f"{description}: {line}"))
+            part.listen(functools.partial(self._say_of, part))
         self.reason = "as given"
         """Why this backend, in a few words."""
         self._runner: TileRunner[Tile[Any]] = TileRunner(backend, batch, Fallback(backend), lambda line: self.say(line))
@@ -126,6 +127,9 @@ class Restorer(Closing):
                 say(f"{line}; going on with {choice.name}")
             return restorer
         raise AssertionError("there is a choice, or an error")
+
+    def _say_of(self, part: Backend, line: str) -> None:
+        self.say(f"{part.description}: {line}")
 
     @property
     def batch(self) -> int:
