@@ -81,9 +81,9 @@ class Engine:
     flavour: str
     """tensorrt or tensorrt-rtx."""
     version: str
-    """Of the library that built it, which must be the one that loads it."""
+    """Of the library that built it, which must be the one that loads it unless it is `version_compatible`."""
     device: str
-    """The GPU it was built on, or the compute capabilities it was built for."""
+    """The GPU it was built on, as `planfile.Gpu` writes it, or the compute capabilities it was built for."""
     profiles: tuple[tuple[tuple[int, ...], ...], ...]
     """Smallest, best and largest input shape of each profile."""
     layers: dict[str, float]
@@ -92,6 +92,10 @@ class Engine:
     """Where that share comes from: the finished engine's inspector, or, where no GPU can load it, the strongly
     typed network that the builder was handed and whose types it must keep."""
     plan_sha256: str
+    version_compatible: bool = False
+    """Whether later versions of the same major one load it, too. It holds code for the host."""
+    hardware_compatible: bool = False
+    """Whether every GPU from Ampere on runs it."""
 
     def __post_init__(self) -> None:
         profiles = tuple(tuple(tuple(shape) for shape in profile) for profile in self.profiles)

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from nafnet.architecture import NAFNet
 from nafnet.spec import Architecture
+from tests.gpu_stand_in.machine import Machine
 from tests.sharing import Exporter, Once
 
 TINY = Architecture(width=4, encoder_blocks=(1, 0), middle_blocks=1, decoder_blocks=(0, 1))
@@ -93,3 +94,12 @@ def photograph() -> NDArray[np.uint8]:
     import skimage.data
 
     return np.ascontiguousarray(skimage.data.astronaut()[20:140, 150:330])
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """A machine with a GPU, as far as there can be one without; no rule of its libraries was broken in the end."""
+    real = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX's wheels are for Linux on x86-64")
+    machine = Machine(monkeypatch, real)
+    yield machine
+    assert machine.broken == []

@@ -24,7 +24,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("difference",),
         ("architecture", "wire", "tiling", "metrics", "filekind", "onnxgraph"),
         ("spec", "images"),
-        ("commandline", "files", "closing", "allocator", "fieldtypes", "steps", "parity"),
+        ("commandline", "files", "closing", "allocator", "fieldtypes", "steps", "parity", "enginelog"),
         ("interpreter", "progress", "sessions", "system"),
         ("errors", "words"),
     ),

@@ -12,11 +12,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from nafnet.enginelog import Log, log_of
 from nafnet.errors import EngineError, UsageError
-from nafnet.export.engines.layers import read_layers, refuse_wrong_precision
-from nafnet.export.engines.log import Log, log_of
+from nafnet.export.engines.layers import read_engine, refuse_wrong_precision, shares_of_network
 from nafnet.export.engines.progress import Stop, interruptible, make_monitor
 from nafnet.files import cache_folder, write_whole
+from nafnet.planfile import Gpu
 from nafnet.spec import Engine, ModelSpec
 from nafnet.steps import OnStep, unwatched
 
@@ -71,13 +72,17 @@ def build(
         KeyboardInterrupt: on Ctrl-C, which stops the build at its next step.
     """
     refuse_settings(trt, flavour, settings)
-    with interruptible() as stop, log_of(trt, settings.log) as log:
+    with interruptible() as stop, log_of(trt).recording(settings.log) as log:
         plan, device, network = _build_plan(trt, flavour, model, shapes, settings, on_step, stop, log)
-        layers, source = read_layers(trt, log.logger, network, plan)
-        refuse_wrong_precision(layers, spec.precision)
+        # A builder may fuse the typed network's layers and not change their types: it is what is judged. Of a finished
+        # engine, whose one fused layer may end in fp32, there would be little to judge.
+        typed = shares_of_network(trt, network)
+        refuse_wrong_precision(typed, spec.precision)
+        finished = read_engine(trt, log.logger, plan) if runs_here(trt, flavour, settings, plan) else {}
         engine = Engine(
-            flavour=flavour, version=trt.__version__, device=device, profiles=(shapes,), layers=layers,
-            layers_read_from=source, plan_sha256=hashlib.sha256(plan).hexdigest(),
+            flavour=flavour, version=trt.__version__, device=device, profiles=(shapes,), layers=finished or typed,
+            layers_read_from="engine" if finished else "network", plan_sha256=hashlib.sha256(plan).hexdigest(),
+            version_compatible=settings.version_compatible, hardware_compatible=settings.hardware_compatible,
         )  # fmt: skip
         return Built(plan=plan, engine=engine, warnings=tuple(log.warnings))
 
@@ -91,13 +96,13 @@ def _build_plan(
     network = _parse(trt, builder, log, model)
     config = _configure(trt, builder, network, shapes, settings)
     config.progress_monitor = make_monitor(trt, on_step, stop)
-    device = _device(settings)
+    device = _device(flavour, settings)
     cache = _open_timing_cache(config, flavour, trt.__version__, device)
     memory = builder.build_serialized_network(network, config)
     if memory is None:
         raise EngineError(f"{flavour} {trt.__version__} cannot build the engine: {log.last_error()}")
-    if cache:
-        write_whole(cache, bytes(config.get_timing_cache().serialize()))
+    if cache and (measured := config.get_timing_cache()) is not None:
+        write_whole(cache, bytes(measured.serialize()))
     return bytes(memory), device, network
 
 
@@ -118,7 +123,9 @@ def _configure(
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
     profile.set_shape(network.get_input(0).name, *shapes)
-    config.add_optimization_profile(profile)
+    if config.add_optimization_profile(profile) < 0:
+        raise EngineError(f"TensorRT {trt.__version__} takes no inputs from {list(shapes[0])} to {list(shapes[2])}")
+    config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and fp32 would then be computed with 10 bits of mantissa
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # for the inspector
     if settings.workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mib * MIB)
@@ -131,7 +138,8 @@ def _configure(
     if settings.compute_capabilities:
         config.num_compute_capabilities = len(settings.compute_capabilities)
         for index, name in enumerate(settings.compute_capabilities):
-            config.set_compute_capability(trt.ComputeCapability.__members__[name.upper()], index)
+            if not config.set_compute_capability(trt.ComputeCapability.__members__[name.upper()], index):
+                raise EngineError(f"TensorRT-RTX {trt.__version__} does not build for {name} beside the others")
     return config
 
 
@@ -139,6 +147,8 @@ def refuse_settings(trt: Any, flavour: str, settings: EngineSettings) -> None:
     """Raise UsageError for what the library cannot build, before any work is done."""
     if settings.hardware_compatible and flavour == "tensorrt-rtx":
         raise UsageError("--hardware-compatible: TensorRT-RTX has no such mode; name GPUs by --compute-capability")
+    if settings.version_compatible and flavour == "tensorrt-rtx":
+        raise UsageError("--version-compatible: TensorRT-RTX loads its own version's plans alone; leave it out")
     names = settings.compute_capabilities
     if not names:
         return
@@ -154,16 +164,33 @@ def refuse_settings(trt: Any, flavour: str, settings: EngineSettings) -> None:
         raise UsageError(f"--compute-capability {', '.join(names)}: each one once")
 
 
-def _device(settings: EngineSettings) -> str:
-    """What the plan will run on."""
-    if settings.compute_capabilities:
-        return ", ".join(name.upper() for name in settings.compute_capabilities)
+def gpu_here() -> Gpu | None:
+    """The GPU of this machine, if there is one."""
     import torch
 
     if not torch.cuda.is_available():
-        return "any that the library supports"
-    major, minor = torch.cuda.get_device_capability()
-    return f"{torch.cuda.get_device_name()} (SM{major}{minor})"
+        return None
+    return Gpu(torch.cuda.get_device_name(), *torch.cuda.get_device_capability())
+
+
+def runs_here(trt: Any, flavour: str, settings: EngineSettings, plan: bytes) -> bool:
+    """Whether the engine is for the GPU of this machine: TensorRT's always is, of TensorRT-RTX's the library knows."""
+    gpu = gpu_here()
+    if gpu is None or flavour == "tensorrt":
+        return gpu is not None
+    asked = [name.upper() for name in settings.compute_capabilities]
+    if gpu.capability not in (asked or trt.ComputeCapability.__members__):
+        return False
+    ask = getattr(trt.Runtime(log_of(trt).logger), "get_engine_validity", None)
+    return ask is None or ask(plan)[0] != trt.EngineValidity.INVALID
+
+
+def _device(flavour: str, settings: EngineSettings) -> str:
+    """What the plan will run on."""
+    if settings.compute_capabilities:
+        return ", ".join(name.upper() for name in settings.compute_capabilities)
+    gpu = gpu_here()
+    return str(gpu) if gpu and flavour == "tensorrt" else "any that the library supports"
 
 
 def _open_timing_cache(config: Any, flavour: str, version: str, device: str) -> Path | None:
@@ -172,7 +199,8 @@ def _open_timing_cache(config: Any, flavour: str, version: str, device: str) -> 
         return None  # it measures nothing when it builds
     slug = "".join(character if character.isalnum() else "-" for character in f"{flavour}-{version}-{device}")
     path = cache_folder("timing") / f"{slug}.cache"
-    known = path.read_bytes() if path.exists() else b""
-    cache = config.create_timing_cache(known) or config.create_timing_cache(b"")
-    config.set_timing_cache(cache, ignore_mismatch=False)
-    return path
+    for known in (path.read_bytes() if path.exists() else b"", b""):  # what is damaged is measured anew
+        cache = config.create_timing_cache(known)
+        if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+            return path
+    return None

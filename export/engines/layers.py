@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
-from typing import Any, Literal
+from typing import Any
 
 from nafnet.errors import ParityError
 from nafnet.parity import Precision
@@ -23,20 +23,16 @@ _WANTED: dict[Precision, str] = {"fp16": "Half", "bf16": "BFloat16", "int8": "In
 _LEAST_SHARE: dict[Precision, float] = {"fp16": 1 / 3, "bf16": 1 / 3, "int8": 0.05, "fp32": 0.9}
 
 
-def read_layers(trt: Any, logger: Any, network: Any, plan: bytes) -> tuple[Shares, Literal["engine", "network"]]:
-    """The share of layers by the type of their output, and where that was read.
-
-    The engine itself is asked where a GPU is there to load it. Elsewhere it is the network the builder was handed:
-    it is strongly typed, so the builder may fuse its layers and not change their types.
-    """
-    import torch
-
-    if torch.cuda.is_available():
-        engine = trt.Runtime(logger).deserialize_cuda_engine(plan)
-        if engine is not None:
-            inspector = engine.create_engine_inspector()
-            return shares_of_engine(inspector.get_engine_information(trt.LayerInformationFormat.JSON)), "engine"
-    return shares_of_network(trt, network), "network"
+def read_engine(trt: Any, logger: Any, plan: bytes) -> Shares:
+    """The share of a finished engine's layers by the type of their output; empty where it cannot be loaded or says
+    nothing of types."""
+    runtime = trt.Runtime(logger)
+    runtime.engine_host_code_allowed = True  # it was built here
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        return {}
+    inspector = engine.create_engine_inspector()
+    return shares_of_engine(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
 def shares_of_network(trt: Any, network: Any) -> Shares:

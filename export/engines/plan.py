@@ -7,10 +7,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from nafnet.export.attempts.attempt import Exported, Note
-from nafnet.export.engines.builder import Built, EngineSettings, build
+from nafnet.export.engines.builder import Built, EngineSettings, build, runs_here
 from nafnet.export.engines.runner import EngineRunner
 from nafnet.export.gate.cases import cases
 from nafnet.export.gate.executors import Executor
@@ -46,7 +44,7 @@ def build_verified(
         if "overflow" in warning.lower():
             note(f"{flavour} warns: {' '.join(warning.split())}")
     spec = spec.replace(engine=built.engine)
-    if exported.verification is not None and _runs_here(settings):
+    if exported.verification is not None and runs_here(trt, flavour, settings, built.plan):
         spec = spec.replace(parity=_gate(trt, flavour, exported, built, on_step))
     listed = ", ".join(f"{share:.0%} {kind}" for kind, share in built.engine.layers.items())
     ran = (
@@ -66,15 +64,6 @@ def write_plan(path: Path, made: tuple[bytes, ModelSpec]) -> list[Path]:
     write_whole(path, plan)
     write_whole(beside, spec.to_json().encode())
     return [path, beside]
-
-
-def _runs_here(settings: EngineSettings) -> bool:
-    """Whether the engine is for the GPU of this machine."""
-    if not torch.cuda.is_available():
-        return False
-    major, minor = torch.cuda.get_device_capability()
-    asked = [name.upper() for name in settings.compute_capabilities]
-    return not asked or f"SM{major}{minor}" in asked
 
 
 def _gate(trt: Any, flavour: str, exported: Exported, built: Built, on_step: OnStep) -> Parity:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from nafnet.enginelog import log_of
 from nafnet.errors import EngineError
 from nafnet.spec import WireType
 from nafnet.wire import Batch, from_wire, to_wire
@@ -28,11 +29,14 @@ class EngineRunner:
 
     def __init__(self, trt: Any, plan: bytes, wire: WireType) -> None:
         self._wire = wire
-        self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+        self._runtime = trt.Runtime(log_of(trt).logger)
+        self._runtime.engine_host_code_allowed = True  # it was built here
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineError(f"TensorRT {trt.__version__} built an engine that it cannot load on this GPU")
         self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise EngineError("TensorRT made no execution context; the GPU's memory does not suffice")
         self._stream = torch.cuda.Stream()
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
@@ -44,8 +48,9 @@ class EngineRunner:
         received = torch.empty_like(sent)
         if not self._context.set_input_shape(self._input, tuple(sent.shape)):
             raise EngineError(f"the engine takes no batch of shape {list(sent.shape)}")
-        self._context.set_tensor_address(self._input, sent.data_ptr())
-        self._context.set_tensor_address(self._output, received.data_ptr())
+        for name, tensor in ((self._input, sent), (self._output, received)):
+            if not self._context.set_tensor_address(name, tensor.data_ptr()):
+                raise EngineError(f"the engine takes no memory for {name}")
         self._stream.wait_stream(torch.cuda.current_stream())
         done = self._context.execute_async_v3(self._stream.cuda_stream)
         self._stream.synchronize()

@@ -92,6 +92,8 @@ class Backend(Closing):
         """Whether a shape that repeats is prepared for; whoever compares forms of a model turns it off."""
         self.device = device
         self.threads = threads
+        self._told: dict[str, None] = {}
+        self._say: Callable[[str], None] = lambda _: None
         self._calls: dict[Shape, int] = {}
         self._any_shape: Run = self._load(None)
         self._prepared: tuple[Shape, Run] | None = None
@@ -100,6 +102,18 @@ class Backend(Closing):
     @abc.abstractmethod
     def description(self) -> str:
         """Library, version and device, in a few words."""
+
+    def tell(self, line: str) -> None:
+        """Say once, to whoever listens now or will, what does not go as it could."""
+        if line not in self._told:
+            self._told[line] = None
+            self._say(line)
+
+    def listen(self, say: Callable[[str], None]) -> None:
+        """Hear what was told, and what will be."""
+        self._say = say
+        for line in self._told:
+            say(line)
 
     @property
     def parts(self) -> Sequence[Backend]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import BackendError, DeviceMemoryError, MissingExtraError
+from nafnet.planfile import Gpu
 
 
 def runtime_module() -> ModuleType:
@@ -58,24 +59,28 @@ class Cuda:
         self.call("cudaSetDevice", self.device)
 
     @property
-    def device_name(self) -> str:
-        """Of the GPU, e.g. NVIDIA H200."""
-        name = self.call("cudaGetDeviceProperties", self.device).name
-        return name.decode().rstrip("\0") if isinstance(name, bytes) else str(name)
+    def gpu(self) -> Gpu:
+        """What it is."""
+        found = self.call("cudaGetDeviceProperties", self.device)
+        name = found.name.decode().rstrip("\0") if isinstance(found.name, bytes) else str(found.name)
+        return Gpu(name, int(found.major), int(found.minor))
 
 
-class PinnedArray:
-    """An array on the host that the device can copy to and from while the CPU does something else."""
+class PinnedBuffer:
+    """Bytes on the host that the device can copy to and from while the CPU does something else."""
 
-    def __init__(self, cuda: Cuda, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self._cuda = cuda
-        self.nbytes = math.prod(shape) * dtype.itemsize
-        self.address: int | None = int(cuda.call("cudaHostAlloc", self.nbytes, cuda.api.cudaHostAllocDefault))
-        buffer = (ctypes.c_uint8 * self.nbytes).from_address(self.address)
-        self.array: NDArray[Any] = np.frombuffer(memoryview(buffer), dtype).reshape(shape)
+    def __init__(self, cuda: Cuda, nbytes: int) -> None:
+        self._cuda, self.nbytes = cuda, nbytes
+        self.address: int | None = int(cuda.call("cudaHostAlloc", nbytes, cuda.api.cudaHostAllocDefault))
+
+    def view(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Its first bytes as an array, which is dead once they are given back."""
+        assert self.address is not None
+        buffer = (ctypes.c_uint8 * (math.prod(shape) * dtype.itemsize)).from_address(self.address)
+        return np.frombuffer(memoryview(buffer), dtype).reshape(shape)
 
     def free(self) -> None:
-        """Give the memory back; `array` is dead from then on."""
+        """Give the memory back."""
         if self.address is not None:
             self._cuda.call("cudaFreeHost", self.address)
             self.address = None
@@ -108,15 +113,15 @@ class Stream:
         """As TensorRT takes it."""
         return int(self.handle)
 
-    def copy_in(self, target: DeviceBuffer, source: PinnedArray) -> None:
-        """Queue a copy from the host."""
+    def copy_in(self, target: DeviceBuffer, source: PinnedBuffer, nbytes: int) -> None:
+        """Queue a copy of the first bytes from the host."""
         kind = self._cuda.api.cudaMemcpyKind.cudaMemcpyHostToDevice
-        self._cuda.call("cudaMemcpyAsync", target.address, source.address, source.nbytes, kind, self.handle)
+        self._cuda.call("cudaMemcpyAsync", target.address, source.address, nbytes, kind, self.handle)
 
-    def copy_out(self, target: PinnedArray, source: DeviceBuffer) -> None:
-        """Queue a copy to the host."""
+    def copy_out(self, target: PinnedBuffer, source: DeviceBuffer, nbytes: int) -> None:
+        """Queue a copy of the first bytes to the host."""
         kind = self._cuda.api.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        self._cuda.call("cudaMemcpyAsync", target.address, source.address, target.nbytes, kind, self.handle)
+        self._cuda.call("cudaMemcpyAsync", target.address, source.address, nbytes, kind, self.handle)
 
     @contextlib.contextmanager
     def captured(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from nafnet.errors import MissingExtraError, ModelError, NafnetError, UsageError
 from nafnet.files import cache_folder, file_sha256
 from nafnet.onnxfile import inspect_onnx
-from nafnet.planfile import inspect_plan
+from nafnet.planfile import inspect_plan, largest_tile
 from nafnet.pretrained import bundled_model
 from nafnet.runtime.backends import REGISTRY
 from nafnet.runtime.backends.base import Model
@@ -74,6 +74,13 @@ def tiling_of(opened: Model, tile: int | None, overlap: int | None, *, whole: bo
         raise UsageError(f"--tile {side}: {opened.name} was exported for tiles of {opened.spec.tile} alone")
     if opened.spec.fixed_shape and whole:
         raise UsageError(f"--whole: {opened.name} was exported for tiles of {opened.spec.tile} alone")
+    largest = largest_tile(opened.spec)
+    if largest is not None and (whole or side > largest):
+        asked = "--whole" if whole else f"--tile {side}"
+        raise UsageError(
+            f"{asked}: {opened.name} takes at most {largest}x{largest} pixels; "
+            "nafnet-export --tile makes a plan for others"
+        )
     shared = min(opened.spec.overlap, side // 4) if overlap is None else overlap
     check_tile(side, shared, opened.spec.multiple)
     return side, shared

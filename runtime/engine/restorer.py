@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -66,6 +67,8 @@ class Restorer(Closing):
         self.backend, self.tile, self.overlap, self.whole = backend, tile, overlap, whole
         self.spec = backend.model.spec
         self.say = say
+        for part in backend.parts:
+            part.listen(functools.partial(self._say_of, part))
         self.reason = "as given"
         """Why this backend, in a few words."""
         self._runner: TileRunner[Tile[Any]] = TileRunner(backend, batch, Fallback(backend), lambda line: self.say(line))
@@ -126,6 +129,9 @@ class Restorer(Closing):
                 say(f"{line}; going on with {choice.name}")
             return restorer
         raise AssertionError("there is a choice, or an error")
+
+    def _say_of(self, part: Backend, line: str) -> None:
+        self.say(f"{part.description}: {line}")
 
     @property
     def batch(self) -> int:
@@ -202,7 +208,7 @@ class Restorer(Closing):
 
     def _probe(self) -> None:
         """Run a small tile once: a model that is no image-to-image one fails here, not on every file, and so does a
-        backend that computes it wrong."""
+        backend that computes it wrong. On a device also a batch of the tiles to come, whose kernels are then ready."""
         try:
             known = check_backends(self.backend.parts)
         except NafnetError:
@@ -217,8 +223,10 @@ class Restorer(Closing):
         except BackendError as error:
             self.close()
             raise ModelError(f"{error}; expected a model that gives an image of its input's size") from error
-        if known and self.batch == 1:
+        on_cpu = self.backend.device == "cpu"
+        if known and self.batch == 1 and on_cpu:
             return
+        side = side if on_cpu else self.tile
         try:
             self.backend(np.zeros((self.batch, channels, side, side), np.float32))
         except DeviceMemoryError:

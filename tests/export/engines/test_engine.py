@@ -91,6 +91,7 @@ def test_fp32_graph_called_fp16_is_refused(checkpoint: Checkpoint) -> None:
     [
         (EngineSettings(compute_capabilities=("SM90",)), "--compute-capability SM90: .* builds for .*SM89"),
         (EngineSettings(hardware_compatible=True), "no such mode"),
+        (EngineSettings(version_compatible=True), "--version-compatible: .*its own version's plans alone"),
     ],
 )
 def test_what_the_library_has_not_is_refused(settings: EngineSettings, reason: str, checkpoint: Checkpoint) -> None:

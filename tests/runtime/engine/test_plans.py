@@ -9,7 +9,7 @@ import pytest
 
 from nafnet.errors import ModelError
 from nafnet.files import file_sha256
-from nafnet.planfile import inspect_plan, refuse_foreign_plan
+from nafnet.planfile import Gpu, inspect_plan, refuse_foreign_plan
 from nafnet.runtime.backends import REGISTRY, choose_for
 from nafnet.runtime.backends.base import Model
 from nafnet.runtime.engine.model_source import open_model
@@ -21,7 +21,7 @@ from nafnet.spec import ModelSpec
     [
         ({"flavour": "tensorrt-rtx"}, "a plan of tensorrt-rtx"),
         ({"version": "11.0"}, r"built by tensorrt 11\.0, here is 10\.12"),
-        ({"device": "another"}, "built on another, here is GPU"),
+        ({"device": "another"}, r"built on another, here is GPU \(SM90\)"),
     ],
 )
 def test_plans_of_others_are_refused(change: dict[str, str], reason: str, plan: Path) -> None:
@@ -29,7 +29,7 @@ def test_plans_of_others_are_refused(change: dict[str, str], reason: str, plan: 
     assert spec.engine is not None
     foreign = spec.replace(engine=dataclasses.replace(spec.engine, **change))  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=reason):
-        refuse_foreign_plan(plan, foreign, flavour="tensorrt", version="10.12", gpu="GPU")
+        refuse_foreign_plan(plan, foreign, flavour="tensorrt", version="10.12", gpu=Gpu("GPU", 9, 0))
 
 
 def test_a_plan_must_be_the_one_its_spec_speaks_of(plan: Path) -> None:

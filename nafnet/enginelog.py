@@ -1,4 +1,4 @@
-"""What TensorRT says while it builds: to a file, its warnings and errors kept apart."""
+"""What TensorRT says while it builds and loads: to a file, its warnings and errors kept apart."""
 
 from __future__ import annotations
 
@@ -55,14 +55,15 @@ class Log:
                 self._file = None
 
 
-_LOGS: dict[str, Log] = {}
+_LOGS: dict[Any, Log] = {}
+"""By the library's class of loggers: one library may be imported under two names."""
 
 
-def log_of(trt: Any, path: Path | None) -> contextlib.AbstractContextManager[Log]:
-    """The module's log, borrowed for one build."""
-    if trt.__name__ not in _LOGS:
-        _LOGS[trt.__name__] = Log(trt)
-    return _LOGS[trt.__name__].recording(path)
+def log_of(trt: Any) -> Log:
+    """The module's one log, for whoever builds, loads or runs with it."""
+    if trt.ILogger not in _LOGS:
+        _LOGS[trt.ILogger] = Log(trt)
+    return _LOGS[trt.ILogger]
 
 
 def _errors(severity: Any) -> tuple[Any, ...]:

@@ -1,0 +1,134 @@
+"""One execution context of a TensorRT engine, with the stream and the memory that it works in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nafnet.errors import BackendError, DeviceMemoryError
+from nafnet.runtime.backends.cuda_memory import Cuda, DeviceBuffer, PinnedBuffer, Stream
+from nafnet.runtime.backends.lanes import Lane
+
+
+class EngineLane(Lane):
+    """A context; a shape that repeats becomes a CUDA graph. Memory is that of the largest shape met.
+
+    Args:
+        trt: the module.
+        cuda: the device.
+        engine: the deserialised plan.
+        batches: the smallest and the largest batch of its profile.
+        tell: told in a line what does not go as it could.
+        config: how the engine is to be run, of the library's own kind.
+        captures: whether to make graphs.
+
+    Raises:
+        DeviceMemoryError: there is no memory for another context.
+    """
+
+    def __init__(
+        self, trt: Any, cuda: Cuda, engine: Any, batches: tuple[int, int], tell: Callable[[str], None],
+        config: Any = None, *, captures: bool = True,
+    ) -> None:  # fmt: skip
+        self._cuda, self._smallest, self._largest = cuda, *batches
+        self._tell, self._captures = tell, captures
+        self._context = engine.create_execution_context(*(() if config is None else (config,)))
+        if self._context is None:
+            raise DeviceMemoryError("TensorRT made no execution context; the GPU's memory does not suffice")
+        self._stream = Stream(cuda)
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        (self._input,), (self._output,) = inputs, [name for name in names if name not in inputs]
+        self._shape: tuple[int, ...] = ()
+        self._runs = 0  # of this shape
+        self._pinned: list[PinnedBuffer] = []  # input, output
+        self._buffers: list[DeviceBuffer] = []
+        self._views: list[NDArray[Any]] = []
+        self._count = 0
+        self.fills_up_to = 0
+        """Tiles: a smaller batch of the shape at hand is filled up, so that its graph serves, unless that is larger."""
+
+    def start(self, batch: NDArray[np.generic]) -> None:
+        self._cuda.use()
+        self._count = len(batch)
+        if self._count > self._largest:
+            raise BackendError(f"the plan takes at most {self._largest} tiles at once, got {self._count}; see --batch")
+        shape = (max(self._count, self._smallest), *batch.shape[1:])
+        fits = shape[1:] == self._shape[1:] and shape[0] < self._shape[0] <= self.fills_up_to
+        if shape != self._shape and not fits:
+            self._take_shape(shape, batch.dtype)
+        self._views[0][: self._count] = batch
+        if self._runs == 1 and self._captures:  # the first run of a shape allocates, which a graph cannot
+            self._capture()
+        if self._stream.has_graph:
+            self._stream.replay()
+        else:
+            self._queue()
+        self._runs += 1
+
+    def _capture(self) -> None:
+        try:
+            with self._stream.captured():
+                self._queue()
+        except BackendError as error:  # what cannot be recorded is queued each time
+            self._captures = False
+            self._tell(f"going on without a CUDA graph, which may be slower: {error}")
+
+    def finish(self) -> NDArray[np.generic]:
+        self._cuda.use()
+        self._stream.wait()
+        return self._views[1][: self._count].copy()
+
+    def _queue(self) -> None:
+        """Copy in, compute, copy out: queued, not awaited."""
+        nbytes = self._views[0].nbytes
+        self._stream.copy_in(self._buffers[0], self._pinned[0], nbytes)
+        if not self._context.execute_async_v3(self._stream.address):
+            raise BackendError(f"TensorRT could not run a batch of shape {list(self._shape)}")
+        self._stream.copy_out(self._pinned[1], self._buffers[1], nbytes)
+
+    def _take_shape(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Context and memory for another shape; its input and output are of one size."""
+        self._stream.forget()
+        self._shape = ()
+        if not self._context.set_input_shape(self._input, shape):
+            raise BackendError(f"the plan takes no batch of shape {list(shape)}; see nafnet-export --tile and --batch")
+        nbytes = math.prod(shape) * dtype.itemsize
+        if len(self._buffers) < 2 or nbytes > self._buffers[1].nbytes:
+            self._allocate(nbytes)
+        self._views = [pinned.view(shape, dtype) for pinned in self._pinned]
+        self._views[0][...] = 0
+        self._shape, self._runs = shape, 0
+
+    def _allocate(self, nbytes: int) -> None:
+        self._free()
+        for _ in range(2):  # one by one: where one fails, those before it are freed
+            self._pinned.append(PinnedBuffer(self._cuda, nbytes))
+        for _ in range(2):
+            self._buffers.append(DeviceBuffer(self._cuda, nbytes))
+        for name, buffer in zip((self._input, self._output), self._buffers, strict=True):
+            if not self._context.set_tensor_address(name, buffer.address):
+                self._free()
+                raise BackendError(f"TensorRT takes no memory for {name}")
+
+    def _free(self) -> None:
+        self._stream.forget()
+        for pinned in self._pinned:
+            pinned.free()
+        for buffer in self._buffers:
+            buffer.free()
+        self._pinned, self._buffers, self._views = [], [], []
+        self._shape = ()
+
+    def close(self) -> None:
+        self._cuda.use()
+        try:
+            self._stream.wait()
+        finally:
+            self._free()
+            self._stream.close()
+            del self._context

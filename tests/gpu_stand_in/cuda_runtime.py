@@ -1,0 +1,174 @@
+"""`cuda.bindings.runtime`, as far as the runtime calls it: codes come first in a tuple, whatever else is returned."""
+
+# ruff: noqa: N802, N815, the names are CUDA's
+from __future__ import annotations
+
+import ctypes
+import enum
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+from tests.gpu_stand_in.device import Device, Mode, Stream, Work
+
+
+class Code(enum.IntEnum):
+    """`cudaError_t`, with the numbers of CUDA 13."""
+
+    cudaSuccess = 0
+    cudaErrorInvalidValue = 1
+    cudaErrorMemoryAllocation = 2
+    cudaErrorInvalidDevice = 101
+    cudaErrorIllegalState = 401
+    cudaErrorStreamCaptureUnsupported = 900
+    cudaErrorStreamCaptureInvalidated = 901
+
+
+class Kind(enum.IntEnum):
+    cudaMemcpyHostToDevice = 1
+    cudaMemcpyDeviceToHost = 2
+
+
+class CaptureMode(enum.IntEnum):
+    cudaStreamCaptureModeGlobal = 0
+    cudaStreamCaptureModeThreadLocal = 1
+    cudaStreamCaptureModeRelaxed = 2
+
+
+MODES: dict[int, Mode] = {0: "global", 1: "thread-local", 2: "relaxed"}
+OK = Code.cudaSuccess
+
+
+class CudaRuntime:
+    """The module.
+
+    Args:
+        devices: by number.
+    """
+
+    cudaError_t = Code
+    cudaMemcpyKind = Kind
+    cudaStreamCaptureMode = CaptureMode
+    cudaHostAllocDefault = 0
+    cudaStreamNonBlocking = 1
+
+    def __init__(self, *devices: Device) -> None:
+        self.devices = devices
+        self._chosen = threading.local()
+
+    @property
+    def _device(self) -> Device:
+        return self.devices[getattr(self._chosen, "number", 0)]
+
+    def cudaSetDevice(self, number: int) -> tuple[Code]:
+        if not 0 <= number < len(self.devices):
+            return (Code.cudaErrorInvalidDevice,)
+        self._chosen.number = number
+        return (OK,)
+
+    def cudaGetDeviceProperties(self, number: int) -> tuple[Code, Any]:
+        found = self.devices[number]
+        major, minor = found.capability
+        return OK, SimpleNamespace(name=found.name.encode().ljust(256, b"\0"), major=major, minor=minor)
+
+    def cudaMalloc(self, nbytes: int) -> tuple[Code, int | None]:
+        return self._allocate("cudaMalloc", nbytes, "device")
+
+    def cudaHostAlloc(self, nbytes: int, flags: int) -> tuple[Code, int | None]:
+        assert flags == self.cudaHostAllocDefault
+        return self._allocate("cudaHostAlloc", nbytes, "pinned")
+
+    def _allocate(self, name: str, nbytes: int, kind: Any) -> tuple[Code, int | None]:
+        with self._device.lock:
+            self._device.unsafe(name)
+            made = self._device.allocate(nbytes, kind)
+            return (OK, made.address) if made else (Code.cudaErrorMemoryAllocation, None)
+
+    def cudaFree(self, address: int) -> tuple[Code]:
+        with self._device.lock:
+            self._device.unsafe("cudaFree")
+            self._device.free(address, "device")
+            return (OK,)
+
+    def cudaFreeHost(self, address: int) -> tuple[Code]:
+        with self._device.lock:
+            self._device.unsafe("cudaFreeHost")
+            self._device.free(address, "pinned")
+            return (OK,)
+
+    def cudaStreamCreateWithFlags(self, flags: int) -> tuple[Code, Stream]:
+        assert flags == self.cudaStreamNonBlocking
+        with self._device.lock:
+            made = Stream(number=next(self._device.numbers))
+            self._device.streams[made.number] = made
+            return OK, made
+
+    def cudaMemcpyAsync(self, target: int, source: int, nbytes: int, kind: int, stream: Stream) -> tuple[Code]:
+        device, into = self._device, kind == Kind.cudaMemcpyHostToDevice
+        with device.lock:
+            host = device.resolve(source if into else target, nbytes, "pinned", "cudaMemcpyAsync")
+            there = device.resolve(target if into else source, nbytes, "device", "cudaMemcpyAsync")
+
+            def copy() -> None:
+                ctypes.memmove(target, source, nbytes)
+
+            device.queue(device.stream(stream), Work(copy, (host, there)))
+            return (OK,)
+
+    def cudaStreamBeginCapture(self, stream: Stream, mode: int) -> tuple[Code]:
+        with self._device.lock:
+            found = self._device.stream(stream)
+            if found.capture is not None:
+                return (Code.cudaErrorIllegalState,)
+            found.capture, found.mode = [], MODES[mode]
+            found.thread, found.invalidated = threading.get_ident(), self._device.refuses_capture
+            return (OK,)
+
+    def cudaStreamEndCapture(self, stream: Stream) -> tuple[Code, list[Work] | None]:
+        with self._device.lock:
+            found = self._device.stream(stream)
+            if found.capture is None:
+                return Code.cudaErrorIllegalState, None
+            if found.mode != "relaxed" and found.thread != threading.get_ident():
+                self._device.broke(
+                    "a capture ends in another thread than it began in", "CUDA Runtime API, cudaStreamEndCapture"
+                )
+            recorded, found.capture = found.capture, None
+            return (Code.cudaErrorStreamCaptureInvalidated, None) if found.invalidated else (OK, recorded)
+
+    def cudaGraphInstantiate(self, graph: list[Work], flags: int) -> tuple[Code, list[Work]]:
+        assert flags == 0
+        return OK, list(graph)
+
+    def cudaGraphDestroy(self, graph: list[Work]) -> tuple[Code]:
+        graph.clear()
+        return (OK,)
+
+    def cudaGraphExecDestroy(self, graph: list[Work]) -> tuple[Code]:
+        graph.clear()
+        return (OK,)
+
+    def cudaGraphLaunch(self, graph: list[Work], stream: Stream) -> tuple[Code]:
+        with self._device.lock:
+            if not graph:
+                self._device.broke("a graph is launched after its end", "CUDA Runtime API, Graph Management")
+            self._device.launch(graph, self._device.stream(stream))
+            return (OK,)
+
+    def cudaStreamSynchronize(self, stream: Stream) -> tuple[Code]:
+        with self._device.lock:
+            found = self._device.stream(stream)
+            if found.capture is not None:
+                found.invalidated = True
+                return (Code.cudaErrorStreamCaptureUnsupported,)
+            self._device.unsafe("cudaStreamSynchronize")
+            self._device.drain(found)
+            return (OK,)
+
+    def cudaStreamDestroy(self, stream: Stream) -> tuple[Code]:
+        with self._device.lock:
+            found = self._device.stream(stream)
+            if found.queue:
+                self._device.broke("a stream is destroyed before its work is awaited", "this project's own rule")
+            del self._device.streams[found.number]
+            return (OK,)
