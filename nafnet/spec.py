@@ -206,8 +206,7 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote, by this version or by a later one of the same format: fields that are not known
-        here are passed over.
+        """Read what `to_json` wrote; fields of a later version that are not known here are passed over.
 
         Raises:
             SpecError: the text is not JSON, has mistyped or missing fields, contradicts itself, or is of another
@@ -219,11 +218,8 @@ class ModelSpec:
             raise SpecError(f"spec: not JSON ({error})") from error
         if not isinstance(fields, dict):
             raise SpecError(f"spec: expected a JSON object, got {type(fields).__name__}")
-        version = fields.get("format_version")
-        if version != FORMAT_VERSION:
-            raise SpecError(
-                f"spec: format version {version!r}; this version reads {FORMAT_VERSION}: upgrade or re-export"
-            )
+        if (version := fields.get("format_version")) != FORMAT_VERSION:
+            raise SpecError(f"spec: format version {version!r}; expected {FORMAT_VERSION}: upgrade or re-export")
         try:
             for name, (kind, make) in _PARTS.items():
                 if fields.get(name) is not None:

@@ -22,10 +22,8 @@ Planes = NDArray[np.float32]
 """[C,H,W] in [0, 1]."""
 # Enough to see what a folder holds; the gate runs each through PyTorch.
 MAX_PHOTOGRAPHS = 8
-# Of a side that is compared; from less than this part of it, the picture would be little but mirror images.
-_LEAST = 4
-_MOST_NAMED = 5  # in a line; a report names all
-_MOST_LINES = 20
+_LEAST = 4  # of a side that is compared; from less than this part of it, there would be little but mirror images
+_MOST_NAMED, _MOST_LINES = 5, 20  # in a line, and of lines; a report names all
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +52,7 @@ class Photograph:
     name: str
     """The file's, with its ending."""
     planes: Planes
-    """float32[C,H,W], the whole of it."""
+    """The whole of it."""
     part: Part
     """What is compared: the middle."""
     mirrored: bool
@@ -243,9 +241,8 @@ def _truth_name(folder: Path, names: Sequence[str], name: str) -> str:
             f"--truth {folder}: no picture named {stem}, of any ending; expected the clean version of each in --images"
         )
     if len(pictures) > 1:
-        raise UsageError(
-            f"--truth {folder}: {' and '.join(pictures)} could both be the clean version of {name}; leave one there"
-        )
+        both = " and ".join(pictures)
+        raise UsageError(f"--truth {folder}: {both} could both be the clean version of {name}; leave one there")
     return pictures[0]
 
 

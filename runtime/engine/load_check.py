@@ -12,7 +12,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from nafnet.errors import BackendError, UsageError
+import numpy as np
+
+from nafnet.errors import BackendError, DeviceMemoryError, ModelError, UsageError
 from nafnet.files import cache_folder, write_whole
 from nafnet.kept_tile import compare_with_answer, kept_tile
 from nafnet.parity import coarser
@@ -20,9 +22,42 @@ from nafnet.runtime.backends import presence
 from nafnet.runtime.backends.base import Backend
 from nafnet.system.processor import features
 
+_LEAST_SIDE = 8
+"""Pixels of what a model is tried on."""
+
 
 class WrongResultError(BackendError):
     """The backend does not give what PyTorch gave."""
+
+
+def try_out(backend: Backend, batch: int, tile: int) -> None:
+    """Run a small tile once: a model that is no image-to-image one is found, and a backend that computes it wrong. On a
+    device also a batch of the tiles to come, whose kernels are then ready.
+
+    Raises:
+        ModelError: it gives no image of its input's size.
+        UsageError: it takes no batch of this size.
+        BackendError: see `check_backends`.
+    """
+    known = check_backends(backend.parts)
+    # Of one pixel a library may make one where it ought to make none, and a model that halves would pass.
+    spec = backend.model.spec
+    side = -(-_LEAST_SIDE // spec.multiple) * spec.multiple
+    try:
+        if not known:
+            backend(np.zeros((1, spec.channels, side, side), np.float32))
+    except BackendError as error:
+        raise ModelError(f"{error}; expected a model that gives an image of its input's size") from error
+    on_cpu = backend.device == "cpu"
+    if known and batch == 1 and on_cpu:
+        return
+    side = side if on_cpu else tile
+    try:
+        backend(np.zeros((batch, spec.channels, side, side), np.float32))
+    except DeviceMemoryError:
+        pass  # the batch is halved where it matters
+    except BackendError as error:
+        raise UsageError(f"batch {batch}: {error}; choose a smaller one") from error
 
 
 def check_backends(backends: Sequence[Backend]) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.closing import Closing
-from nafnet.errors import BackendError, DeviceMemoryError, ModelError, NafnetError, UsageError
+from nafnet.errors import BackendError, ModelError, NafnetError, UsageError
 from nafnet.runtime.backends import choices_for, make_backend
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.engine.array_image import ArrayImage
@@ -21,7 +21,7 @@ from nafnet.runtime.engine.batches import SmallerTileError, TileRunner
 from nafnet.runtime.engine.events import Event, I
 from nafnet.runtime.engine.fallback import Fallback
 from nafnet.runtime.engine.image_stream import ImageStream
-from nafnet.runtime.engine.load_check import check_backends
+from nafnet.runtime.engine.load_check import try_out
 from nafnet.runtime.engine.memory import fits_whole
 from nafnet.runtime.engine.model_source import open_model, tiling_of
 from nafnet.runtime.engine.tiles import Tile
@@ -30,8 +30,6 @@ from nafnet.tiling import TilePlan, check_tile, plan_tiles
 
 Pixels = TypeVar("Pixels", bound=NDArray[np.generic])
 C = TypeVar("C", bound=Closing)
-_PROBE = 8
-"""Fewest pixels of a side of what a model is tried on."""
 
 
 class Restorer(Closing):
@@ -118,7 +116,7 @@ class Restorer(Closing):
             try:
                 made = make_backend(choice, opened, threads)
                 restorer = cls(made, tile=side, overlap=shared, batch=batch or made.default_batch, whole=whole, say=say)
-                restorer._probe()
+                restorer._try_out()
             except (BackendError, ModelError) as error:
                 refused.append(str(error))
                 if choice is choices[-1]:
@@ -206,34 +204,13 @@ class Restorer(Closing):
         self.tile, self.overlap = smaller, min(self.overlap, smaller // 4)
         self.say(f"{self.backend.description}: out of memory; going on with tiles of {smaller}")
 
-    def _probe(self) -> None:
-        """Run a small tile once: a model that is no image-to-image one fails here, not on every file, and so does a
-        backend that computes it wrong. On a device also a batch of the tiles to come, whose kernels are then ready."""
+    def _try_out(self) -> None:
+        """What is not fit to run fails here, not on every file."""
         try:
-            known = check_backends(self.backend.parts)
+            try_out(self.backend, self.batch, self.tile)
         except NafnetError:
             self.close()
             raise
-        # Of one pixel a library may make one where it ought to make none, and a model that halves would pass.
-        multiple, channels = self.spec.multiple, self.spec.channels
-        side = -(-_PROBE // multiple) * multiple
-        try:
-            if not known:
-                self.backend(np.zeros((1, channels, side, side), np.float32))
-        except BackendError as error:
-            self.close()
-            raise ModelError(f"{error}; expected a model that gives an image of its input's size") from error
-        on_cpu = self.backend.device == "cpu"
-        if known and self.batch == 1 and on_cpu:
-            return
-        side = side if on_cpu else self.tile
-        try:
-            self.backend(np.zeros((self.batch, channels, side, side), np.float32))
-        except DeviceMemoryError:
-            pass  # the batch is halved where it matters
-        except BackendError as error:
-            self.close()
-            raise UsageError(f"batch {self.batch}: {error}; choose a smaller one") from error
 
     def companion(self, kind: type[C]) -> C:
         """What somebody wants to keep between images: one of each kind, made when first asked for, closed with this."""

@@ -89,7 +89,7 @@ def test_of_several_devices_the_wrong_one_is_named(darkening: Path, monkeypatch:
         SeveralDevices([Device(model, None, f"cuda:{number}") for number in (0, 1)]) as backend,
         pytest.raises(WrongResultError, match=f"lanes on cuda:1: {WRONG}"),
     ):
-        Restorer(backend, tile=64, overlap=0, batch=1)._probe()
+        Restorer(backend, tile=64, overlap=0, batch=1)._try_out()
 
 
 def test_what_an_actor_of_ray_had_to_change_is_told_with_its_first_file(
