@@ -109,16 +109,15 @@ def test_bytes_that_are_rounded_otherwise_are_refused(
 
 
 def test_more_than_a_step_of_8_bits_is_refused(expected: Planes) -> None:
-    """Also of one value alone."""
+    """Also of one value alone; half-way between two bytes, which 0.5 is, the figures would let two steps pass."""
     nearest = np.rint(expected.astype(np.float64) * 255)
-    exact = as_bytes(nearest + 0.45)
-    found = difference(as_bytes(nearest + np.where(np.arange(50) == 7, -1, 0) * (np.arange(40)[:, None] == 3)), exact,
-                       "fp16", "uint8")  # fmt: skip
-    assert found.refused is None, "a step is not too much"
-    off = nearest.copy()
-    off[0, 0, 0, 0] += 2
-    found = difference(as_bytes(off), exact, "fp16", "uint8")
-    assert found.refused is not None
+    exact = as_bytes(nearest)
+    exact[0, 0, 0, 0] = 0.5
+    for byte, refused in ((128, None), (127, None), (126, "2 steps of 8 bits off, more than one")):
+        nearest[0, 0, 0, 0] = byte
+        assert difference(as_bytes(nearest), exact, "fp16", "uint8").refused == refused
+    nearest[0, 0, 0, 0] = 125
+    assert "largest difference" in str(difference(as_bytes(nearest), exact, "fp16", "uint8").refused)
 
 
 @pytest.mark.parametrize(("precision", "share", "passes"), [
