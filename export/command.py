@@ -12,7 +12,7 @@ from nafnet.checkpoint import Checkpoint, load_checkpoint
 from nafnet.errors import NafnetError, UsageError
 from nafnet.export.attempts.attempt import Exported, ExportOptions
 from nafnet.export.engines.builder import EngineSettings
-from nafnet.export.exporter import RefusalError, expected_time, export, photograph_size
+from nafnet.export.exporter import RefusalError, artefact_spec, expected_time, export, photograph_size
 from nafnet.export.formats import engine_at_hand, require, write_formats
 from nafnet.export.formats.standing import refuse_others, standing
 from nafnet.export.formats.target import Target
@@ -135,8 +135,7 @@ def _export(options: CommandOptions, display: Display) -> tuple[Exported, list[P
     """Export, show, write; the report is written whatever the gate says. Returns the files, too."""
     loaded = load_checkpoint(options.source)
     there = standing(options.output, _stem(options.source, options.export), options.formats or ("onnx",))
-    if not options.overwrite:
-        refuse_others(there, loaded.spec)
+    refuse_others(there, artefact_spec(loaded, options.export), overwrite=options.overwrite)
     pictures = _pictures(loaded, options)
     made = _with_pictures(options.export, pictures)
     try:

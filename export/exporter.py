@@ -60,7 +60,7 @@ def export(
         UsageError: the tile does not fit the network.
     """
     reference = Reference(checkpoint.build(local_pooling=options.local_pooling))
-    spec = _spec(checkpoint, options)
+    spec = artefact_spec(checkpoint, options)
     if options.precision == "int8":
         exported = quantised(reference, spec.replace(norm=options.norm or FORMS["int8"][0]), options, note, on_step)
         found = exported.verification
@@ -92,7 +92,7 @@ def photograph_size(checkpoint: Checkpoint, options: ExportOptions) -> tuple[int
     Raises:
         UsageError: the tile does not fit the network.
     """
-    spec = _spec(checkpoint, options)
+    spec = artefact_spec(checkpoint, options)
     return compared_size(spec, profile_sizes(spec, options.batch) if options.batch else ())
 
 
@@ -111,8 +111,12 @@ def expected_time(spec: ModelSpec, options: ExportOptions | None = None) -> str:
     return "about a minute" if minutes == 1 else f"about {minutes} minutes"
 
 
-def _spec(checkpoint: Checkpoint, options: ExportOptions) -> ModelSpec:
-    """What is known of the artefact before it is made."""
+def artefact_spec(checkpoint: Checkpoint, options: ExportOptions) -> ModelSpec:
+    """What is known of the artefact before it is made.
+
+    Raises:
+        UsageError: the options exclude one another, or do not fit the network.
+    """
     stated = {} if options.local_pooling is None else {"local_pooling": options.local_pooling}
     spec = checkpoint.spec.replace(
         **stated, precision=options.precision, io=options.io, verified=False, parity=None,

@@ -19,6 +19,8 @@ from nafnet.wire import Batch, from_wire, to_wire
 
 SIDE = 48
 """Pixels: of three by three values at the bottleneck of upstream's networks, and a few milliseconds on a CPU."""
+MOST_SIDE = 2048
+"""Of the picture for a graph whose size is fixed; a larger one is not made."""
 MOST_PLACES = 256
 # A prime, so that the places are spread over all rows, columns and phases of the pixel shuffles.
 _STRIDE = 7919
@@ -52,6 +54,8 @@ def compare_with_answer(spec: ModelSpec, restored: Batch, precision: Precision) 
         SpecError: the spec has no answer, or a malformed one.
     """
     answer = spec.answer
+    if answer is not None and answer.side > MOST_SIDE:
+        raise SpecError(f"spec: the kept answer is of a picture of {answer.side}; expected at most {MOST_SIDE}")
     places = min(MOST_PLACES, _side(spec) ** 2)
     try:
         values = np.frombuffer(base64.b64decode(answer.values, validate=True) if answer else b"", "<f4")
@@ -67,8 +71,14 @@ def compare_with_answer(spec: ModelSpec, restored: Batch, precision: Precision) 
     return difference(_sampled(restored), values.reshape(spec.channels, places), precision, spec.io)
 
 
+def is_askable(spec: ModelSpec) -> bool:
+    """Whether the picture is of a size that costs no more than a tile."""
+    return _side(spec) <= MOST_SIDE
+
+
 def _side(spec: ModelSpec) -> int:
-    return spec.tile if spec.fixed_shape else -(-SIDE // spec.multiple) * spec.multiple
+    """Of the picture: no engine need take more than a tile."""
+    return spec.tile if spec.fixed_shape else -(-min(SIDE, spec.tile) // spec.multiple) * spec.multiple
 
 
 def _sampled(restored: Batch) -> Batch:

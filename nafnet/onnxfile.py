@@ -120,6 +120,8 @@ def _checked(path: Path, spec: ModelSpec, border: _Border, graph: onnx.GraphProt
     needed = _STORED[spec.precision]
     if (needed and not needed & held) or (not needed and held & _HALVES):
         raise ModelError(f"{path}: the spec says {spec.precision}, the weights are of another type")
+    if spec.engine is not None:
+        raise ModelError(f"{path}: the spec says it is an engine of {spec.engine.flavour}; expected that of a graph")
     if spec.io != border.wire:
         raise ModelError(f"{path}: the spec says {spec.io}, the graph takes {border.wire}")
     if border.side != (spec.tile if spec.fixed_shape else None):

@@ -28,7 +28,7 @@ class Gate:
     p999: float | None = None
     """The 99.9th percentile of the absolute differences."""
     steps: float | None = None
-    """Of a uint8 result: the share of its values that may be one step off; none may be more."""
+    """Of a uint8 result: the share of its values that may be one step off; none may be more. None: not judged."""
 
     def refusal(self, psnr: float, max_abs: float, p999: float | None) -> str | None:
         """Why these figures are refused, if they are; what is no number is."""
@@ -136,6 +136,10 @@ def refuse_contradictions(parity: Parity | None, verified: bool | None, precisio
             raise SpecError(f"spec: parity says {figures}; expected finite numbers: export it anew")
         if result.passed and (reason := GATES[judged].refusal(result.psnr, result.max_abs, result.p999)):
             raise SpecError(f"spec: parity passed with {reason}; one of the two is not true: export it anew")
+    against = [each.name for each in parity.executors if not each.passed and each.precision == precision]
+    if parity.passed and (against or not parity.cases):
+        what = f"refused on {', '.join(against)}" if against else "no comparison"
+        raise SpecError(f"spec: parity passed, with {what}; one of the two is not true: export it anew")
     if parity.passed and parity.truth_loss is not None and parity.truth_loss > MAX_TRUTH_LOSS:
         raise SpecError(f"spec: parity passed with {parity.truth_loss:g} dB lost; one of the two is not true")
     if verified is not None and verified != parity.passed:

@@ -229,7 +229,7 @@ class ModelSpec:
             check_types(spec)
             refuse_contradictions(spec.parity, spec.verified, spec.precision)
             return spec
-        except (TypeError, RecursionError) as error:
+        except (TypeError, RecursionError, OverflowError) as error:
             raise SpecError(f"spec: {error}") from error
 
 

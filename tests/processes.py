@@ -99,7 +99,11 @@ class Ended:
 def in_this_process(command: click.Command, name: str, *arguments: str | Path, cwd: Path | None = None) -> Ended:
     """A command as a process would run it, where a process of its own, which loads PyTorch anew, would show no more."""
     with contextlib.chdir(cwd or Path.cwd()):
-        result = CliRunner(env={"COLUMNS": "200"}).invoke(command, [str(word) for word in arguments], prog_name=name)
+        # PYTHONSAFEPATH, which a command sets for its children, is not for those of other tests.
+        kept = {"PYTHONSAFEPATH": os.environ.get("PYTHONSAFEPATH")}
+        result = CliRunner(env={"COLUMNS": "200", **kept}).invoke(
+            command, [str(word) for word in arguments], prog_name=name
+        )
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Ended(result.exit_code, result.stdout, result.stderr)

@@ -21,7 +21,7 @@ from nafnet.export.network.graph import to_onnx, with_weights
 from nafnet.export.network.opened import opened
 from nafnet.export.network.rewrites import InferenceNAFNet
 from nafnet.export.network.scaling import calming, residual_peaks, scaled
-from nafnet.kept_tile import answer_of, kept_tile
+from nafnet.kept_tile import answer_of, is_askable, kept_tile
 from nafnet.onnxfile import embed_spec
 from nafnet.parity import Parity, Precision
 from nafnet.spec import ModelSpec, Norm, WireType
@@ -156,8 +156,8 @@ def verified(
     """
     spec = graph.spec
     sizes = profile_sizes(spec, options.batch or (1, 1, 1))
-    kept = reference(kept_tile(spec))
-    spec = spec.replace(answer=answer_of(kept) if np.isfinite(kept).all() else None)
+    kept = reference(kept_tile(spec)) if is_askable(spec) else None
+    spec = spec.replace(answer=answer_of(kept) if kept is not None and np.isfinite(kept).all() else None)
     found = None
     if options.verify:
         on_step("loading the graph into the libraries that are here", 0, 0)

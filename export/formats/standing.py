@@ -21,12 +21,27 @@ def standing(folder: Path, stem: str, formats: Iterable[str]) -> list[Path]:
     return [path for path in paths if path.exists() or path.is_symlink()]
 
 
-def refuse_others(paths: Iterable[Path], spec: ModelSpec) -> None:
-    """Raise UsageError for a file that is no export of the weights of `spec`: another checkpoint may have its name."""
+def refuse_others(paths: Iterable[Path], spec: ModelSpec, *, overwrite: bool = False) -> None:
+    """Raise UsageError for a file that is not the artefact of `spec` exported before: another checkpoint, or another
+    form of this one, may have its name.
+
+    Args:
+        overwrite: files may be replaced; a folder may not.
+    """
     for path in paths:
+        if path.is_dir():
+            raise UsageError(f"{path}: there is a folder of this name; choose another folder with -o, or remove it")
+        if overwrite:
+            continue
         found: ModelSpec | None = None
         with contextlib.suppress(NafnetError):
             found = inspect_onnx(path) if path.suffix == ".onnx" else inspect_plan(path)
-        if found is None or found.weights_sha256 != spec.weights_sha256:
-            what = "an export of other weights" if found and found.weights_sha256 else "a file of another origin"
+        if found is None or not _is_alike(found, spec):
+            what = "an export of other weights, or another form," if found else "a file of another origin"
             raise UsageError(f"{path}: there is {what} of this name; choose another folder with -o, or --overwrite it")
+
+
+def _is_alike(found: ModelSpec, spec: ModelSpec) -> bool:
+    """Whether one is the other exported anew."""
+    names = ("weights_sha256", "precision", "io", "multiple", "fixed_shape")
+    return all(getattr(found, name) == getattr(spec, name) for name in names)

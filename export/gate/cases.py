@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.export.gate.photographs import centre
-from nafnet.kept_tile import kept_tile
+from nafnet.kept_tile import is_askable, kept_tile
 from nafnet.spec import ModelSpec
 from nafnet.wire import Batch
 
@@ -54,7 +54,7 @@ def cases(spec: ModelSpec, sizes: Sequence[Size] = (), photographs: Sequence[NDA
     found.append(Case(name="slope", batch=_slope(least, channels, height, width)))
     if spec.io != "uint8" and spec.precision != "int8":  # neither has a value that is no number
         found.append(Case(name="no number in one", batch=_spoilt(picture(min(most, 3), channels, height, width))))
-    if not sizes:
+    if is_askable(spec) and (least == 1 or not sizes):
         found.append(Case(name="kept picture", batch=kept_tile(spec)))
     for index, photograph in enumerate(photographs):
         cut = centre(photograph, channels, height, width)

@@ -44,27 +44,39 @@ class Executor:
 
 
 def executors(model: bytes, spec: ModelSpec) -> list[Executor]:
-    """All that can run these bytes of an ONNX file here."""
+    """All that can run these bytes of an ONNX file here; of one that cannot load them, `run` raises its error."""
     return list(_executors(model, spec))
+
+
+def _loaded(load: Callable[[], Run]) -> Run:
+    try:
+        return load()
+    except Exception as error:  # each library has its own family of errors
+        reason = error
+
+    def run(_: Batch) -> Batch:
+        raise reason
+
+    return run
 
 
 def _executors(model: bytes, spec: ModelSpec) -> Iterator[Executor]:
     here = features()
     if spec.precision != "bf16":
         yield Executor(
-            name="onnxruntime", run=in_onnxruntime(model, spec), precision=spec.precision,
+            name="onnxruntime", run=_loaded(lambda: in_onnxruntime(model, spec)), precision=spec.precision,
             version=onnxruntime.__version__, features=here,
         )  # fmt: skip
     if importlib.util.find_spec("openvino") is not None:
         version = openvino_version()
         yield Executor(
-            name="openvino", run=in_openvino(model, spec, "f32"), precision=spec.precision,
+            name="openvino", run=_loaded(lambda: in_openvino(model, spec, "f32")), precision=spec.precision,
             version=version, features=here,
         )  # fmt: skip
         if no_bfloat16() is None:
             precision = coarser(spec.precision, "bf16")
             yield Executor(
-                name="openvino-bf16", run=in_openvino(model, spec, "bf16"), precision=precision,
+                name="openvino-bf16", run=_loaded(lambda: in_openvino(model, spec, "bf16")), precision=precision,
                 version=version, features=here, decides=precision == spec.precision,
             )  # fmt: skip
     graph = onnx.ModelProto.FromString(model)

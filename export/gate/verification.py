@@ -16,7 +16,7 @@ import onnx
 from torch import nn
 
 from nafnet.architecture import NAFNet
-from nafnet.difference import MAX_REPORTED_PSNR
+from nafnet.difference import MAX_REPORTED_PSNR, UNMEASURABLE
 from nafnet.errors import ParityError
 from nafnet.export.gate.cases import Case, picture
 from nafnet.export.gate.executors import Executor, Run, executors
@@ -177,10 +177,16 @@ class Verification:
         for executor in executors:
             self._count.next(name, executor.name, batch)
             expected = reference(batch)
-            given = executor.run(batch)
+            failure, given = None, np.zeros_like(expected)
+            try:
+                given = executor.run(batch)
+            except Exception as error:  # each library has its own family of errors
+                failure = f"cannot run it ({' '.join(str(error).split())[:200]})"
             row = compare(
                 name, executor.name, given, expected, executor.precision, self.spec.io, decides=executor.decides
             )
+            if failure:
+                row = dataclasses.replace(row, psnr=0.0, max_abs=UNMEASURABLE, p999=UNMEASURABLE, refused=failure)
             if np.isfinite(batch).all() and not np.isfinite(expected).all():
                 row = dataclasses.replace(row, refused="PyTorch itself gives values that are not finite", decides=True)
             self.rows.append(row)

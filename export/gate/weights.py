@@ -10,6 +10,10 @@ from torch import nn
 
 from nafnet.export.network.graph import rounded
 
+MOST_7_BITS = 64
+"""Of a weight: sums of two products with 8-bit values then stay within 16 bits on any processor."""
+# What rounding a scale in half may add; and below the least number of half ONNX Runtime takes 1 for a scale.
+_COARSER, _LEAST_SCALE = 1.05, 6.2e-5
 _8_BITS = (TensorProto.INT8, TensorProto.UINT8)
 
 
@@ -20,7 +24,7 @@ def wrong_weights(model: onnx.ModelProto, module: nn.Module) -> str | None:
     channel, are to be the nearest of the 8-bit values, but for half of a step more, which rounding in half may cost.
     """
     held = {tensor.name: tensor for tensor in model.graph.initializer}
-    wrong, found = [], 0
+    wrong, found = [], 0  # constants that the exporter merged are not in the graph by their names
     for name, parameter in module.named_parameters():
         label = f"module.{name}"
         weight = parameter.detach().float().numpy()
@@ -44,7 +48,16 @@ def _is_nearest(held: dict[str, TensorProto], label: str, weight: NDArray[np.flo
     if quantised.data_type not in _8_BITS or f"{label}_scale" not in held:
         return False
     values = numpy_helper.to_array(quantised).astype(np.float32)
-    scale = numpy_helper.to_array(held[f"{label}_scale"]).astype(np.float32).reshape(-1, *[1] * (weight.ndim - 1))
+    scale = numpy_helper.to_array(held[f"{label}_scale"]).astype(np.float32).ravel()
+    if values.shape != weight.shape or scale.size not in (1, len(weight)):
+        return False
+    # A scale that is too coarse would make zero the nearest of all.
+    largest = np.abs(weight).reshape(len(weight), -1).max(1)
+    due = largest / MOST_7_BITS
+    if ((scale > due * _COARSER) & (due > _LEAST_SCALE)).any():
+        return False
+    scale = scale.reshape(-1, *[1] * (weight.ndim - 1))
     zero = held.get(f"{label}_zero_point")
     shift = 0 if zero is None else numpy_helper.to_array(zero).astype(np.float32).reshape(scale.shape)
-    return values.shape == weight.shape and bool((np.abs((values - shift) * scale - weight) <= scale).all())
+    steps = values - shift
+    return bool((np.abs(steps) <= MOST_7_BITS).all() and (np.abs(steps * scale - weight) <= scale).all())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,6 +35,19 @@ def cuda_driver() -> int:
     if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)):
         return 0
     return version.value
+
+
+def gpu_identity() -> tuple[str, ...]:
+    """What decides which kernels run on a device beside its library: of each GPU its unique number, of the driver its
+    build. Empty where neither can be found out: then nothing may be taken for the same as before."""
+    try:
+        found = subprocess.run(
+            ["nvidia-smi", "--query-gpu=uuid,name,driver_version", "--format=csv,noheader"],
+            capture_output=True, text=True, check=True, timeout=20,
+        ).stdout.splitlines()  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return (*found, str(cuda_driver()), os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 
 
 def no_cuda() -> str | None:

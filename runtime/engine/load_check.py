@@ -16,7 +16,7 @@ import numpy as np
 
 from nafnet.errors import BackendError, DeviceMemoryError, ModelError, UsageError
 from nafnet.files import cache_folder, write_whole
-from nafnet.kept_tile import compare_with_answer, kept_tile
+from nafnet.kept_tile import compare_with_answer, is_askable, kept_tile
 from nafnet.parity import coarser
 from nafnet.runtime.backends import presence
 from nafnet.runtime.backends.base import Backend
@@ -70,7 +70,7 @@ def check_backends(backends: Sequence[Backend]) -> bool:
         WrongResultError: one differs from PyTorch by more than the gate allows.
         BackendError: it cannot run the model at all.
     """
-    if any(each.model.spec.answer is None for each in backends):
+    if any(each.model.spec.answer is None or not is_askable(each.model.spec) for each in backends):
         return False
     for each in backends:
         _check(each)
@@ -108,7 +108,11 @@ def _refuse_refused(backend: Backend) -> None:
 
 def _seal(backend: Backend) -> Path | None:
     """The file that says that it was right; None where nothing can be kept."""
-    where = features() if backend.device == "cpu" else (presence.cuda_driver(),)
+    if backend.model.spec.graph_sha256 is None:
+        return None  # the spec does not say of which bytes it speaks
+    where = features() if backend.device == "cpu" else presence.gpu_identity()
+    if not where:
+        return None
     key = (backend.model.spec.to_json(), backend.name, backend.description, backend.device, where)
     try:
         return cache_folder("checks") / hashlib.sha256(repr(key).encode()).hexdigest()[:32]

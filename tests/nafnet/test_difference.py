@@ -97,15 +97,21 @@ def test_bytes_that_are_rounded_to_the_nearest_pass(expected: Planes, precision:
     assert found.psnr > 120, "what rounding must cost is no error"
 
 
-@pytest.mark.parametrize("precision", ALL)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("rounding", [np.floor, np.ceil])
 def test_bytes_that_are_rounded_otherwise_are_refused(
     expected: Planes, precision: Precision, rounding: np.ufunc
 ) -> None:
     found = difference(as_bytes(rounding(expected.astype(np.float64) * 255)), expected, precision, "uint8")
     assert found.refused is not None
-    if precision in ("bf16", "int8"):
-        assert f"too {'dark' if rounding is np.floor else 'bright'} in the mean" in found.refused
+
+
+def test_what_the_precision_decides_is_not_counted() -> None:
+    """A flat picture half-way between two bytes may come out as either in fp16; in fp32 near enough to it."""
+    flat = np.full((1, 1, 20, 20), 100.45 / 255, np.float32)
+    other = as_bytes(np.full(flat.shape, 101.0))
+    assert difference(other, flat, "fp16", "uint8").refused is None
+    assert difference(other, flat, "fp32", "uint8").refused is not None
 
 
 def test_more_than_a_step_of_8_bits_is_refused(expected: Planes) -> None:
@@ -124,9 +130,9 @@ def test_more_than_a_step_of_8_bits_is_refused(expected: Planes) -> None:
     ("fp32", 0.005, True), ("fp32", 0.02, False), ("fp16", 0.2, True), ("fp16", 0.3, False),
 ])  # fmt: skip
 def test_the_share_of_bytes_that_are_a_step_off(precision: Precision, share: float, passes: bool) -> None:
-    """At the border between two bytes the smallest error is a step, so it is the share that counts."""
+    """Further from the middle of two bytes than the precision's error, so it is the share that counts."""
     steps = np.random.default_rng(2).integers(20, 230, (1, 3, 40, 50)).astype(np.float64)
-    exact = as_bytes(steps + 0.499)
+    exact = as_bytes(steps + (0.48 if precision == "fp32" else 0.24))
     off = (np.arange(steps.size).reshape(steps.shape) % 100) < 100 * share
     found = difference(as_bytes(steps + off), exact, precision, "uint8")
     assert (found.refused is None) == passes

@@ -59,10 +59,11 @@ def test_command_writes_what_it_says(checkpoint_path: Path, tmp_path: Path) -> N
     count = len(report["comparisons"])
     assert report["spec"]["parity"]["cases"] == count
     last = done.stdout.splitlines()[-1]
-    assert last.startswith(f"all {count} comparisons passed: the export gives what PyTorch gives")
+    deciding = sum(row["decides"] for row in report["comparisons"])
+    assert last.startswith(f"all {deciding} comparisons passed: the export gives what PyTorch gives")
     assert last.endswith("says nothing about how good the pictures are")
     assert "takes about a minute" in done.stdout.splitlines()[1], "before the work"
-    assert {row["ran_on"] for row in report["comparisons"]} == {"ONNX Runtime", "fp16 storage"}
+    assert {row["ran_on"] for row in report["comparisons"]} >= {"onnxruntime", "openvino", "fp16 storage"}
     assert {"tiling_psnr", "backend_psnr"} <= report["tiling"].keys()
     sizes = {tuple(row["shape"]) for row in report["comparisons"]}
     assert {(1, 3, 4, 4), (2, 3, 64, 64)} <= sizes, "the corners of the profile"
@@ -192,7 +193,9 @@ def test_photographs_are_part_of_the_gate(checkpoint_path: Path, tmp_path: Path)
     assert grey["part"] == {"top": 0, "left": 0, "height": 20, "width": 30}
     assert [file["name"] for file in report["photographs"]["skipped"]] == [bad]
     assert report["photographs"]["left"] == 0
-    (row,) = (row for row in report["comparisons"] if row["case"] == "photograph 1")
+    rows = [row for row in report["comparisons"] if row["case"] == "photograph 1"]
+    assert {row["ran_on"] for row in rows} >= {"onnxruntime", "openvino"}
+    row = rows[0]
     assert row["shape"][2:] == [64, 40], "as it says"
 
 

@@ -35,7 +35,7 @@ def test_another_checkpoint_of_one_name_replaces_nothing(two: tuple[Path, Path],
     before = path.read_bytes()
     refused = nafnet_export(second, "-o", "out", "--no-verify", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "there is an export of other weights of this name" in refused.stderr.splitlines()[-1]
+    assert "there is an export of other weights, or another form, of this name" in refused.stderr.splitlines()[-1]
     assert path.read_bytes() == before
     assert nafnet_export(first, "-o", "out", "--no-verify", cwd=tmp_path).returncode == 0, "the same weights may"
     assert nafnet_export(second, "-o", "out", "--no-verify", "--overwrite", cwd=tmp_path).returncode == 0
@@ -60,3 +60,23 @@ def test_after_a_refusal_the_older_file_is_named(
     refused = nafnet_export(checkpoint_path, "--norm", "fused", cwd=tmp_path)
     assert refused.returncode == 3
     assert "small-fused.onnx: of an earlier export; it stays as it is" in refused.stdout + refused.stderr
+
+
+def test_another_form_of_the_same_weights_replaces_nothing(checkpoint_path: Path, tmp_path: Path) -> None:
+    """net.safetensors in fp16 and net-fp16.safetensors in fp32 have one name."""
+    for name in ("net", "net-fp16"):
+        shutil.copy(checkpoint_path, tmp_path / f"{name}.safetensors")
+    words = ("--no-verify", "--pad")
+    assert nafnet_export("net.safetensors", "--fp16", *words, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "net-fp16-pad-unverified.onnx").exists()
+    refused = nafnet_export("net-fp16.safetensors", *words, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "another form" in refused.stderr.splitlines()[-1]
+
+
+def test_a_folder_of_that_name_is_said_before_the_work(checkpoint_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "small-unverified.onnx").mkdir()
+    refused = nafnet_export(checkpoint_path, "--no-verify", "--overwrite", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "there is a folder of this name" in refused.stderr.splitlines()[-1]
+    assert "writing it" not in refused.stdout

@@ -111,7 +111,7 @@ class OneConvolution(nn.Module):
 def quantised(module: OneConvolution, zero: int = 0) -> tuple[onnx.ModelProto, NDArray[np.int8]]:
     """A file that holds the weight in 8 bits, with a scale for each output channel, and the bias as it is."""
     weight = module.conv.weight.detach().numpy()
-    scale = (np.abs(weight).max(axis=(1, 2, 3)) / 120).astype(np.float32)
+    scale = (np.abs(weight).max(axis=(1, 2, 3)) / 62).astype(np.float32)
     values = (np.rint(weight / scale[:, None, None, None]) + zero).astype(np.int8)
     label = "module.conv.weight"
     tensors = [
@@ -133,6 +133,25 @@ def test_weights_in_8_bits_are_the_nearest(zero: int) -> None:
         other[2, 1, 0, 0] += np.int8(steps)
         model.graph.initializer[0].CopyFrom(numpy_helper.from_array(other, "module.conv.weight_quantized"))
         assert wrong_weights(model, module) == "1 of 2 weights in the file are not the network's, conv.weight first"
+
+
+def test_a_scale_so_coarse_that_zero_is_the_nearest_is_missed() -> None:
+    module = OneConvolution()
+    model, values = quantised(module)
+    for name, array in (("quantized", np.zeros_like(values)), ("scale", np.full(4, 9, np.float32))):
+        tensor = next(each for each in model.graph.initializer if each.name.endswith(name))
+        tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    assert wrong_weights(model, module) is not None
+
+
+def test_weights_of_8_bits_are_refused() -> None:
+    """Sums of their products saturate on processors without VNNI."""
+    module = OneConvolution()
+    model, values = quantised(module)
+    scale = next(each for each in model.graph.initializer if each.name.endswith("scale"))
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) / 2, scale.name))
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(values * np.int8(2), "module.conv.weight_quantized"))
+    assert wrong_weights(model, module) is not None
 
 
 @pytest.mark.parametrize("number", [1, 2])

@@ -77,7 +77,8 @@ def test_what_was_right_is_not_asked_again_until_something_is_other(
 def test_another_driver_is_asked_again(darkening: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(path=darkening, spec=inspect_onnx(darkening))
     for version in ("570.1", "570.1", "580.2", None):
-        monkeypatch.setattr(presence, "cuda_driver", lambda version=version: version)
+        known = (version,) if version else ()
+        monkeypatch.setattr(presence, "gpu_identity", lambda known=known: known)
         with Device(model, None, "cuda:0") as backend:
             assert check_backends(backend.parts)
     assert counted.calls == 3
