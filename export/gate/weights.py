@@ -60,4 +60,7 @@ def _is_nearest(held: dict[str, TensorProto], label: str, weight: NDArray[np.flo
     zero = held.get(f"{label}_zero_point")
     shift = 0 if zero is None else numpy_helper.to_array(zero).astype(np.float32).reshape(scale.shape)
     steps = values - shift
-    return bool((np.abs(steps) <= MOST_7_BITS).all() and (np.abs(steps * scale - weight) <= scale).all())
+    # A scale below the normal numbers of half is rounded by much, and its steps are more; such weights are all but 0.
+    is_small = (due <= _LEAST_SCALE).reshape(scale.shape) if scale.size > 1 else scale <= _LEAST_SCALE
+    is_of_7_bits = (np.abs(steps) <= MOST_7_BITS + 1) | is_small
+    return bool(is_of_7_bits.all() and (np.abs(steps * scale - weight) <= scale).all())
