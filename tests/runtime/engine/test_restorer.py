@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from nafnet.runtime import Restorer, restore_file
 from nafnet.runtime.backends import REGISTRY, backend_class, choose_for, is_installed
 from nafnet.runtime.backends.base import PREPARE_AFTER
 from nafnet.runtime.folder.settings import Encoding
-from tests.processes import GUARD
 
 MakeOnnx = Callable[..., Path]
 
@@ -60,17 +58,17 @@ def test_a_long_run_changes_no_bit(backend: str) -> None:
 
 
 def decide_while_busy(backend: Any, monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.float32]]:
-    """Have it decide on tiles side by side while a second one is there, however slowly they come; the list that is
-    returned gets the tile that it decides by."""
+    """Have it decide on tiles side by side as if a second were there, however they come: others may be done before
+    the one that it decides by. The list that is returned gets that tile."""
     prepare, decided_by = backend._prepare_if_same, []
 
     def with_another(batch: NDArray[np.float32]) -> None:
-        given_up = time.monotonic() + GUARD
-        while backend._active < 2:
-            assert time.monotonic() < given_up
-            time.sleep(0.001)
+        with backend._counting:
+            backend._active += 1
         decided_by.append(batch)
         prepare(batch)
+        with backend._counting:
+            backend._active -= 1
 
     monkeypatch.setattr(backend, "_prepare_if_same", with_another)
     return decided_by
