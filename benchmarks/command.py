@@ -158,8 +158,7 @@ def open_models(paths: Sequence[Path]) -> tuple[list[Checkpoint], list[Model]]:
 def say_standing(models: Sequence[Model], say: Callable[[str], None]) -> None:
     """A line for each artefact that is not known to give what PyTorch gives; its rows are compared all the same."""
     for model in models:
-        parity = model.spec.parity
-        if model.spec.changed or parity is None or not parity.passed or not model.spec.is_bound:
+        if not model.spec.is_verified:
             say(f"{model.name}: {model.spec.standing}")
 
 

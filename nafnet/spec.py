@@ -183,11 +183,17 @@ class ModelSpec:
     @property
     def standing(self) -> str:
         """What is known of an exported artefact's parity with PyTorch, in words."""
+        if self.is_verified:
+            return "checked against PyTorch"
         if self.changed:
             return "changed since it was compared with PyTorch"
-        if self.parity is None or not self.parity.passed:
-            return "not verified against PyTorch"
-        return "checked against PyTorch" if self.is_bound else "not verified: its claim names no graph"
+        claims = self.parity is not None and self.parity.passed
+        return "not verified: its claim names no graph" if claims else "not verified against PyTorch"
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether these very bytes were compared with PyTorch, and passed."""
+        return not self.changed and self.parity is not None and self.parity.passed and self.is_bound
 
     @property
     def is_bound(self) -> bool:
@@ -200,8 +206,7 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """One line of JSON, the same for equal specs."""
-        fields = dataclasses.asdict(self)
-        del fields["changed"]
+        fields = {name: value for name, value in dataclasses.asdict(self).items() if name != "changed"}
         return json.dumps(fields, sort_keys=True)
 
     @classmethod

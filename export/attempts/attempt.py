@@ -158,21 +158,22 @@ def verified(
     sizes = profile_sizes(spec, options.batch or (1, 1, 1))
     kept = reference(kept_tile(spec)) if is_askable(spec) else None
     spec = spec.replace(answer=answer_of(kept) if kept is not None and np.isfinite(kept).all() else None)
-    found = None
+    model, found = onnx.ModelProto.FromString(graph.content), None
     if options.verify:
         on_step("loading the graph into the libraries that are here", 0, 0)
         runs = executors(graph.content, spec)
         inputs = cases(spec, sizes if options.batch else (), options.photographs)
         louder = [probe(spec)] * (len(AMPLIFIED) + 1) if graph.remade else []
         found = Verification(reference, spec, Count.of([*(case.batch for case in inputs), *louder], len(runs), on_step))
-        found.compare_weights(onnx.ModelProto.FromString(graph.content), graph.module)
+        found.compare_weights(model, graph.module)
         found.compare_all(inputs, runs)
         if graph.remade:
             found.compare_remade(graph.remade, probe(spec))
-        found.measure_truth(truth, strictest(runs).run)
-        found.measure_tiling(strictest(runs).run)
+        able = [each for each in runs if each.decides and each.name not in found.failed]
+        if able:
+            found.measure_truth(truth, strictest(able).run)
+            found.measure_tiling(strictest(able).run)
         spec = spec.replace(verified=found.passed, parity=_summary(found, runs))
-    model = onnx.ModelProto.FromString(graph.content)
     spec = embed_spec(model, spec)
     return Exported(
         model=model,

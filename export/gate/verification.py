@@ -97,6 +97,8 @@ class Verification:
     def __init__(self, reference: Reference, spec: ModelSpec, count: Count | None = None) -> None:
         self.reference, self.spec = reference, spec
         self.weights: str | None = None
+        self.failed: set[str] = set()
+        """Executors that could not run the graph; nothing else is measured on them."""
         self._count = count or Count()
         self.rows: list[Row] = []
         self.worst: Worst | None = None
@@ -186,6 +188,7 @@ class Verification:
                 name, executor.name, given, expected, executor.precision, self.spec.io, decides=executor.decides
             )
             if failure:
+                self.failed.add(executor.name)
                 row = dataclasses.replace(row, psnr=0.0, max_abs=UNMEASURABLE, p999=UNMEASURABLE, refused=failure)
             if np.isfinite(batch).all() and not np.isfinite(expected).all():
                 row = dataclasses.replace(row, refused="PyTorch itself gives values that are not finite", decides=True)

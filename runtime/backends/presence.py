@@ -37,6 +37,7 @@ def cuda_driver() -> int:
     return version.value
 
 
+@functools.cache
 def gpu_identity() -> tuple[str, ...]:
     """What decides which kernels run on a device beside its library: of each GPU its unique number, of the driver its
     build. Empty where neither can be found out: then nothing may be taken for the same as before."""

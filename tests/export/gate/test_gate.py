@@ -16,7 +16,7 @@ from nafnet.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from nafnet.errors import CheckpointError
 from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.exporter import RefusalError, export
-from nafnet.export.gate import verification
+from nafnet.export.gate import executors, verification
 from nafnet.export.gate.executors import Executor
 from nafnet.export.gate.reference import Reference
 from nafnet.export.gate.report import tiling_line, write_parity_report
@@ -154,3 +154,16 @@ def test_spec_that_is_not_its_weights_is_refused(
     save_checkpoint(tmp_path / "net.safetensors", dict(checkpoint.state_dict), checkpoint.spec.replace(**change))
     with pytest.raises(CheckpointError, match="does not belong to these weights"):
         load_checkpoint(tmp_path / "net.safetensors")
+
+
+def test_a_library_that_cannot_run_the_graph_refuses_it_in_a_line(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither when it loads the graph nor when it is asked for more than the comparisons."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("no kernel\nfor this processor")
+
+    monkeypatch.setattr(executors, "in_openvino", broken)
+    with pytest.raises(RefusalError, match=r"openvino: cannot run it \(no kernel for this processor\)"):
+        export(checkpoint, ExportOptions(norm="rms"))
