@@ -17,13 +17,16 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import UsageError
 
-Planes = NDArray[np.float32]
+PlaneType = Literal["float32", "uint8"]
+Planes = NDArray[Any]
+"""Of a `PlaneType`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,11 +59,12 @@ class TilePlan:
         return self.rows.tile, self.columns.tile
 
 
-def plan_tiles(height: int, width: int, *, tile: int, overlap: int, multiple: int) -> TilePlan:
+def plan_tiles(height: int, width: int, *, tile: int, overlap: int, multiple: int, fixed: bool = False) -> TilePlan:
     """Plan the tiles of an image of `height` x `width` pixels, at least 1 x 1.
 
     Args:
         tile: the largest side of a tile in pixels; a multiple of `multiple`.
+        fixed: every tile is `tile` x `tile`, whatever the image's size: a device prepares for that shape alone.
         overlap: the fewest pixels that neighbouring tiles share; the even spread can make it more.
         multiple: tiles' sides are multiples of this.
 
@@ -68,8 +72,7 @@ def plan_tiles(height: int, width: int, *, tile: int, overlap: int, multiple: in
         UsageError: the tile is no multiple, or the overlap is not in [0, tile).
     """
     check_tile(tile, overlap, multiple)
-    sides = (_plan_axis(length, tile, overlap, multiple) for length in (height, width))
-    rows, columns = sides
+    rows, columns = (_plan_axis(length, tile, overlap, tile if fixed else multiple) for length in (height, width))
     return TilePlan(rows=rows, columns=columns)
 
 
@@ -131,16 +134,23 @@ class TileCutter:
 
 
 class TileBlender:
-    """Puts restored tiles together, a row of tiles at a time; holds one strip and the rows the next one will change."""
+    """Puts restored tiles together, a row of tiles at a time; holds one strip and the rows the next one will change.
 
-    def __init__(self, plan: TilePlan, channels: int) -> None:
-        self._plan, self._channels = plan, channels
-        self._strip = self._new_strip()
-        self._pending = np.empty((channels, 0, plan.columns.length), np.float32)
+    Args:
+        plan: of the tiles.
+        channels: of each.
+        kind: of their values. Integers are rounded where tiles are blended, once for each axis, so at a corner the
+            result may be a step from the nearest.
+    """
+
+    def __init__(self, plan: TilePlan, channels: int, kind: PlaneType = "float32") -> None:
+        self._plan, self._channels, self._kind = plan, channels, kind
+        self._strip = self._new(plan.rows.tile)
+        self._pending, self._waiting = self._new(plan.rows.tile), 0  # rows of it
         self._row = self._column = self._filled = 0
 
     def add(self, tile: Planes) -> Planes | None:
-        """Take the next tile, float32[C,h,w]; gives rows that are finished, [C,n,W], or None."""
+        """Take the next tile, [C,h,w]; gives rows that are finished, [C,n,W], or None. They stand until the next."""
         columns, rows = self._plan.columns, self._plan.rows
         left = columns.starts[self._column]
         self._filled = _lay(self._strip, tile[:, :, : columns.length], left, self._filled)
@@ -151,22 +161,24 @@ class TileBlender:
         self._row += 1
         last = self._row == len(rows.starts)
         until = rows.length if last else rows.starts[self._row]
-        done = self._below(self._strip[:, : rows.length])
-        self._pending = done[:, until - top :].copy()
-        self._strip, self._column, self._filled = self._new_strip(), 0, 0
-        return done[:, : until - top]
+        self._column = self._filled = 0
+        self._blend_below()
+        finished = self._strip[:, : until - top]
+        self._waiting = 0 if last else rows.tile - (until - top)
+        self._pending[:, : self._waiting] = self._strip[:, until - top : until - top + self._waiting]
+        return finished
 
-    def _below(self, strip: Planes) -> Planes:
-        """The strip, its upper rows blended with those that waited for it."""
-        shared = self._pending.shape[1]
-        if shared:
-            difference = strip[:, :shared] - self._pending
-            difference *= ramp(shared).reshape(1, shared, 1)
-            strip[:, :shared] = self._pending + difference
-        return strip
+    def _blend_below(self) -> None:
+        """Blend the strip's upper rows with those that waited for it."""
+        old, new = self._pending[:, : self._waiting], self._strip[:, : self._waiting]
+        _blend(old, new, ramp(self._waiting).reshape(1, self._waiting, 1), out=new)
 
-    def _new_strip(self) -> Planes:
-        return np.empty((self._channels, self._plan.rows.tile, self._plan.columns.length), np.float32)
+    def _new(self, rows: int) -> Planes:
+        """[C,n,W], in memory as the tiles are: floats in planes, bytes pixel by pixel."""
+        width = self._plan.columns.length
+        if self._kind == "uint8":
+            return np.empty((rows, width, self._channels), np.uint8).transpose(2, 0, 1)
+        return np.empty((self._channels, rows, width), np.float32)
 
 
 def cut_tiles(image: Planes, plan: TilePlan) -> Iterator[Planes]:
@@ -178,7 +190,7 @@ def cut_tiles(image: Planes, plan: TilePlan) -> Iterator[Planes]:
 def blend_tiles(tiles: Iterable[Planes], plan: TilePlan, channels: int) -> Planes:
     """Put restored tiles, in the order of `cut_tiles`, together again: float32[C,H,W]."""
     blender = TileBlender(plan, channels)
-    return np.concatenate([rows for tile in tiles if (rows := blender.add(tile)) is not None], axis=1)
+    return np.concatenate([rows.copy() for tile in tiles if (rows := blender.add(tile)) is not None], axis=1)
 
 
 def _lay(strip: Planes, tile: Planes, left: int, filled: int) -> int:
@@ -187,11 +199,22 @@ def _lay(strip: Planes, tile: Planes, left: int, filled: int) -> int:
     shared = max(filled - left, 0)
     if shared:
         old = strip[:, :, left:filled]
-        difference = tile[:, :, :shared] - old
-        difference *= ramp(shared)
-        old += difference
+        _blend(old, tile[:, :, :shared], ramp(shared), out=old)
     strip[:, :, max(filled, left) : end] = tile[:, :, shared:]
     return end
+
+
+def _blend(old: Planes, new: Planes, weight: NDArray[np.float32], out: Planes) -> None:
+    """Write old + weight * (new - old); `out` may be one of them."""
+    if out.dtype == np.float32:
+        difference = new - old
+        difference *= weight
+        np.add(old, difference, out=out)
+        return
+    difference = np.subtract(new, old, dtype=np.float32)
+    difference *= weight
+    difference += old
+    np.copyto(out, np.rint(difference, out=difference), casting="unsafe")
 
 
 def ramp(length: int) -> NDArray[np.float32]:

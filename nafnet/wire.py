@@ -22,6 +22,11 @@ def wire_shape(shape: tuple[int, ...], wire: WireType) -> tuple[int, ...]:
     return (count, height, width, channels) if wire == "uint8" else (count, channels, height, width)
 
 
+def wire_dtype(wire: WireType) -> np.dtype[np.generic]:
+    """The type of the values that cross the border."""
+    return np.dtype(wire)
+
+
 def to_wire(batch: Batch, wire: WireType) -> NDArray[np.generic]:
     """float32[N,C,H,W] as the artefact takes it; for uint8, values are clipped and rounded to the nearest of 256."""
     if wire == "float16":

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nafnet.closing import Closing
 from nafnet.errors import BackendError, DeviceMemoryError, NafnetError
 from nafnet.files import file_sha256
 from nafnet.parity import Precision
+from nafnet.runtime.backends.pending import Pending, Wired
 from nafnet.spec import ModelSpec
-from nafnet.wire import Batch, from_wire, to_wire, wire_shape
+from nafnet.wire import Batch, from_wire, wire_shape
 
 Shape = tuple[int, ...]
-Run = Callable[[NDArray[np.generic]], NDArray[np.generic]]
-"""A batch as the model takes it, to one as it gives it: float32 or float16 [N,C,H,W], or uint8[N,H,W,C]."""
+Run = Callable[[Wired], Wired]
+"""A batch as the model takes it, to one as it gives it."""
 
 # Batches of one shape after which a backend is told to prepare for it. Preparing takes as long as some tens of
 # tiles and saves about a tenth of each, so a single photograph is over before it would pay.
@@ -61,7 +61,8 @@ def is_memory_error(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(phrase in words for phrase in _MEMORY_WORDS)
 
 
-def _closed(batch: NDArray[np.generic]) -> NDArray[np.generic]:
+def closed(batch: Wired) -> Wired:
+    """What runs batches once there is nothing to run them with."""
     raise BackendError(f"closed; it takes no batch of {list(batch.shape)} any more")
 
 
@@ -85,6 +86,9 @@ class Backend(Closing):
     """What it computes in, where that is less than the model's own precision."""
     gains_from_fixed_shapes: ClassVar[bool] = True
     """Whether `_load` makes something faster of a known shape."""
+    beside_cpu: bool = False
+    """Whether a device computes, so that the CPU's cores are free meanwhile; it prepares for each shape that it meets,
+    so tiles are best of one shape."""
 
     def __init__(self, model: Model, threads: int | None, device: str = "cpu") -> None:
         self.model = model
@@ -133,33 +137,31 @@ class Backend(Closing):
     def prepare(self, shape: Shape) -> None:
         """Load the model once more, specialised for batches of exactly [N,C,H,W]; other shapes still run."""
         if self.gains_from_fixed_shapes:
-            self._prepared = (shape, self._load(wire_shape(shape, self.model.spec.io)))
+            self._prepare(wire_shape(shape, self.model.spec.io))
 
-    def _run(self, batch: Batch) -> Batch:
-        self._calls[batch.shape] = calls = self._calls.get(batch.shape, 0) + 1
+    def _prepare(self, shape: Shape) -> None:
+        self._prepared = (shape, self._load(shape))
+
+    def _run(self, given: Wired) -> Wired:
+        self._calls[given.shape] = calls = self._calls.get(given.shape, 0) + 1
         if calls == PREPARE_AFTER and self.prepares_itself:
-            self._prepare_if_same(batch)
-        run = self._any_shape
-        if self._prepared is not None and self._prepared[0] == batch.shape:
-            run = self._prepared[1]
-        return self._on_wire(run, batch)
+            self._prepare_if_same(given)
+        if self._prepared is not None and self._prepared[0] == given.shape:
+            return self._prepared[1](given)
+        return self._any_shape(given)
 
-    def _prepare_if_same(self, batch: Batch) -> None:
+    def _prepare_if_same(self, given: Wired) -> None:
         """Prepare for a shape that repeats, if that changes no bit: a photograph's result must not hang on how many
         were restored before it."""
         before, self._prepared = self._prepared, None
         try:
-            self.prepare(batch.shape)
+            self._prepare(given.shape)
         except Exception:  # there is no memory for a second copy, for one: it goes on without
             self._prepared = before
             return
         assert self._prepared is not None
-        if not np.array_equal(self._on_wire(self._prepared[1], batch), self._on_wire(self._any_shape, batch)):
+        if not np.array_equal(self._prepared[1](given), self._any_shape(given)):
             self._prepared = before
-
-    def _on_wire(self, run: Run, batch: Batch) -> Batch:
-        wire = self.model.spec.io
-        return from_wire(run(np.ascontiguousarray(to_wire(batch, wire))), wire)
 
     def __call__(self, batch: Batch) -> Batch:
         """Restore a batch of tiles.
@@ -174,43 +176,66 @@ class Backend(Closing):
             DeviceMemoryError: the batch is too much for the device's memory.
             BackendError: the library failed, or gave back another shape.
         """
-        self.check_given(batch)
+        if batch.ndim != 4 or batch.dtype != np.float32:
+            raise BackendError(
+                f"{self.name}: got {batch.dtype}{list(batch.shape)}, expected float32[N,{self.model.spec.channels},H,W]"
+            )
+        wire = self.model.spec.io
+        return from_wire(self.run(Pending.of(batch, wire)), wire)
+
+    def run(self, pending: Pending) -> Wired:
+        """Restore one batch; the result is as the model gives it, and the caller's to keep. Errors as above."""
+        self.check_given(pending)
         with self.translated():
-            restored = self._run(batch)
-        self.check_restored(restored, batch)
+            restored = self._run(pending.written(self.model.spec.io))
+        self.check_restored(restored, pending)
         return restored
 
     def stream(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Restore batches, float32[N,C,H,W], in their order; the results are the caller's to keep."""
+        wire = self.model.spec.io
+        for restored in self.stream_pending(Pending.of(batch, wire) for batch in batches):
+            yield np.array(from_wire(restored, wire))
+
+    def stream_pending(self, batches: Iterator[Pending]) -> Iterator[Wired]:
         """Restore batches one after the other, in their order; errors are those of a single call.
 
-        The next batch is taken, and the one before it used, while one is computed: a CPU's cores have nothing to do
-        while a single one cuts and blends tiles.
+        A result is as the model gives it, and stands until the next one is asked for: it may lie where the device
+        writes. The next batch is taken, and the one before it used, while one is computed: a CPU's cores have nothing
+        to do while a single one cuts and blends tiles.
         """
         with ThreadPoolExecutor(self.at_once, thread_name_prefix="infer") as pool:
-            flying: deque[Future[Batch]] = deque()
-            for batch in batches:
-                flying.append(pool.submit(self, batch))
+            flying: deque[Future[Wired]] = deque()
+            for pending in batches:
+                self.check_given(pending)
+                with self.translated():
+                    given = pending.written(self.model.spec.io)
+                flying.append(pool.submit(self._run_written, given, pending))
                 if len(flying) > self.at_once:
                     yield flying.popleft().result()
             while flying:
                 yield flying.popleft().result()
 
-    def check_given(self, batch: Batch) -> None:
-        """Raise BackendError unless the batch is what `__call__` takes."""
-        spec = self.model.spec
-        if batch.ndim != 4 or batch.dtype != np.float32 or batch.shape[1] != spec.channels:
-            raise BackendError(
-                f"{self.name}: got {batch.dtype}{list(batch.shape)}, expected float32[N,{spec.channels},H,W]"
-            )
-        if batch.shape[2] % spec.multiple or batch.shape[3] % spec.multiple:
-            raise BackendError(
-                f"{self.name}: got {batch.shape[2]}x{batch.shape[3]} pixels, expected multiples of {spec.multiple}"
-            )
+    def _run_written(self, given: Wired, pending: Pending) -> Wired:
+        with self.translated():
+            restored = self._run(given)
+        self.check_restored(restored, pending)
+        return restored
 
-    def check_restored(self, restored: Batch, batch: Batch) -> None:
+    def check_given(self, pending: Pending) -> None:
+        """Raise BackendError unless the batch is what the model takes."""
+        spec = self.model.spec
+        _, channels, height, width = pending.shape
+        if channels != spec.channels:
+            raise BackendError(f"{self.name}: got {channels} channels, expected float32[N,{spec.channels},H,W]")
+        if height % spec.multiple or width % spec.multiple:
+            raise BackendError(f"{self.name}: got {height}x{width} pixels, expected multiples of {spec.multiple}")
+
+    def check_restored(self, restored: Wired, pending: Pending) -> None:
         """Raise BackendError unless the result has the shape of what it was made of."""
-        if restored.shape != batch.shape:
-            raise BackendError(f"{self.name}: {self.model.name} gave {list(restored.shape)} for {list(batch.shape)}")
+        given = wire_shape(pending.shape, self.model.spec.io)
+        if restored.shape != given:
+            raise BackendError(f"{self.name}: {self.model.name} gave {list(restored.shape)} for {list(given)}")
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
@@ -226,5 +251,5 @@ class Backend(Closing):
 
     def close(self) -> None:
         """Free the model's memory; the backend cannot be called any more."""
-        self._any_shape = _closed
+        self._any_shape = closed
         self._prepared = None

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from nafnet.errors import BackendError, DeviceMemoryError
 from nafnet.runtime.backends.cuda_memory import Cuda, DeviceBuffer, PinnedBuffer, Stream
 from nafnet.runtime.backends.lanes import Lane
+from nafnet.runtime.backends.pending import Pending, Wired
+from nafnet.spec import WireType
+from nafnet.wire import wire_dtype, wire_shape
 
 
 class EngineLane(Lane):
@@ -22,6 +25,7 @@ class EngineLane(Lane):
         cuda: the device.
         engine: the deserialised plan.
         batches: the smallest and the largest batch of its profile.
+        wire: what its input and output hold.
         tell: told in a line what does not go as it could.
         config: how the engine is to be run, of the library's own kind.
         captures: whether to make graphs.
@@ -31,11 +35,11 @@ class EngineLane(Lane):
     """
 
     def __init__(
-        self, trt: Any, cuda: Cuda, engine: Any, batches: tuple[int, int], tell: Callable[[str], None],
+        self, trt: Any, cuda: Cuda, engine: Any, batches: tuple[int, int], wire: WireType, tell: Callable[[str], None],
         config: Any = None, *, captures: bool = True,
     ) -> None:  # fmt: skip
         self._cuda, self._smallest, self._largest = cuda, *batches
-        self._tell, self._captures = tell, captures
+        self._wire, self._tell, self._captures = wire, tell, captures
         self._context = engine.create_execution_context(*(() if config is None else (config,)))
         if self._context is None:
             raise DeviceMemoryError("TensorRT made no execution context; the GPU's memory does not suffice")
@@ -52,16 +56,16 @@ class EngineLane(Lane):
         self.fills_up_to = 0
         """Tiles: a smaller batch of the shape at hand is filled up, so that its graph serves, unless that is larger."""
 
-    def start(self, batch: NDArray[np.generic]) -> None:
+    def start(self, pending: Pending) -> None:
         self._cuda.use()
-        self._count = len(batch)
+        self._count = pending.shape[0]
         if self._count > self._largest:
             raise BackendError(f"the plan takes at most {self._largest} tiles at once, got {self._count}; see --batch")
-        shape = (max(self._count, self._smallest), *batch.shape[1:])
+        shape = (max(self._count, self._smallest), *wire_shape(pending.shape, self._wire)[1:])
         fits = shape[1:] == self._shape[1:] and shape[0] < self._shape[0] <= self.fills_up_to
         if shape != self._shape and not fits:
-            self._take_shape(shape, batch.dtype)
-        self._views[0][: self._count] = batch
+            self._take_shape(shape, wire_dtype(self._wire))
+        pending.write(self._views[0][: self._count])
         if self._runs == 1 and self._captures:  # the first run of a shape allocates, which a graph cannot
             self._capture()
         if self._stream.has_graph:
@@ -78,10 +82,10 @@ class EngineLane(Lane):
             self._captures = False
             self._tell(f"going on without a CUDA graph, which may be slower: {error}")
 
-    def finish(self) -> NDArray[np.generic]:
+    def finish(self) -> Wired:
         self._cuda.use()
         self._stream.wait()
-        return self._views[1][: self._count].copy()
+        return self._views[1][: self._count]
 
     def _queue(self) -> None:
         """Copy in, compute, copy out: queued, not awaited."""

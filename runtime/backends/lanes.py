@@ -7,16 +7,15 @@ and the next one is cut and copied over.
 from __future__ import annotations
 
 import abc
+import itertools
 import queue
 import threading
 from collections import deque
 from collections.abc import Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nafnet.runtime.backends.base import Backend, Model, Run, Shape
-from nafnet.wire import Batch, from_wire, to_wire
+from nafnet.errors import BackendError
+from nafnet.runtime.backends.base import Backend, Model, Run, Shape, closed
+from nafnet.runtime.backends.pending import Pending, Wired
 
 LANES = 2
 
@@ -25,12 +24,12 @@ class Lane(abc.ABC):
     """One batch on its way through the device."""
 
     @abc.abstractmethod
-    def start(self, batch: NDArray[np.generic]) -> None:
-        """Begin with a contiguous batch, as the model takes it, and return without waiting."""
+    def start(self, pending: Pending) -> None:
+        """Begin with a batch, written to where the device copies from, and return without waiting."""
 
     @abc.abstractmethod
-    def finish(self) -> NDArray[np.generic]:
-        """Wait for what was started; the result is the caller's to keep."""
+    def finish(self) -> Wired:
+        """Wait for what was started; the result stands until the next start."""
 
     def close(self) -> None:  # noqa: B027, most have nothing of their own
         """Free buffers and streams."""
@@ -41,6 +40,7 @@ class LaneBackend(Backend):
 
     gains_from_fixed_shapes = False
     default_batch = 8
+    beside_cpu = True
 
     @abc.abstractmethod
     def make_lanes(self, count: int) -> list[Lane]:
@@ -53,28 +53,37 @@ class LaneBackend(Backend):
     def _load(self, shape: Shape | None) -> Run:
         assert shape is None, "lanes prepare themselves for the shapes they meet"
         self._lanes = self.make_lanes(LANES)
+        return closed  # batches go by `run`, and are written where their lane says
 
-        def run(batch: NDArray[np.generic]) -> NDArray[np.generic]:
-            self._lanes[0].start(batch)
-            return self._lanes[0].finish()
+    def run(self, pending: Pending) -> Wired:
+        """As any, on one lane."""
+        self.check_given(pending)
+        with self.translated():
+            lane = self._open_lanes()[0]
+            lane.start(pending)
+            restored = lane.finish().copy()
+        self.check_restored(restored, pending)
+        return restored
 
-        return run
+    def _open_lanes(self) -> list[Lane]:
+        if not self._lanes:
+            raise BackendError("closed; it takes no batch any more")
+        return self._lanes
 
-    def stream(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Restore batches in their order, as many at once as there are lanes."""
-        free = deque(self._lanes)
-        flying: deque[tuple[Lane, Batch]] = deque()
+    def stream_pending(self, batches: Iterator[Pending]) -> Iterator[Wired]:
+        """As any, as many batches at once as there are lanes."""
+        lanes = self._open_lanes()
+        flying: deque[tuple[Lane, Pending]] = deque()
         try:
-            for batch in batches:
-                self.check_given(batch)
-                lane = free.popleft()
+            for lane, pending in zip(itertools.cycle(lanes), batches, strict=False):
+                self.check_given(pending)
                 with self.translated():
-                    lane.start(np.ascontiguousarray(to_wire(batch, self.model.spec.io)))
-                flying.append((lane, batch))
-                if not free:
-                    yield self._collect(flying, free)
+                    lane.start(pending)
+                flying.append((lane, pending))
+                if len(flying) == len(lanes):  # the first of them is the next one's
+                    yield self._finish_first(flying)
             while flying:
-                yield self._collect(flying, free)
+                yield self._finish_first(flying)
         finally:
             for lane, _ in flying:  # after an error: what was started must not be written over
                 try:
@@ -82,15 +91,14 @@ class LaneBackend(Backend):
                 except Exception:  # the first error is the one that is told
                     continue
 
-    def _collect(self, flying: deque[tuple[Lane, Batch]], free: deque[Lane]) -> Batch:
-        lane, batch = flying[0]
+    def _finish_first(self, flying: deque[tuple[Lane, Pending]]) -> Wired:
+        lane, pending = flying[0]
         try:
             with self.translated():
-                restored = from_wire(lane.finish(), self.model.spec.io)
+                restored = lane.finish()
         finally:
             flying.popleft()
-            free.append(lane)
-        self.check_restored(restored, batch)
+        self.check_restored(restored, pending)
         return restored
 
     def close(self) -> None:
@@ -109,7 +117,7 @@ class SeveralDevices(Backend):
         first = backends[0]
         self._backends = backends
         self.name = first.name
-        self.default_batch = first.default_batch
+        self.default_batch, self.beside_cpu = first.default_batch, first.beside_cpu
         super().__init__(first.model, first.threads, ",".join(backend.device for backend in backends))
 
     @property
@@ -130,10 +138,14 @@ class SeveralDevices(Backend):
 
     def _load(self, shape: Shape | None) -> Run:
         del shape
-        return self._backends[0]._any_shape
+        return closed
 
-    def stream(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Restore batches in their order; each device has as many at work as its lanes take, and one waiting."""
+    def run(self, pending: Pending) -> Wired:
+        """As any, on the first device."""
+        return self._backends[0].run(pending)
+
+    def stream_pending(self, batches: Iterator[Pending]) -> Iterator[Wired]:
+        """As any; each device has as many batches at work as its lanes take, and one waiting."""
         feeds = [_Feed(backend) for backend in self._backends]
         taken = given = 0
         try:
@@ -162,17 +174,17 @@ class _Feed:
     """One device's stream, run by a thread of its own: batches in, results or an error out."""
 
     def __init__(self, backend: Backend) -> None:
-        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[Batch | Exception] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Wired | Exception] = queue.SimpleQueue()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, args=(backend,), name=f"infer-{backend.device}")
         self._thread.start()
 
-    def put(self, batch: Batch | None) -> None:
+    def put(self, batch: Pending | None) -> None:
         """The next batch; None after the last."""
         self._batches.put(batch)
 
-    def get(self) -> Batch:
+    def get(self) -> Wired:
         """The next result; raises the device's error."""
         result = self._results.get()
         if isinstance(result, Exception):
@@ -185,13 +197,13 @@ class _Feed:
         self._batches.put(None)
         self._thread.join()
 
-    def _given(self) -> Iterator[Batch]:
+    def _given(self) -> Iterator[Pending]:
         while (batch := self._batches.get()) is not None and not self._stopped:
             yield batch
 
     def _run(self, backend: Backend) -> None:
         try:
-            for restored in backend.stream(self._given()):
-                self._results.put(restored)
+            for restored in backend.stream_pending(self._given()):
+                self._results.put(restored.copy())  # the lane goes on while it waits here
         except Exception as error:  # it is raised where the result is asked for
             self._results.put(error)

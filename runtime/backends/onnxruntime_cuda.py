@@ -7,15 +7,15 @@ from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from nafnet.errors import DeviceMemoryError, ModelError
 from nafnet.runtime.backends.base import Shape, is_memory_error
 from nafnet.runtime.backends.capture_lock import CAPTURES
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
+from nafnet.runtime.backends.pending import Pending, Wired
 from nafnet.sessions import onnxruntime_session, preload_cuda
+from nafnet.spec import WireType
 
 PROVIDER = "CUDAExecutionProvider"
 NO_GRAPH = -1
@@ -64,11 +64,11 @@ class OnnxRuntimeCudaBackend(LaneBackend):
             if NOT_CAPTURABLE not in str(error):
                 raise
             return []
-        return [BoundLane(session, number, graphs=True) for session in sessions]
+        return [BoundLane(session, number, self.model.spec.io, graphs=True) for session in sessions]
 
     def _without(self, number: int, count: int) -> list[BoundLane]:
         session = self._session(number, graphs=False)
-        return [BoundLane(session, number, graphs=False) for _ in range(count)]
+        return [BoundLane(session, number, self.model.spec.io, graphs=False) for _ in range(count)]
 
     def _session(self, number: int, *, graphs: bool) -> Any:
         fixed = self.model.spec.fixed_shape
@@ -129,24 +129,24 @@ class BoundLane(Lane):
     `CAPTURES`.
     """
 
-    def __init__(self, session: Any, device: int, *, graphs: bool) -> None:
-        self.session, self._device = session, device
+    def __init__(self, session: Any, device: int, wire: WireType, *, graphs: bool) -> None:
+        self.session, self._device, self._wire = session, device, wire
         self._graphs, self._graphs_left = graphs, MOST_GRAPHS if graphs else 0
         self._input, self._output = session.get_inputs()[0].name, session.get_outputs()[0].name
         self._thread = ThreadPoolExecutor(1)
         self._scratch: tuple[Shape, _Bound] | None = None
         self._kept: dict[Shape, _Bound] = {}
         self._seen: set[Shape] = set()
-        self._future: Future[NDArray[np.generic]] | None = None
+        self._future: Future[Wired] | None = None
 
-    def start(self, batch: NDArray[np.generic]) -> None:
-        self._future = self._thread.submit(self._run, batch)
+    def start(self, pending: Pending) -> None:
+        self._future = self._thread.submit(self._run, pending.written(self._wire))
 
-    def finish(self) -> NDArray[np.generic]:
+    def finish(self) -> Wired:
         assert self._future is not None
         return self._future.result()
 
-    def _run(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+    def _run(self, batch: Wired) -> Wired:
         shape = batch.shape
         if self._graphs_left and shape in self._seen and shape not in self._kept:
             with CAPTURES.alone():
@@ -155,7 +155,7 @@ class BoundLane(Lane):
         with CAPTURES.others():
             return self._call(self._kept.get(shape) or self._unkept(batch), batch)
 
-    def _capture(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+    def _capture(self, batch: Wired) -> Wired:
         self._scratch = None  # freed before more is taken
         number = self._graphs_left  # never twice, not even after an error: its graph may have been captured
         self._graphs_left -= 1
@@ -164,19 +164,19 @@ class BoundLane(Lane):
         self._kept[batch.shape] = bound
         return restored
 
-    def _call(self, bound: _Bound, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+    def _call(self, bound: _Bound, batch: Wired) -> Wired:
         bound.given.update_inplace(batch)
         self.session.run_with_iobinding(bound.binding, bound.options)
-        restored: NDArray[np.generic] = bound.made.numpy()
+        restored: Wired = bound.made.numpy()
         return restored
 
-    def _unkept(self, batch: NDArray[np.generic]) -> _Bound:
+    def _unkept(self, batch: Wired) -> _Bound:
         if self._scratch is None or self._scratch[0] != batch.shape:
             self._scratch = None
             self._scratch = (batch.shape, self._bind(batch, NO_GRAPH))
         return self._scratch[1]
 
-    def _bind(self, batch: NDArray[np.generic], graph: int) -> _Bound:
+    def _bind(self, batch: Wired, graph: int) -> _Bound:
         make = onnxruntime.OrtValue.ortvalue_from_shape_and_type
         given, made = (make(batch.shape, batch.dtype.type, "cuda", self._device) for _ in range(2))
         binding = self.session.io_binding()

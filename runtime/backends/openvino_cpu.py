@@ -8,19 +8,18 @@ import threading
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nafnet.errors import ModelError
 from nafnet.runtime.backends.base import Backend, Model, Run, Shape
 from nafnet.runtime.backends.compiled_cache import compiled_folder, forget
+from nafnet.runtime.backends.pending import Wired
 from nafnet.sessions import openvino_core, openvino_settings, openvino_version
-from nafnet.wire import Batch, wire_shape
 
 
-def _infer(request: Any, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+def _infer(request: Any, batch: Wired) -> Wired:
     request.infer({0: batch}, share_inputs=True)
     # Copied: the request's own buffer is overwritten by the next call.
-    restored: NDArray[np.generic] = request.get_output_tensor(0).data.copy()
+    restored: Wired = request.get_output_tensor(0).data.copy()
     return restored
 
 
@@ -61,35 +60,35 @@ class OpenVinoBackend(Backend):
         except Exception as error:  # the library raises RuntimeError for all that can go wrong
             raise ModelError(f"{self.model.path}: OpenVINO cannot load it ({error})") from error
 
-        def run(batch: NDArray[np.generic]) -> NDArray[np.generic]:
+        def run(batch: Wired) -> Wired:
             return _infer(request, batch)
 
         return run
 
-    def _run(self, batch: Batch) -> Batch:
+    def _run(self, given: Wired) -> Wired:
         with self._counting:
             self._active += 1
             alone = self._active == 1
         try:
             several = self._side_by_side
-            if not alone and several is not None and several[0] == batch.shape:
-                return self._on_wire(several[1], batch)
+            if not alone and several is not None and several[0] == given.shape:
+                return several[1](given)
             with self._turn:
-                return super()._run(batch)
+                return super()._run(given)
         finally:
             with self._counting:
                 self._active -= 1
 
-    def _prepare_if_same(self, batch: Batch) -> None:
+    def _prepare_if_same(self, given: Wired) -> None:
         if self._active == 1:
-            super()._prepare_if_same(batch)
+            super()._prepare_if_same(given)
             return
         try:
-            run = self._load_side_by_side(wire_shape(batch.shape, self.model.spec.io))
+            run = self._load_side_by_side(given.shape)
         except Exception:  # there is no memory for a second copy, for one: it goes on without
             return
-        if np.array_equal(self._on_wire(run, batch), self._on_wire(self._any_shape, batch)):
-            self._side_by_side = (batch.shape, run)
+        if np.array_equal(run(given), self._any_shape(given)):
+            self._side_by_side = (given.shape, run)
 
     def _load_side_by_side(self, shape: Shape) -> Run:
         """Requests that share the threads, each of which any thread may use."""
@@ -98,7 +97,7 @@ class OpenVinoBackend(Backend):
         for _ in range(self.at_once):
             requests.put(compiled.create_infer_request())
 
-        def run(batch: NDArray[np.generic]) -> NDArray[np.generic]:
+        def run(batch: Wired) -> Wired:
             request = requests.get()
             try:
                 return _infer(request, batch)

@@ -17,7 +17,7 @@ from nafnet.runtime.backends import presence
 from nafnet.runtime.backends.cuda_memory import Cuda
 from nafnet.runtime.backends.engine_lane import EngineLane
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
-from nafnet.wire import Batch
+from nafnet.runtime.backends.pending import Pending, Wired
 
 
 class TensorRtBackend(LaneBackend):
@@ -62,8 +62,8 @@ class TensorRtBackend(LaneBackend):
         assert self.model.spec.engine is not None
         smallest, _, largest = self.model.spec.engine.profiles[0]
         return EngineLane(
-            self._trt, self._cuda, self._engine, (smallest[0], largest[0]), self.tell, self._config,
-            captures=self._captures,
+            self._trt, self._cuda, self._engine, (smallest[0], largest[0]), self.model.spec.io, self.tell,
+            self._config, captures=self._captures,
         )  # fmt: skip
 
     _captures: ClassVar[bool] = True
@@ -73,21 +73,21 @@ class TensorRtBackend(LaneBackend):
         """How the engine is to be run; None leaves it to the library."""
         return None
 
-    def stream(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def stream_pending(self, batches: Iterator[Pending]) -> Iterator[Wired]:
         """As any; a batch that is smaller than those before it is filled up, so that their graph serves it."""
         try:
-            yield from super().stream(self._watched(batches))
+            yield from super().stream_pending(self._watched(batches))
         finally:
             self._fill_up_to(0)
 
-    def _watched(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def _watched(self, batches: Iterator[Pending]) -> Iterator[Pending]:
         """Of shapes from before the stream nothing is known: their batches may have been too much for the memory."""
         largest: tuple[int, ...] = (0,)
         for batch in batches:
             same = largest[1:] == batch.shape[1:]
             self._fill_up_to(largest[0] if same else 0)
             yield batch
-            largest = largest if same and largest[0] > len(batch) else batch.shape
+            largest = largest if same and largest[0] > batch.shape[0] else batch.shape
 
     def _fill_up_to(self, count: int) -> None:
         for lane in self._lanes:

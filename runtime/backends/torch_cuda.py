@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from nafnet.architecture import channels_last
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import MissingExtraError, ModelError
 from nafnet.metrics import psnr
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
+from nafnet.runtime.backends.pending import Pending, Wired
 from nafnet.wire import Batch
 
 # The gate that an fp16 export passes; here on one tile, when the model is loaded.
@@ -49,7 +49,7 @@ class TorchCudaBackend(LaneBackend):
         tile: Batch = generator.random(shape, np.float32)
         with torch.inference_mode():
             expected = network(torch.from_numpy(tile)).numpy()
-        lane.start(tile)
+        lane.start(Pending.of(tile, self.model.spec.io))
         found = psnr(lane.finish()[0].transpose(1, 2, 0), expected[0].transpose(1, 2, 0), peak=1.0)
         if not found >= LEAST_PSNR:
             raise ModelError(
@@ -69,11 +69,11 @@ class TorchLane(Lane):
         self._graph: Any = None
 
     @torch.inference_mode()
-    def start(self, batch: NDArray[np.generic]) -> None:
-        if batch.shape != self._shape:
-            self._take_shape(batch.shape)
+    def start(self, pending: Pending) -> None:
+        if pending.shape != self._shape:
+            self._take_shape(pending.shape)
         self._stream.synchronize()
-        self._sent.numpy()[...] = batch
+        pending.write(self._sent.numpy())
         with torch.cuda.stream(self._stream):
             self._given.copy_(self._sent, non_blocking=True)
             if self._graph is None and self._runs == 2:  # two runs to let cuDNN choose and allocate
@@ -89,9 +89,9 @@ class TorchLane(Lane):
             self._received.copy_(self._made, non_blocking=True)
         self._runs += 1
 
-    def finish(self) -> NDArray[np.generic]:
+    def finish(self) -> Wired:
         self._stream.synchronize()
-        restored: NDArray[np.generic] = self._received.numpy().copy()
+        restored: Wired = self._received.numpy()
         return restored
 
     def _take_shape(self, shape: tuple[int, ...]) -> None:

@@ -71,8 +71,12 @@ class ArrayImage:
         Raises:
             NafnetError: it could not be restored.
         """
-        bands = [event.rows for event in restored if isinstance(event, Band)]
+        image, done = np.empty_like(self._rows), 0
+        for event in restored:
+            if isinstance(event, Band):
+                image[done : done + len(event.rows)] = event.rows
+                done += len(event.rows)
         error = self._item.error
         if error is not None:
             raise error if isinstance(error, NafnetError) else BackendError(str(error)) from error
-        return None if self._item.state is State.AGAIN else np.concatenate(bands)
+        return None if self._item.state is State.AGAIN else image

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nafnet.errors import BackendError, DeviceMemoryError, ImageError
 from nafnet.runtime.backends.base import Backend
+from nafnet.runtime.backends.pending import Pending, Wired
 from nafnet.runtime.engine.events import Item
+from nafnet.runtime.engine.hands import Hands
 from nafnet.wire import Batch
 
 Recompute = Callable[[Batch], Batch]
@@ -30,15 +32,26 @@ MOST_FAILURES = 5
 
 
 class Task(Protocol):
-    """What is run: planes, and whose they are."""
+    """What is run: planes, and whose they are. They are written when there is memory that they are run from."""
 
     @property
     def item(self) -> Item:
         """Where errors and counts go; once it is no longer under way, the planes need not be run."""
 
     @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(G, c, h, w)."""
+
+    @property
     def planes(self) -> Batch:
-        """float32[G,c,h,w]."""
+        """float32[G,c,h,w] in [0, 1]."""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest value of the planes, or what bounds them; NaN where one is not finite."""
+
+    def write(self, out: Wired) -> None:
+        """Write the planes as the model takes them."""
 
 
 T = TypeVar("T", bound=Task)
@@ -59,18 +72,24 @@ class TileRunner(Generic[T]):
         backend: what runs them.
         batch: tiles to run at once; halved where the device runs out of memory.
         recompute: the same model in fp32, for tiles whose result cannot be true.
+        hands: to write and check tiles.
         say: told, in a line, what was changed on the way.
     """
 
-    def __init__(self, backend: Backend, batch: int, recompute: Recompute, say: Callable[[str], None]) -> None:
-        self.backend, self.batch, self._recompute, self._say = backend, batch, recompute, say
+    def __init__(
+        self, backend: Backend, batch: int, recompute: Recompute, hands: Hands, say: Callable[[str], None]
+    ) -> None:
+        self.backend, self.batch, self._recompute, self._hands, self._say = backend, batch, recompute, hands, say
         self._held: deque[T] = deque()
         self._flying: deque[list[T]] = deque()
         self._waited = 0.0  # for tiles, not for the backend
         self._failures = 0  # of the backend, one after the other
+        self._recomputing = threading.Lock()  # its memory is that of one tile
 
-    def run(self, tasks: Iterator[T]) -> Iterator[tuple[T, Batch]]:
-        """Each task with its restored planes, float32[G,c,h,w]; tasks of images that failed are passed over.
+    def run(self, tasks: Iterator[T]) -> Iterator[tuple[T, Wired]]:
+        """Each task with its restored planes; tasks of images that failed are passed over.
+
+        The planes are float32[G,c,h,w], or uint8[G,h,w,c] of a model with that border, and stand until the next.
 
         Raises:
             SmallerTileError: a single tile is too much for the device's memory.
@@ -96,14 +115,14 @@ class TileRunner(Generic[T]):
                 suspects = list(itertools.chain.from_iterable(self._flying))
             self._flying.clear()
 
-    def _one_by_one(self, suspects: list[T]) -> Iterator[tuple[T, Batch]]:
+    def _one_by_one(self, suspects: list[T]) -> Iterator[tuple[T, Wired]]:
         """Run again, alone, what was in flight when the backend failed: one image's failure is its own."""
         while suspects:
             task = suspects[0]
             restored = None
             if task.item.under_way:
                 try:
-                    restored = self.backend(task.planes)
+                    restored = self.backend.run(self._pending([task]))
                     self._failures = 0
                 except DeviceMemoryError:
                     raise
@@ -114,9 +133,9 @@ class TileRunner(Generic[T]):
                     task.item.fail(error)
             suspects.pop(0)
             if restored is not None:
-                yield from self._accepted(task, restored)
+                yield from self._accepted([task], restored)
 
-    def _streamed(self, tasks: Iterator[T]) -> Iterator[tuple[T, Batch]]:
+    def _streamed(self, tasks: Iterator[T]) -> Iterator[tuple[T, Wired]]:
         try:
             yield from self._until_failure(tasks)
         except DeviceMemoryError:
@@ -124,21 +143,18 @@ class TileRunner(Generic[T]):
         except BackendError as error:
             raise _InFlightError(str(error)) from error
 
-    def _until_failure(self, tasks: Iterator[T]) -> Iterator[tuple[T, Batch]]:
+    def _until_failure(self, tasks: Iterator[T]) -> Iterator[tuple[T, Wired]]:
         started, self._waited = time.perf_counter(), 0.0
-        for restored in self.backend.stream(self._batches(tasks)):
+        for restored in self.backend.stream_pending(self._batches(tasks)):
             group = self._flying.popleft()
             self._failures = 0
             share = (time.perf_counter() - started - self._waited) / len(group)
-            position = 0
             for task in group:
-                count = len(task.planes)
                 task.item.infer_seconds += share
-                yield from self._accepted(task, restored[position : position + count])
-                position += count
+            yield from self._accepted(group, restored)
             started, self._waited = time.perf_counter(), 0.0
 
-    def _batches(self, tasks: Iterator[T]) -> Iterator[Batch]:
+    def _batches(self, tasks: Iterator[T]) -> Iterator[Pending]:
         """Batches of one shape, from tasks that were given back first and then from new ones."""
         while True:
             asked = time.perf_counter()
@@ -147,12 +163,18 @@ class TileRunner(Generic[T]):
             if not group:
                 return
             self._flying.append(group)
-            planes = [task.planes for task in group]
-            try:
-                batch = planes[0] if len(planes) == 1 else np.concatenate(planes)
-            except MemoryError as error:
-                raise DeviceMemoryError(f"a batch of {len(planes)} tiles is too much for the memory") from error
-            yield batch
+            yield self._pending(group)
+
+    def _pending(self, group: list[T]) -> Pending:
+        """Tasks of one shape as a batch."""
+        parts, *sizes = group[0].shape
+
+        def write(out: Wired) -> None:
+            self._hands.map(
+                lambda index: group[index].write(out[index * parts : (index + 1) * parts]), range(len(group))
+            )
+
+        return Pending((parts * len(group), sizes[0], sizes[1], sizes[2]), write)
 
     def _next_group(self, tasks: Iterator[T]) -> list[T]:
         group: list[T] = []
@@ -162,37 +184,47 @@ class TileRunner(Generic[T]):
                 if task is None:
                     break
                 self._held.append(task)
-            if group and self._held[0].planes.shape != group[0].planes.shape:
+            if group and self._held[0].shape != group[0].shape:
                 break
             task = self._held.popleft()
             if task.item.under_way:
                 group.append(task)
         return group
 
-    def _accepted(self, task: T, restored: Batch) -> Iterator[tuple[T, Batch]]:
-        """The task with its checked result, unless its image has failed by now."""
-        with task.item.guarded():
-            restored = self._checked(task, restored)
-        if task.item.under_way:
-            yield task, restored
+    def _accepted(self, group: list[T], restored: Wired) -> Iterator[tuple[T, Wired]]:
+        """Each task with its part of a batch's checked result, unless its image has failed by now."""
+        parts = len(restored) // len(group)
+        pieces = self._hands.map(
+            lambda index: self._checked(group[index], restored[index * parts : (index + 1) * parts]), range(len(group))
+        )
+        for task, piece in zip(group, pieces, strict=True):
+            if piece is not None and task.item.under_way:
+                yield task, piece
 
-    def _checked(self, task: T, restored: Batch) -> Batch:
+    def _checked(self, task: T, restored: Wired) -> Wired | None:
         """The restored planes, or those of a second run in fp32 where they cannot be true; the item counts it."""
-        if not cannot_be_true(restored, task.planes):
-            return restored
-        if not np.isfinite(task.planes).all():
-            raise ImageError("the image holds values that are not finite (NaN or infinity)")
-        task.item.recomputed += 1
-        again = self._recompute(task.planes)
-        if not np.isfinite(again).all():
-            raise BackendError(f"{self.backend.name}: the model's result is not finite, in fp32 either")
-        return again
+        with task.item.guarded():
+            if restored.dtype == np.uint8:  # any byte can be true
+                return restored
+            planes = restored.astype(np.float32, copy=False)
+            if not cannot_be_true(planes, task.bounds):
+                return planes
+            given = task.planes
+            if not np.isfinite(given).all():
+                raise ImageError("the image holds values that are not finite (NaN or infinity)")
+            with self._recomputing:
+                again = self._recompute(given)
+            task.item.recomputed += 1
+            if not np.isfinite(again).all():
+                raise BackendError(f"{self.backend.name}: the model's result is not finite, in fp32 either")
+            return again
+        return None
 
 
-def cannot_be_true(restored: NDArray[Any], given: NDArray[Any]) -> bool:
+def cannot_be_true(restored: Batch, given: tuple[float, float]) -> bool:
     """Whether a result is not finite, or far outside the range of what it was made of."""
     low, high = float(restored.min()), float(restored.max())  # NaN if any is
-    floor, ceiling = min(float(given.min()), 0.0), max(float(given.max()), 1.0)
+    floor, ceiling = min(given[0], 0.0), max(given[1], 1.0)
     margin = OVERSHOOT * (ceiling - floor)
     if not (math.isfinite(low) and math.isfinite(high)):
         return True

@@ -7,6 +7,7 @@ from typing import Any, Generic
 
 from nafnet.runtime.engine.batches import SmallerTileError, TileRunner
 from nafnet.runtime.engine.events import Band, Closed, Event, I, Opened
+from nafnet.runtime.engine.hands import Hands
 from nafnet.runtime.engine.tiles import Tile, TiledImage
 from nafnet.spec import ModelSpec
 from nafnet.tiling import TilePlan
@@ -19,6 +20,7 @@ class ImageStream(Generic[I]):
         spec: of the model.
         runner: runs the tiles.
         plan: how an image of a height and a width is cut, from now on.
+        hands: to turn what is restored into pixels.
         shrink: called when not even one tile fits the device; afterwards `plan` cuts smaller ones, or it raises.
     """
 
@@ -27,9 +29,10 @@ class ImageStream(Generic[I]):
         spec: ModelSpec,
         runner: TileRunner[Tile[Any]],
         plan: Callable[[int, int], TilePlan],
+        hands: Hands,
         shrink: Callable[[SmallerTileError], None],
     ) -> None:
-        self._spec, self._runner, self._plan, self._shrink = spec, runner, plan, shrink
+        self._spec, self._runner, self._plan, self._hands, self._shrink = spec, runner, plan, hands, shrink
         self._images: list[TiledImage[I]] = []
         """Begun and not complete."""
 
@@ -70,7 +73,7 @@ class ImageStream(Generic[I]):
                 self._images = [each for each in self._images if each.item.under_way]
                 with event.item.guarded():
                     plan = self._plan(event.layout.height, event.layout.width)
-                    image = TiledImage(event.item, event.layout, plan, self._spec)
+                    image = TiledImage(event.item, event.layout, plan, self._spec, self._hands)
                     self._images.append(image)
             elif isinstance(event, Band) and image is not None and image.item.under_way:
                 yield from self._tiles_of(image, event)

@@ -20,6 +20,7 @@ from nafnet.runtime.engine.array_image import ArrayImage
 from nafnet.runtime.engine.batches import SmallerTileError, TileRunner
 from nafnet.runtime.engine.events import Event, I
 from nafnet.runtime.engine.fallback import Fallback
+from nafnet.runtime.engine.hands import Hands
 from nafnet.runtime.engine.image_stream import ImageStream
 from nafnet.runtime.engine.load_check import try_out
 from nafnet.runtime.engine.memory import fits_whole
@@ -69,7 +70,10 @@ class Restorer(Closing):
             part.listen(functools.partial(self._say_of, part))
         self.reason = "as given"
         """Why this backend, in a few words."""
-        self._runner: TileRunner[Tile[Any]] = TileRunner(backend, batch, Fallback(backend), lambda line: self.say(line))
+        self._hands = Hands((backend.threads or os.cpu_count() or 1) if backend.beside_cpu else 1)
+        self._runner: TileRunner[Tile[Any]] = TileRunner(
+            backend, batch, Fallback(backend), self._hands, lambda line: self.say(line)
+        )
         self._lock = threading.RLock()
         self._companions: dict[type[Closing], Closing] = {}
 
@@ -179,7 +183,9 @@ class Restorer(Closing):
         if self.whole and fits_whole(spec, height, width, self.batch):
             side = -(-max(height, width) // spec.multiple) * spec.multiple
             return plan_tiles(height, width, tile=side, overlap=0, multiple=spec.multiple)
-        return plan_tiles(height, width, tile=self.tile, overlap=self.overlap, multiple=spec.multiple)
+        return plan_tiles(
+            height, width, tile=self.tile, overlap=self.overlap, multiple=spec.multiple, fixed=self.backend.beside_cpu
+        )
 
     def restore_stream(self, events: Iterator[Event[I]]) -> Iterator[Event[I]]:
         """Restore images that come as events, in bands: what `restore` and the folder stand on.
@@ -187,7 +193,7 @@ class Restorer(Closing):
         Only images that are restored whole are closed. Where the tile had to be made smaller for want of memory, the
         images that were under way are to be fed once more: their state is `State.AGAIN`.
         """
-        return ImageStream[I](self.spec, self._runner, self.plan, self._shrink_tile).run(events)
+        return ImageStream[I](self.spec, self._runner, self.plan, self._hands, self._shrink_tile).run(events)
 
     def _shrink_tile(self, error: SmallerTileError) -> None:
         """Halve the tile, for want of memory.
@@ -223,6 +229,7 @@ class Restorer(Closing):
             while self._companions:
                 self._companions.popitem()[1].close()
             self.backend.close()
+            self._hands.close()
 
 
 def _check_count(name: str, value: int | None) -> None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import deque
 from collections.abc import Iterator
 from typing import Generic
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nafnet.errors import UsageError
 from nafnet.images.pixels import WHITE, PixelType, Rows, convert_depth
+from nafnet.runtime.backends.pending import Wired
 from nafnet.runtime.engine.events import I, Layout
+from nafnet.runtime.engine.hands import Hands
 from nafnet.spec import ModelSpec
-from nafnet.tiling import Planes, TileBlender, TileCutter, TilePlan
+from nafnet.tiling import Planes, PlaneType, TileBlender, TileCutter, TilePlan
 from nafnet.wire import Batch
+
+CACHED = 1 << 17
+"""Values of a part that a core works on: half a megabyte of float32, which its second cache holds."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -22,13 +29,45 @@ class Tile(Generic[I]):
     """One tile of an image on its way to the backend."""
 
     image: TiledImage[I]
-    planes: Batch
-    """float32[G,c,h,w]: one image for the model, or one for each channel where it takes a single one."""
+    pixels: Rows
+    """[h,w,C], as they came."""
 
     @property
     def item(self) -> I:
         """Whose tile it is."""
         return self.image.item
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(G, c, h, w): one image for the model, or one for each channel where it takes a single one."""
+        height, width, channels = self.pixels.shape
+        single = self.image.spec.channels == 1
+        return (channels if single else 1), (1 if single else 3), height, width
+
+    @property
+    def planes(self) -> Batch:
+        """float32[G,c,h,w] in [0, 1]."""
+        planes = np.empty(self.shape, np.float32)
+        self.write(planes)
+        return planes
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest value, where white is 1; NaN if any is."""
+        if self.pixels.dtype.kind == "u":
+            return 0.0, 1.0
+        return float(self.pixels.min()), float(self.pixels.max())
+
+    def write(self, out: Wired) -> None:
+        """Write it as a model takes it: float32 or float16 [G,c,h,w], or uint8[G,h,w,c]; grey repeated for RGB."""
+        single = self.image.spec.channels == 1
+        if out.dtype == np.uint8:
+            if single:
+                out[..., 0] = self.pixels.transpose(2, 0, 1)
+            else:
+                out[0] = self.pixels
+            return
+        write_planes(self.pixels, out[:, 0] if single else out[0])
 
 
 class TiledImage(Generic[I]):
@@ -39,19 +78,21 @@ class TiledImage(Generic[I]):
         layout: of what comes in and of what goes out.
         plan: its tiles.
         spec: of the model.
+        hands: to turn what is restored into pixels.
 
     Raises:
         UsageError: the model would lose what the image holds.
     """
 
-    def __init__(self, item: I, layout: Layout, plan: TilePlan, spec: ModelSpec) -> None:
+    def __init__(self, item: I, layout: Layout, plan: TilePlan, spec: ModelSpec, hands: Hands) -> None:
         if spec.io == "uint8" and layout.given != "uint8":
             raise UsageError(
                 f"image of {layout.given}; this model takes and gives 8 bits (--io uint8) and would lose the "
                 "rest: use an export with --io float32"
             )
-        self.item, self.layout, self._spec = item, layout, spec
-        self._cutter, self._blender = TileCutter(plan), TileBlender(plan, layout.channels)
+        self.item, self.layout, self.spec, self._hands = item, layout, spec, hands
+        kind: PlaneType = "uint8" if spec.io == "uint8" else "float32"
+        self._cutter, self._blender = TileCutter(plan), TileBlender(plan, layout.channels, kind)
         self._originals: deque[Rows] = deque()
         self._rows_done = 0
 
@@ -69,38 +110,34 @@ class TiledImage(Generic[I]):
         """Take the next rows, [n,W,C] with alpha; gives the tiles that are complete with them."""
         self._originals.append(rows)
         for tile in self._cutter.feed(rows[:, :, : self.layout.channels]):
-            yield Tile(self, self._to_planes(tile))
+            yield Tile(self, tile)
 
-    def add(self, planes: Planes) -> tuple[Rows, Rows] | None:
-        """Take the next restored tile, float32[G,c,h,w]; gives rows that are finished and what they were made of."""
+    def add(self, restored: Wired) -> tuple[Rows, Rows] | None:
+        """Take the next restored tile; gives rows that are finished and what they were made of.
+
+        Args:
+            restored: float32[G,c,h,w], or uint8[G,h,w,c]; it is not kept.
+        """
         self.item.tiles += 1
-        finished = self._blender.add(self._to_image(planes))
+        finished = self._blender.add(self._to_image(restored))
         if finished is None:
             return None
         self._rows_done += finished.shape[1]
         original = self._take_originals(finished.shape[1])
-        colours = to_pixels(finished, self.layout.wanted)
+        colours = to_pixels(finished, self.layout.wanted, self._hands)
         if not self.layout.alpha:
             return colours, original
         alpha = convert_depth(original[:, :, -1:], self.layout.wanted)
         return np.concatenate([colours, alpha], axis=2), original
 
-    def _to_planes(self, tile: Rows) -> Planes:
-        """[h,w,C] as the model takes it: float32[G,c,h,w] in [0, 1], grey repeated where it wants RGB."""
-        planes = np.ascontiguousarray(tile.transpose(2, 0, 1), np.float32)
-        scale = WHITE[self.layout.given]
-        if scale != 1:
-            planes *= np.float32(1 / scale)
-        if self._spec.channels == 1:
-            return planes[:, None]
-        return (np.repeat(planes, 3, 0) if len(planes) == 1 else planes)[None]
-
-    def _to_image(self, planes: Planes) -> Planes:
-        """float32[G,c,h,w] as float32[C,h,w]; RGB is averaged where the image is grey."""
-        image = planes[:, 0] if self._spec.channels == 1 else planes[0]
+    def _to_image(self, restored: Wired) -> Planes:
+        """A restored tile as [C,h,w]; RGB is averaged where the image is grey."""
+        planes = restored.transpose(0, 3, 1, 2) if restored.dtype == np.uint8 else restored
+        image = planes[:, 0] if self.spec.channels == 1 else planes[0]
         if self.layout.channels == 1 and len(image) == 3:
             # In double, the mean of three equal values is that value.
-            return image.mean(0, keepdims=True, dtype=np.float64).astype(np.float32)
+            mean = image.mean(0, keepdims=True, dtype=np.float64)
+            return (np.rint(mean) if image.dtype == np.uint8 else mean).astype(image.dtype)
         return image
 
     def _take_originals(self, count: int) -> Rows:
@@ -116,11 +153,45 @@ class TiledImage(Generic[I]):
         return taken[0] if len(taken) == 1 else np.concatenate(taken)
 
 
-def to_pixels(planes: Planes, kind: PixelType) -> Rows:
-    """float32[C,n,W] as [n,W,C]; integers are clipped and rounded, floats are neither. May overwrite `planes`."""
-    scale = WHITE[kind]
-    if scale != 1:
-        planes *= np.float32(scale)
-        np.clip(np.rint(planes, out=planes), 0, scale, out=planes)
-    # Converted first: there is a quarter of the bytes to turn round then.
-    return np.ascontiguousarray(planes.astype(kind, copy=False).transpose(1, 2, 0))
+def write_planes(pixels: Rows, out: Planes) -> None:
+    """Write [h,w,C] as [K,h,w] of float32 or float16 in [0, 1]; a single channel is repeated where K is larger."""
+    height, width, channels = pixels.shape
+    planar = np.empty((channels, height, width), pixels.dtype)
+    for channel in range(channels):  # several times as fast as a transposed copy
+        planar[channel] = pixels[:, :, channel]
+    if pixels.dtype == np.float32:
+        out[...] = planar
+    elif out.dtype == np.float32:
+        np.multiply(planar, np.float32(1 / WHITE[pixels.dtype.name]), out=out)
+    else:
+        np.take(_halves(pixels.dtype.name), planar, out=out[:channels], mode="clip")
+        out[channels:] = out[0]
+
+
+@functools.cache
+def _halves(kind: str) -> NDArray[np.float16]:
+    """Each integer of a type as float16 in [0, 1]: a processor looks it up faster than NumPy rounds it."""
+    white = WHITE[kind]
+    return (np.arange(white + 1, dtype=np.float32) * np.float32(1 / white)).astype(np.float16)
+
+
+def to_pixels(planes: Planes, kind: PixelType, hands: Hands) -> Rows:
+    """[C,n,W] as [n,W,C]; floats become integers clipped and rounded. May overwrite `planes`."""
+    if planes.dtype == np.uint8:
+        return convert_depth(planes.transpose(1, 2, 0).copy(), kind)
+    channels, height, width = planes.shape
+    pixels = np.empty((height, width, channels), kind)
+    scale = np.float32(WHITE[kind])
+
+    def turn(rows: slice) -> None:
+        part = planes[:, rows]
+        if scale != 1:
+            part *= scale
+            np.clip(np.rint(part, out=part), 0, scale, out=part)
+        # Converted first: there is a quarter of the bytes to turn round then.
+        converted = part.astype(kind, copy=False)
+        for channel in range(channels):
+            pixels[rows, :, channel] = converted[channel]
+
+    hands.over_rows(turn, height, max(CACHED // (channels * width), 1))
+    return pixels

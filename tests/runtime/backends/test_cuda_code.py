@@ -14,6 +14,7 @@ from nafnet.enginelog import log_of
 from nafnet.errors import BackendError, DeviceMemoryError
 from nafnet.runtime.backends.cuda_memory import Cuda
 from nafnet.runtime.backends.engine_lane import EngineLane
+from nafnet.runtime.backends.pending import Pending
 from tests.gpu_stand_in.device import Device
 from tests.gpu_stand_in.machine import Machine
 from tests.gpu_stand_in.plan import Header, pack
@@ -43,7 +44,7 @@ def lane_on(gpu: Machine, batches: tuple[int, int], largest: int = 64) -> Iterat
     header = Header(library="tensorrt", version=gpu.trt.__version__, device=gpu.device.name, profile=profile)
     engine = gpu.trt.Runtime(log_of(gpu.trt).logger).deserialize_cuda_engine(pack(header, halving()))
     told: list[str] = []
-    lane = EngineLane(gpu.trt, Cuda(0), engine, batches, told.append)
+    lane = EngineLane(gpu.trt, Cuda(0), engine, batches, "float32", told.append)
     try:
         yield lane
     finally:
@@ -51,6 +52,10 @@ def lane_on(gpu: Machine, batches: tuple[int, int], largest: int = 64) -> Iterat
         del lane
     assert gpu.device.held == [], "all was given back"
     assert told == []
+
+
+def pending(batch: np.ndarray) -> Pending:
+    return Pending.of(batch, "float32")
 
 
 def batch(count: int, side: int, seed: int) -> np.ndarray:
@@ -61,7 +66,7 @@ def test_lane_runs_shapes_in_turn_and_captures_what_repeats(gpu: Machine) -> Non
     with lane_on(gpu, (1, 4)) as lane:
         for seed, (count, side) in enumerate([(2, 32), (2, 32), (2, 32), (2, 32), (1, 64), (1, 64), (2, 32)]):
             given = batch(count, side, seed)
-            lane.start(given)
+            lane.start(pending(given))
             given_before = given.copy()
             given[...] = 9  # the lane has its own copy
             assert np.array_equal(lane.finish(), given_before * np.float32(0.5))
@@ -71,7 +76,7 @@ def test_lane_runs_shapes_in_turn_and_captures_what_repeats(gpu: Machine) -> Non
 def test_lane_that_cannot_be_awaited_gives_back_what_it_took(gpu: Machine) -> None:
     lanes = contextlib.ExitStack()
     lane = lanes.enter_context(lane_on(gpu, (1, 4)))
-    lane.start(batch(2, 32, 0))
+    lane.start(pending(batch(2, 32, 0)))
     lane.finish()
     (stream,) = gpu.device.streams.values()
     stream.capture, stream.mode = [], "relaxed"  # as one that somebody left recording
@@ -84,13 +89,13 @@ def test_lane_that_cannot_be_awaited_gives_back_what_it_took(gpu: Machine) -> No
 def test_lane_fills_up_what_is_less_than_the_profile_takes(gpu: Machine) -> None:
     with lane_on(gpu, (4, 8)) as lane:
         given = batch(3, 32, 0)
-        lane.start(given)
+        lane.start(pending(given))
         assert np.array_equal(lane.finish(), given * np.float32(0.5))
         with pytest.raises(BackendError, match="at most 8 tiles"):
-            lane.start(batch(9, 32, 0))
+            lane.start(pending(batch(9, 32, 0)))
         with pytest.raises(BackendError, match="takes no batch of shape"):
-            lane.start(batch(1, 128, 0))
-        lane.start(given)
+            lane.start(pending(batch(1, 128, 0)))
+        lane.start(pending(given))
         assert np.array_equal(lane.finish(), given * np.float32(0.5))
 
 
@@ -99,17 +104,17 @@ def test_lane_without_memory_says_so_and_gives_back_what_it_took(gpu: Machine) -
     with lane_on(gpu, (1, 64)) as lane:
         gpu.device.left = batch(8, 64, 0).nbytes * 3 // 2
         with pytest.raises(DeviceMemoryError, match="cudaErrorMemoryAllocation"):
-            lane.start(batch(8, 64, 0))
-        lane.start(batch(4, 64, 0))
+            lane.start(pending(batch(8, 64, 0)))
+        lane.start(pending(batch(4, 64, 0)))
         assert np.array_equal(lane.finish(), batch(4, 64, 0) * np.float32(0.5))
 
 
 def test_memory_is_that_of_the_largest_shape(gpu: Machine) -> None:
     with lane_on(gpu, (1, 4)) as lane:
-        lane.start(batch(4, 64, 0))
+        lane.start(pending(batch(4, 64, 0)))
         lane.finish()
         known = len(gpu.device.allocations)
         for count, side in [(1, 16), (4, 32), (2, 64), (4, 64)]:
-            lane.start(batch(count, side, count))
+            lane.start(pending(batch(count, side, count)))
             assert np.array_equal(lane.finish(), batch(count, side, count) * np.float32(0.5))
         assert len(gpu.device.allocations) == known

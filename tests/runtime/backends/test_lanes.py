@@ -14,6 +14,7 @@ from nafnet.errors import BackendError, UsageError
 from nafnet.runtime.backends import choose_for
 from nafnet.runtime.backends.base import Backend, Model
 from nafnet.runtime.backends.lanes import Lane, LaneBackend, SeveralDevices
+from nafnet.runtime.backends.pending import Pending
 from nafnet.spec import ModelSpec
 
 
@@ -22,8 +23,8 @@ class SlowLane(Lane):
 
     busy = most = 0
 
-    def start(self, batch: NDArray[np.generic]) -> None:
-        self._batch = batch.copy()
+    def start(self, pending: Pending) -> None:
+        self._batch = pending.written("float32")
         SlowLane.busy += 1
         SlowLane.most = max(SlowLane.most, SlowLane.busy)
 
@@ -151,10 +152,10 @@ def test_a_captured_graph_is_replayed_for_its_own_shape_alone(monkeypatch: pytes
         onnxruntime.OrtValue, "ortvalue_from_shape_and_type", staticmethod(lambda shape, *_: FakeValue(shape))
     )
     session = FakeSession()
-    lane = BoundLane(session, 0, graphs=True)
+    lane = BoundLane(session, 0, "float32", graphs=True)
     for seed, count in enumerate([1, 8, 3, 8, 8, 3, 8, 1, 3, 8, 5, 5, 5, 6, 6, 7, 7, 7, 8]):
         batch = np.random.default_rng(seed).random((count, 3, 16, 16), np.float32)
-        lane.start(batch)
+        lane.start(Pending.of(batch, "float32"))
         assert np.array_equal(lane.finish(), batch / 2)
     lane.close()
     assert session.replays > 3

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from nafnet.kept_tile import answer_of, kept_tile
 from nafnet.onnxfile import embed_spec, inspect_onnx
 from nafnet.runtime.backends.base import Backend, Run, Shape
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
+from nafnet.runtime.backends.pending import Pending, Wired
 from nafnet.spec import ModelSpec
 
 MakeOnnx = Callable[..., Path]
@@ -65,11 +65,11 @@ class Dimming(Lane):
     def __init__(self, factor: float) -> None:
         self._factor = np.float32(factor)
 
-    def start(self, batch: NDArray[np.generic]) -> None:
-        self._restored = batch * self._factor
+    def start(self, pending: Pending) -> None:
+        self._given = pending.written("float32")
 
-    def finish(self) -> NDArray[np.generic]:
-        return self._restored
+    def finish(self) -> Wired:
+        return self._given * self._factor  # type: ignore[operator]
 
 
 class Device(LaneBackend):
