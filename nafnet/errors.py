@@ -13,14 +13,16 @@ class NafnetError(Exception):
     """Base of all errors whose message is meant for the user.
 
     Args:
-        message: the line.
+        message: the line; several become one.
         choices: lines to show below it, where there is more to choose from than fits.
     """
 
     exit_code = 2
 
     def __init__(self, message: str = "", choices: Sequence[str] = ()) -> None:
-        super().__init__(message)
+        # A library that is quoted may say several. Blanks within a line stay: a path may have them.
+        lines = (line.strip() for line in message.splitlines())
+        super().__init__(" ".join(line for line in lines if line))
         self.choices = tuple(choices)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.closing import Closing
-from nafnet.errors import BackendError, DeviceMemoryError, NafnetError
+from nafnet.errors import BackendError, DeviceMemoryError, ModelError, NafnetError
 from nafnet.files import file_sha256
 from nafnet.parity import Precision
 from nafnet.spec import ModelSpec
@@ -61,6 +61,12 @@ def is_memory_error(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(phrase in words for phrase in _MEMORY_WORDS)
 
 
+def as_ours(error: Exception, kind: type[NafnetError], doing: str) -> NafnetError:
+    """A library's error as one of ours: of `kind`, or DeviceMemoryError."""
+    kind = DeviceMemoryError if is_memory_error(error) else kind
+    return kind(f"{doing} failed ({str(error) or type(error).__name__})")
+
+
 def _closed(batch: NDArray[np.generic]) -> NDArray[np.generic]:
     raise BackendError(f"closed; it takes no batch of {list(batch.shape)} any more")
 
@@ -95,8 +101,15 @@ class Backend(Closing):
         self._told: dict[str, None] = {}
         self._say: Callable[[str], None] = lambda _: None
         self._calls: dict[Shape, int] = {}
-        self._any_shape: Run = self._load(None)
+        self._any_shape: Run = _closed
         self._prepared: tuple[Shape, Run] | None = None
+        try:
+            with self.translated("loading", ModelError):
+                self._any_shape = self._load(None)
+        except BaseException:  # what was loaded before is given back; the first error is the one that is told
+            with contextlib.suppress(Exception):
+                self.close()
+            raise
 
     @property
     @abc.abstractmethod
@@ -213,16 +226,14 @@ class Backend(Closing):
             raise BackendError(f"{self.name}: {self.model.name} gave {list(restored.shape)} for {list(batch.shape)}")
 
     @contextlib.contextmanager
-    def translated(self) -> Iterator[None]:
-        """Make a library's errors ours."""
+    def translated(self, doing: str = "running", kind: type[NafnetError] = BackendError) -> Iterator[None]:
+        """Make a library's errors ours: of `kind`, or DeviceMemoryError."""
         try:
             yield
         except NafnetError:
             raise
         except Exception as error:  # each library has its own family of errors
-            kind = DeviceMemoryError if is_memory_error(error) else BackendError
-            said = " ".join(str(error).split())  # one line
-            raise kind(f"{self.name}: running {self.model.name} failed ({said})") from error
+            raise as_ours(error, kind, f"{self.name}: {doing} {self.model.name}") from error
 
     def close(self) -> None:
         """Free the model's memory; the backend cannot be called any more."""

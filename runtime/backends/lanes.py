@@ -7,6 +7,7 @@ and the next one is cut and copied over.
 from __future__ import annotations
 
 import abc
+import contextlib
 import queue
 import threading
 from collections import deque
@@ -52,6 +53,7 @@ class LaneBackend(Backend):
 
     def _load(self, shape: Shape | None) -> Run:
         assert shape is None, "lanes prepare themselves for the shapes they meet"
+        self._lanes: list[Lane] = []
         self._lanes = self.make_lanes(LANES)
 
         def run(batch: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -94,10 +96,11 @@ class LaneBackend(Backend):
         return restored
 
     def close(self) -> None:
-        for lane in self._lanes:
-            lane.close()
-        self._lanes.clear()
         super().close()
+        with contextlib.ExitStack() as stack:  # each is closed, whatever another raises
+            for lane in self._lanes:
+                stack.callback(lane.close)
+            self._lanes.clear()
 
 
 class SeveralDevices(Backend):
@@ -153,9 +156,10 @@ class SeveralDevices(Backend):
                 feed.stop()
 
     def close(self) -> None:
-        for backend in self._backends:
-            backend.close()
         super().close()
+        with contextlib.ExitStack() as stack:
+            for backend in self._backends:
+                stack.callback(backend.close)
 
 
 class _Feed:

@@ -27,15 +27,16 @@ class Machine:
     def use(self, device: Device, version: str = VERSION) -> Device:
         """Start anew, as another process, with this GPU and this version of TensorRT."""
         from nafnet import enginelog
-        from nafnet.runtime.backends import cuda_memory, presence
+        from nafnet.runtime.backends import cuda_memory
+        from nafnet.system import nvidia
 
         self.device = device
         self._seen.append(device)
         self.api = CudaRuntime(device)
         self._patch.setattr(enginelog, "_LOGS", {})
         self._patch.setattr(cuda_memory, "runtime_module", lambda: self.api)
-        self._patch.setattr(presence, "cuda_devices", lambda: 1)
-        self._patch.setattr(presence, "cuda_driver", lambda: 13000)
+        self._patch.setattr(nvidia, "cuda_devices", lambda: 1)
+        self._patch.setattr(nvidia, "cuda_driver", lambda: 13000)
         for name in ("tensorrt", "tensorrt-rtx"):
             known = self._real.__version__ if name == "tensorrt-rtx" else version
             module = TensorRt(self._real, name, device, known)

@@ -167,7 +167,7 @@ def test_devices_that_are_none_are_refused(device: str) -> None:
 
 
 def test_a_device_that_auto_has_no_backend_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nafnet.runtime.backends.presence.cuda_devices", lambda: 0)
+    monkeypatch.setattr("nafnet.system.nvidia.cuda_devices", lambda: 0)
     with pytest.raises(BackendError, match=r"--device cuda: .*no NVIDIA GPU.*torch-cuda"):
         choose_for("auto", None, "cuda")
     with pytest.raises(BackendError, match=r"--device gpu: .*openvino-gpu"):
