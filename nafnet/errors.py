@@ -26,6 +26,17 @@ class NafnetError(Exception):
         self.choices = tuple(choices)
 
 
+# What the libraries say; none has an error class for it that all its versions raise, but PyTorch.
+_MEMORY_WORDS = (
+    "out of memory", "outofmemory", "failed to allocate memory", "could not be allocated", "bad_alloc", "alloc_failed",
+)  # fmt: skip
+
+
+def speaks_of_memory(text: str) -> bool:
+    """Whether a library's words say that memory, the device's or the host's, did not suffice."""
+    return any(phrase in text.lower() for phrase in _MEMORY_WORDS)
+
+
 class UsageError(NafnetError):
     """Options that contradict each other, or inputs and outputs that cannot be used as asked."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.closing import Closing
-from nafnet.errors import BackendError, DeviceMemoryError, ModelError, NafnetError
+from nafnet.errors import BackendError, DeviceMemoryError, ModelError, NafnetError, speaks_of_memory
 from nafnet.files import file_sha256
 from nafnet.parity import Precision
 from nafnet.spec import ModelSpec
@@ -51,14 +51,9 @@ class Model:
         return file_sha256(self.path)
 
 
-# What the libraries say; none has an error class for it that all its versions raise, but PyTorch.
-_MEMORY_WORDS = ("out of memory", "outofmemory", "failed to allocate memory", "bad_alloc", "alloc_failed")
-
-
 def is_memory_error(error: Exception) -> bool:
     """Whether a library's error says that memory, the device's or the host's, did not suffice."""
-    words = f"{type(error).__name__} {error}".lower()
-    return isinstance(error, MemoryError) or any(phrase in words for phrase in _MEMORY_WORDS)
+    return isinstance(error, MemoryError) or speaks_of_memory(f"{type(error).__name__} {error}")
 
 
 def as_ours(error: Exception, kind: type[NafnetError], doing: str) -> NafnetError:

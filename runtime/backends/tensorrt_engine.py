@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nafnet.enginelog import log_of
-from nafnet.errors import DeviceMemoryError, ModelError, UsageError
+from nafnet.enginelog import log_of, reason
+from nafnet.errors import DeviceMemoryError, ModelError, UsageError, speaks_of_memory
 from nafnet.files import cache_folder, write_whole
 from nafnet.planfile import refuse_foreign_plan
 from nafnet.runtime.backends import presence
@@ -37,26 +37,40 @@ class TensorRtBackend(LaneBackend):
         refuse_foreign_plan(path, spec, flavour=self.name, version=self._trt.__version__, gpu=self._cuda.gpu)
         assert spec.engine is not None
         self.default_batch = spec.engine.profiles[0][1][0]  # a plan knows its own best one
-        with log_of(self._trt).recording(None) as log:
-            self._runtime = self._trt.Runtime(log.logger)
-            # A plan that later versions load holds code for the host; it is our own, as the hash in its spec says.
-            self._runtime.engine_host_code_allowed = spec.engine.version_compatible
-            self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
-            if self._engine is None:
-                raise ModelError(
-                    f"{path}: {self.name} {self._trt.__version__} cannot load it on this GPU, {self._cuda.gpu} "
-                    f"({log.last_error()}); export it anew"
-                )
+        self._engine = self._deserialised(path.read_bytes())
         self._config = self._runtime_config()
-        self._lanes: list[Lane] = []
-        with contextlib.suppress(DeviceMemoryError):  # where there is one lane, it goes on with that
+        try:
             while len(self._lanes) < count:
                 self._lanes.append(self._lane())
-        if not self._lanes:
-            raise DeviceMemoryError(f"{self.name} made no execution context for {path.name}; the GPU's memory is full")
-        if len(self._lanes) < count:
+        except DeviceMemoryError:
+            if not self._lanes:
+                raise
             self.tell("the GPU's memory holds one execution context alone; going on with one batch at a time")
         return self._lanes
+
+    def _deserialised(self, plan: bytes) -> Any:
+        """The engine of a plan.
+
+        Raises:
+            DeviceMemoryError: the GPU's memory does not suffice.
+            ModelError: the library cannot load it; the message says why.
+        """
+        assert self.model.spec.engine is not None
+        log = log_of(self._trt)
+        with log.errors_within() as errors:
+            self._runtime = self._trt.Runtime(log.logger)
+            # A plan that later versions load holds code for the host; it is our own, as the hash in its spec says.
+            self._runtime.engine_host_code_allowed = self.model.spec.engine.version_compatible
+            engine = self._runtime.deserialize_cuda_engine(plan)
+        if engine is not None:
+            return engine
+        path, said = (
+            self.model.path,
+            f"{self.name} {self._trt.__version__} cannot load it on this GPU, {self._cuda.gpu}",
+        )
+        if speaks_of_memory(" ".join(errors)):
+            raise DeviceMemoryError(f"{path}: {said} ({reason(errors)})")
+        raise ModelError(f"{path}: {said} ({reason(errors)}); export it anew")
 
     def _lane(self) -> EngineLane:
         assert self.model.spec.engine is not None

@@ -79,6 +79,10 @@ class Device:
         self.compilations = 0
         self.refuses_capture = False
         """Whether a library inside makes a call that no capture allows."""
+        self.refuses_enqueue: list[str] = []
+        """What TensorRT logs as it refuses each enqueue; one that refuses queues nothing."""
+        self.refuses_context: list[str] | None = None
+        """What it logs as it makes no context, maybe nothing; None where it makes one."""
         self.lock = threading.RLock()
 
     def broke(self, rule: str, document: str) -> NoReturn:

@@ -6,6 +6,7 @@ import ctypes
 import json
 import math
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Runtime:
         if found is None or reason is not None:
             self._logger.log(self._trt.Logger.ERROR, f"IRuntime::deserializeCudaEngine: Error Code 1: {reason}")
             return None
-        return Engine(self._trt, *found)
+        return Engine(self._trt, self._logger, *found)
 
     def _foreign(self, header: Header) -> str | None:
         here, trt = self._trt.device, self._trt
@@ -69,8 +70,8 @@ class Engine:
     num_io_tensors = 2
     num_optimization_profiles = 1
 
-    def __init__(self, trt: Any, header: Header, model: bytes) -> None:
-        self.trt, self.header, self.model = trt, header, model
+    def __init__(self, trt: Any, logger: Any, header: Header, model: bytes) -> None:
+        self.trt, self.logger, self.header, self.model = trt, logger, header, model
         self.input, self.output = border(model)
 
     def get_tensor_name(self, index: int) -> str:
@@ -78,6 +79,10 @@ class Engine:
 
     def get_tensor_mode(self, name: str) -> Any:
         return self.trt.TensorIOMode.INPUT if name == self.input.name else self.trt.TensorIOMode.OUTPUT
+
+    def log(self, errors: Iterable[str]) -> None:
+        for each in errors:
+            self.logger.log(self.trt.Logger.ERROR, each)
 
     def create_engine_inspector(self) -> Any:
         return Inspector(self.model)
@@ -88,6 +93,9 @@ class Engine:
     def create_execution_context(self, runtime_config: RuntimeConfig | None = None) -> Context | None:
         """It takes the memory of its activations, those of the profile's largest shape, at once."""
         self.trt.device.unsafe("create_execution_context")
+        if (refusal := self.trt.device.refuses_context) is not None:
+            self.log(refusal)
+            return None
         scratch = self.trt.device.allocate(8 * 4 * math.prod(self.header.profile[2]), "device")
         return Context(self, scratch, runtime_config) if scratch else None
 
@@ -180,6 +188,9 @@ class Context:
                 self._device.broke("enqueue before shapes and addresses are set", ENQUEUE)
             if queue.capture is not None:
                 self._refuse_capture()
+            if self._device.refuses_enqueue:
+                self._engine.log(self._device.refuses_enqueue)
+                return False
             self._compile()
             self._device.queue(queue, self._work(captured=queue.capture is not None))
             self._settled = True
