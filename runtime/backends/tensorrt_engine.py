@@ -108,9 +108,21 @@ class TensorRtBackend(LaneBackend):
             assert isinstance(lane, EngineLane)
             lane.fills_up_to = count
 
+    _config: Any = None
+    _engine: Any = None
+    _runtime: Any = None
+
     def close(self) -> None:
-        super().close()
-        self._engine = self._runtime = self._config = None
+        try:
+            super().close()
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let go of what the contexts were made of, once they are gone: the last that was made first."""
+        self._config = None
+        self._engine = None
+        self._runtime = None
 
 
 class TensorRtRtxBackend(TensorRtBackend):
@@ -128,12 +140,14 @@ class TensorRtRtxBackend(TensorRtBackend):
         config = self._engine.create_runtime_config()
         if hasattr(self._trt, "CudaGraphStrategy"):
             config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-        self._kernels = config.create_runtime_cache()
-        self._kept = b""
+        kernels = config.create_runtime_cache()
+        if kernels is None or not config.set_runtime_cache(kernels):
+            self.tell("TensorRT-RTX takes no cache of kernels: it compiles them at each start")
+            return config
         with contextlib.suppress(OSError, UsageError):
             blob = self._cache_file().read_bytes()
-            self._kept = blob if self._kernels.deserialize(blob) else b""  # else they are compiled anew
-        config.set_runtime_cache(self._kernels)
+            self._kept = blob if kernels.deserialize(blob) else b""  # else they are compiled anew
+        self._kernels = kernels
         return config
 
     def _cache_file(self) -> Path:
@@ -141,9 +155,21 @@ class TensorRtRtxBackend(TensorRtBackend):
         key = (self.model.spec.engine.plan_sha256, self._trt.__version__, str(self._cuda.gpu), presence.cuda_driver())
         return cache_folder("tensorrt-rtx") / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.kernels"
 
-    def close(self) -> None:
-        if self._config is not None and (compiled := bytes(self._kernels.serialize())) != self._kept:
-            with contextlib.suppress(OSError, UsageError):
-                write_whole(self._cache_file(), compiled)
+    _kernels: Any = None
+    _kept: bytes = b""
+
+    def _forget(self) -> None:
+        """As any; the contexts compile until they are gone, and need the cache for as long.
+
+        (NVIDIA, TensorRT-Edge-LLM, RtxRuntimeCache: it must outlive every context, and is serialised after them.)
+        """
+        self._keep_kernels()
+        self._config = None
         self._kernels = None
-        super().close()
+        super()._forget()
+
+    def _keep_kernels(self) -> None:
+        compiled = self._kernels.serialize() if self._kernels is not None else None  # None where it fails
+        if compiled is not None and (blob := bytes(compiled)) != self._kept:
+            with contextlib.suppress(OSError, UsageError):
+                write_whole(self._cache_file(), blob)

@@ -83,6 +83,8 @@ class Device:
         """What TensorRT logs as it refuses each enqueue; one that refuses queues nothing."""
         self.refuses_context: list[str] | None = None
         """What it logs as it makes no context, maybe nothing; None where it makes one."""
+        self.refuses_cache: Literal["create", "set", "serialize"] | None = None
+        """At which call TensorRT-RTX's cache of kernels is refused."""
         self.lock = threading.RLock()
 
     def broke(self, rule: str, document: str) -> NoReturn:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.gpu_stand_in.device import Allocation, Device, Work
+from tests.gpu_stand_in.device import Allocation, Work
 from tests.gpu_stand_in.plan import Header, border, dtype_of, largest_output, session_of, unpack
+from tests.gpu_stand_in.runtime_config import RuntimeCache, RuntimeConfig
 
 GRAPHS = "TensorRT Developer Guide, CUDA Graphs"
 RTX_GRAPHS = "TensorRT-RTX, Working with CUDA Graphs"
@@ -111,47 +112,6 @@ class Inspector:
         return json.dumps({"Layers": [fused, {"Name": "wait", "Outputs": []}]})
 
 
-class RuntimeCache:
-    """Compiled kernels of TensorRT-RTX."""
-
-    def __init__(self, device: Device) -> None:
-        self._stamp = f"{device.name} {device.capability}"
-        self.known: set[str] = set()
-
-    def serialize(self) -> bytes:
-        return json.dumps([self._stamp, sorted(self.known)]).encode()
-
-    def deserialize(self, blob: bytes) -> bool:
-        try:
-            stamp, known = json.loads(bytes(blob))
-        except ValueError:
-            return False
-        if stamp == self._stamp:
-            self.known |= set(known)
-        return bool(stamp == self._stamp)
-
-
-class RuntimeConfig:
-    """`trt.IRuntimeConfig`: TensorRT's has no strategies, and no assignment makes it have them."""
-
-    def __init__(self, trt: Any) -> None:
-        self._trt = trt
-        self._cache: RuntimeCache | None = None
-        if trt.flavour == "tensorrt-rtx":
-            self.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED
-            self.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.LAZY
-
-    def create_runtime_cache(self) -> RuntimeCache:
-        return RuntimeCache(self._trt.device)
-
-    def set_runtime_cache(self, cache: RuntimeCache) -> bool:
-        self._cache = cache
-        return True
-
-    def get_runtime_cache(self) -> RuntimeCache | None:
-        return self._cache
-
-
 class Context:
     """`trt.IExecutionContext`."""
 
@@ -159,6 +119,7 @@ class Context:
         self._engine, self._device, self._scratch = engine, engine.trt.device, scratch
         self._config = config or RuntimeConfig(engine.trt)
         self._cache = self._config.get_runtime_cache() or RuntimeCache(self._device)
+        self._cache.users.add(self)
         self._shape: tuple[int, ...] = ()
         self._addresses: dict[str, int] = {}
         self._settled = False

@@ -15,6 +15,7 @@ from tests.gpu_stand_in.cuda_runtime import CaptureMode, Code, CudaRuntime, Kind
 from tests.gpu_stand_in.device import Device, RuleBroken, Stream
 from tests.gpu_stand_in.machine import Machine
 from tests.gpu_stand_in.plan import Header, as_tf32, pack
+from tests.gpu_stand_in.runtime_config import RuntimeConfig
 from tests.gpu_stand_in.tensorrt_runtime import Context
 from tests.runtime.backends.test_cuda_code import halving
 
@@ -202,3 +203,18 @@ def test_tf32_keeps_ten_bits() -> None:
     rounded = as_tf32(values)
     assert not (rounded.view(np.uint32) & 0x1FFF).any()
     assert 0 < np.abs(rounded / values - 1).max() <= 2.0**-11
+
+
+def test_a_cache_of_kernels_that_is_serialised_too_early(broken: Machine) -> None:
+    bench = Bench(broken.api)
+    module = broken.rtx
+    config = RuntimeConfig(module)
+    cache = config.create_runtime_cache()
+    assert cache is not None
+    config.set_runtime_cache(cache)
+    context = context_on(broken, bench, "tensorrt-rtx", config)
+    with pytest.raises(RuleBroken, match="while a context compiles into it"):
+        cache.serialize()
+    del context
+    gc.collect()
+    assert cache.serialize() is not None
