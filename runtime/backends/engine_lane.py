@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -137,9 +138,8 @@ class EngineLane(Lane):
 
     def close(self) -> None:
         self._cuda.use()
-        try:
-            self._stream.wait()
-        finally:
-            self._free()
-            self._stream.close()
-            del self._context
+        with contextlib.ExitStack() as stack:  # from the last to the first, each whatever another raises
+            stack.callback(self.__dict__.pop, "_context", None)
+            stack.callback(self._stream.close)
+            stack.callback(self._free)
+            stack.callback(self._stream.wait)

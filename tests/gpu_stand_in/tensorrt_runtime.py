@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.gpu_stand_in.device import Allocation, Work
+from tests.gpu_stand_in.device import Allocation, Device, Work
 from tests.gpu_stand_in.plan import Header, border, dtype_of, largest_output, session_of, unpack
 from tests.gpu_stand_in.runtime_config import RuntimeCache, RuntimeConfig
 
 GRAPHS = "TensorRT Developer Guide, CUDA Graphs"
 RTX_GRAPHS = "TensorRT-RTX, Working with CUDA Graphs"
+DEVICES = "TensorRT Developer Guide, FAQ, How do I use TensorRT on multiple GPUs?"
 ENQUEUE = "TensorRT, IExecutionContext::enqueueV3"
 
 
@@ -73,6 +74,7 @@ class Engine:
 
     def __init__(self, trt: Any, logger: Any, header: Header, model: bytes) -> None:
         self.trt, self.logger, self.header, self.model = trt, logger, header, model
+        self.device: Device = trt.device  # a plan is bound to it for good
         self.input, self.output = border(model)
 
     def get_tensor_name(self, index: int) -> str:
@@ -80,6 +82,10 @@ class Engine:
 
     def get_tensor_mode(self, name: str) -> Any:
         return self.trt.TensorIOMode.INPUT if name == self.input.name else self.trt.TensorIOMode.OUTPUT
+
+    def refuse_elsewhere(self, call: str) -> None:
+        if self.trt.device is not self.device:
+            self.device.broke(f"{call} while another device is the thread's current one", DEVICES)
 
     def log(self, errors: Iterable[str]) -> None:
         for each in errors:
@@ -93,11 +99,12 @@ class Engine:
 
     def create_execution_context(self, runtime_config: RuntimeConfig | None = None) -> Context | None:
         """It takes the memory of its activations, those of the profile's largest shape, at once."""
-        self.trt.device.unsafe("create_execution_context")
-        if (refusal := self.trt.device.refuses_context) is not None:
+        self.refuse_elsewhere("create_execution_context")
+        self.device.unsafe("create_execution_context")
+        if (refusal := self.device.refuses_context) is not None:
             self.log(refusal)
             return None
-        scratch = self.trt.device.allocate(8 * 4 * math.prod(self.header.profile[2]), "device")
+        scratch = self.device.allocate(8 * 4 * math.prod(self.header.profile[2]), "device")
         return Context(self, scratch, runtime_config) if scratch else None
 
 
@@ -116,7 +123,7 @@ class Context:
     """`trt.IExecutionContext`."""
 
     def __init__(self, engine: Engine, scratch: Allocation, config: RuntimeConfig | None) -> None:
-        self._engine, self._device, self._scratch = engine, engine.trt.device, scratch
+        self._engine, self._device, self._scratch = engine, engine.device, scratch
         self._config = config or RuntimeConfig(engine.trt)
         self._cache = self._config.get_runtime_cache() or RuntimeCache(self._device)
         self._cache.users.add(self)
@@ -143,6 +150,7 @@ class Context:
         return True
 
     def execute_async_v3(self, stream: int) -> bool:
+        self._engine.refuse_elsewhere("enqueue")
         with self._device.lock:
             queue = self._device.stream(stream)
             if not self._shape or len(self._addresses) < 2:

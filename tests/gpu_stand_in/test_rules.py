@@ -218,3 +218,28 @@ def test_a_cache_of_kernels_that_is_serialised_too_early(broken: Machine) -> Non
     del context
     gc.collect()
     assert cache.serialize() is not None
+
+
+def test_another_device_than_the_threads_current_one(broken: Machine) -> None:
+    """Streams, memory and engines are of the device that was current when they were made."""
+    bench = Bench(broken.api)
+    context = context_on(broken, bench)
+    broken.api.cudaSetDevice(1)
+    for rule, call in {
+        "no stream of the thread's current device": lambda: bench.api.cudaStreamSynchronize(bench.stream),
+        "device memory that could be freed on the thread's current": lambda: bench.api.cudaFree(bench.one),
+        "not pinned": bench.copy_in,
+        "enqueue while another device": lambda: context.execute_async_v3(int(bench.stream)),
+        "create_execution_context while another device": context._engine.create_execution_context,
+    }.items():
+        with pytest.raises(RuleBroken, match=rule):
+            call()
+    elsewhere: list[Device] = []
+    thread = threading.Thread(target=lambda: elsewhere.append(broken.api.current))
+    thread.start()
+    thread.join()
+    assert elsewhere == [broken.device], "another thread has not chosen"
+    broken.second.broken.clear()
+    other = Bench(broken.api)
+    assert int(other.stream) != int(bench.stream)
+    assert not broken.second.broken
