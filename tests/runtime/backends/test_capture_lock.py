@@ -22,8 +22,8 @@ from tests.gpu_stand_in.machine import Machine
 class Holder:
     """Memory of the device, in a circle that the collector alone finds."""
 
-    def __init__(self, cuda: Cuda) -> None:
-        self.me, self.buffer = self, DeviceBuffer(cuda, 64)
+    def __init__(self, buffer: DeviceBuffer) -> None:
+        self.me, self.buffer = self, buffer
 
     def __del__(self) -> None:
         self.buffer.free()
@@ -45,9 +45,9 @@ def test_memory_in_the_garbage_breaks_no_capture(gpu: Machine) -> None:
     """The stand-in breaks where it is freed meanwhile."""
     cuda = Cuda(0)
     stream, pinned, buffer = Stream(cuda), PinnedBuffer(cuda, 64), DeviceBuffer(cuda, 64)
-    holder = Holder(cuda)
+    held = DeviceBuffer(cuda, 64)
     with stream.captured():
-        del holder
+        Holder(held)
         stream.copy_in(buffer, pinned, 64)
         assert [[number] for number in range(100)][-1] == [99]
     assert gc.isenabled()
