@@ -118,7 +118,7 @@ def _wanted_wheels() -> list[str]:
 
 def _loads(library: str) -> bool:
     try:
-        ctypes.CDLL(library)
+        ctypes.CDLL(library, winmode=0)  # on Windows as the provider is loaded: PATH counts, which Python leaves out
     except OSError:
         return False
     return True
