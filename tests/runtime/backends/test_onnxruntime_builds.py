@@ -147,3 +147,11 @@ def test_windows_has_names_of_its_own(install: Install, monkeypatch: pytest.Monk
     assert nvidia._driver() is None
     nvidia._driver.cache_clear()
     assert names == ["nvcuda.dll"]
+
+
+def test_what_windows_finds_by_path_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python leaves PATH out where it is not told otherwise, and ONNX Runtime's provider is loaded with it."""
+    asked: list[tuple[str, int | None]] = []
+    monkeypatch.setattr(onnxruntime_builds.ctypes, "CDLL", lambda name, winmode=None: asked.append((name, winmode)))
+    assert onnxruntime_builds._loads("cudnn64_9.dll")
+    assert asked == [("cudnn64_9.dll", 0)]
