@@ -28,7 +28,7 @@ from nafnet.parity import Precision
 from nafnet.planfile import inspect_plan
 from nafnet.pretrained import bundled_model
 from nafnet.progress import PlainConsole
-from nafnet.runtime.backends.base import Model
+from nafnet.runtime.backends.model import Model
 from nafnet.runtime.engine.model_source import CHECKPOINT_SUFFIXES
 from nafnet.spec import Norm
 

@@ -78,7 +78,7 @@ def exits(command: Callable[_Arguments, int], interrupted: str = GO_ON) -> Calla
         try:
             code = command(*args, **kwargs)
         except NafnetError as error:
-            click.echo(printable(f"{name}: {' '.join(str(error).split())}"), err=True)
+            click.echo(printable(f"{name}: {error}"), err=True)
             for line in error.choices:
                 click.echo(printable(f"  {line}"), err=True)
             code = error.exit_code

@@ -13,15 +13,28 @@ class NafnetError(Exception):
     """Base of all errors whose message is meant for the user.
 
     Args:
-        message: the line.
+        message: the line; several become one.
         choices: lines to show below it, where there is more to choose from than fits.
     """
 
     exit_code = 2
 
     def __init__(self, message: str = "", choices: Sequence[str] = ()) -> None:
-        super().__init__(message)
+        # A library that is quoted may say several. Blanks within a line stay: a path may have them.
+        lines = (line.strip() for line in message.splitlines())
+        super().__init__(" ".join(line for line in lines if line))
         self.choices = tuple(choices)
+
+
+# What the libraries say; none has an error class for it that all its versions raise, but PyTorch.
+_MEMORY_WORDS = (
+    "out of memory", "outofmemory", "failed to allocate memory", "could not be allocated", "bad_alloc", "alloc_failed",
+)  # fmt: skip
+
+
+def speaks_of_memory(text: str) -> bool:
+    """Whether a library's words say that memory, the device's or the host's, did not suffice."""
+    return any(phrase in text.lower() for phrase in _MEMORY_WORDS)
 
 
 class UsageError(NafnetError):

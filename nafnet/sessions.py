@@ -6,9 +6,11 @@ import contextlib
 import functools
 import importlib
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -42,15 +44,32 @@ def preload_cuda() -> str:
     """Let ONNX Runtime load the CUDA and cuDNN that pip installed, where it does not look by itself.
 
     Returns:
-        The libraries that it did not find, which it would print. Versions before 1.21 have no such call.
+        What it did not find, by the libraries' names, which it would print. Versions before 1.21 have no such call.
     """
     import onnxruntime
 
     said = io.StringIO()
     if hasattr(onnxruntime, "preload_dlls"):
+        if sys.platform == "win32":
+            _add_folders_of_wheels(Path(onnxruntime.__file__).parents[1])
         with contextlib.redirect_stdout(said):
             onnxruntime.preload_dlls()
-    return ", ".join(re.findall(r"Failed to load ([^\s:]+):", said.getvalue()))
+    # A path of Windows has a colon of its own, and may have blanks.
+    paths = re.findall(r"^Failed to load (.+?): ", said.getvalue(), re.MULTILINE)
+    missing = [PureWindowsPath(path).name for path in paths]
+    if "Visual C++ Redistributable is not installed" in said.getvalue():
+        missing.append("the Microsoft Visual C++ Redistributable")
+    return ", ".join(dict.fromkeys(missing))
+
+
+def _add_folders_of_wheels(packages: Path) -> None:
+    """Let Windows find what one of NVIDIA's libraries wants of another wheel: it looks beside the library alone.
+
+    The folders are those that `onnxruntime.preload_dlls` knows: of CUDA 12 nvidia/*/bin, of 13 nvidia/cu13/bin/x86_64.
+    """
+    for pattern in ("nvidia/*/bin", "nvidia/*/bin/x86_64"):
+        for folder in sorted(packages.glob(pattern)):
+            os.add_dll_directory(str(folder))  # type: ignore[attr-defined, unused-ignore]  # of Windows alone
 
 
 @functools.cache

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nafnet.parity import Precision
-from nafnet.runtime.backends.base import Backend, Model
+from nafnet.runtime.backends.base import Backend
+from nafnet.runtime.backends.model import Model
 from nafnet.spec import ModelSpec
 
 

@@ -17,7 +17,7 @@ from nafnet.checkpoint import Checkpoint
 from nafnet.errors import NafnetError
 from nafnet.parity import Precision
 from nafnet.runtime.backends import REGISTRY, Entry, states
-from nafnet.runtime.backends.base import Model
+from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.presence import no_cuda
 
 REFERENCE = "torch eager"

@@ -17,7 +17,7 @@ from nafnet.export.formats.target import Target
 from nafnet.export.network.graph import to_onnx
 from nafnet.parity import Precision
 from nafnet.planfile import inspect_plan
-from nafnet.runtime.backends.base import Model
+from nafnet.runtime.backends.model import Model
 from nafnet.spec import Norm
 
 

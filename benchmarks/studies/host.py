@@ -28,8 +28,8 @@ from nafnet.images.file import ImageFile, write_image
 from nafnet.images.formats import Format
 from nafnet.images.pixels import Rows
 from nafnet.images.writer import DEFAULT_QUALITY
-from nafnet.runtime.backends.base import Model
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
+from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending, Wired
 from nafnet.runtime.engine.batches import cannot_be_true
 from nafnet.runtime.engine.events import Item, Layout

@@ -20,6 +20,7 @@ from nafnet.files import cache_folder, write_whole
 from nafnet.planfile import Gpu
 from nafnet.spec import Engine, ModelSpec
 from nafnet.steps import OnStep, unwatched
+from nafnet.system import nvidia
 
 Shape = tuple[int, ...]
 MIB = 1 << 20
@@ -178,6 +179,8 @@ def runs_here(trt: Any, flavour: str, settings: EngineSettings, plan: bytes) -> 
     gpu = gpu_here()
     if gpu is None or flavour == "tensorrt":
         return gpu is not None
+    if nvidia.old_tensorrt_driver(flavour):  # PyTorch may be built for an earlier CUDA than it is
+        return False
     asked = [name.upper() for name in settings.compute_capabilities]
     if gpu.capability not in (asked or trt.ComputeCapability.__members__):
         return False

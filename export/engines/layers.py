@@ -10,14 +10,12 @@ from nafnet.errors import ParityError
 from nafnet.parity import Precision
 
 Shares = dict[str, float]
-# As the inspector writes them, in prose or as names of types, and as the builder's network names them.
+# As the inspector writes them, in prose or as names of types, and as the builder's network names them; the first that
+# is found in the text. UINT8 is a border's type, which nothing is computed in, and is left out.
 _SPELLINGS: tuple[tuple[str, str], ...] = (
-    ("BF16", "BFloat16"),
-    ("BFLOAT16", "BFloat16"),
-    ("FP16", "Half"),
-    ("HALF", "Half"),
-)
-_SPELLINGS += (("INT8", "Int8"), ("FP8", "FP8"), ("FP32", "Float"), ("FLOAT", "Float"))
+    ("UINT8", ""), ("BF16", "BFloat16"), ("BFLOAT16", "BFloat16"), ("FP16", "Half"), ("HALF", "Half"),
+    ("INT8", "Int8"), ("FP8", "FP8"), ("FP32", "Float"), ("FLOAT", "Float"),
+)  # fmt: skip
 _WANTED: dict[Precision, str] = {"fp16": "Half", "bf16": "BFloat16", "int8": "Int8", "fp32": "Float"}
 # Norms and SCA's mean stay in fp32, which with their casts is up to half of the layers; int8 covers convolutions.
 _LEAST_SHARE: dict[Precision, float] = {"fp16": 1 / 3, "bf16": 1 / 3, "int8": 0.05, "fp32": 0.9}

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from nafnet.enginelog import log_of
-from nafnet.errors import EngineError
+from nafnet.enginelog import log_of, reason
+from nafnet.errors import EngineError, speaks_of_memory
 from nafnet.spec import WireType
 from nafnet.wire import Batch, from_wire, to_wire
 
@@ -24,19 +24,25 @@ class EngineRunner:
         wire: the type of the engine's input and output.
 
     Raises:
-        EngineError: the library cannot load it on this GPU.
+        EngineError: the library cannot load it on this GPU; the message says why.
     """
 
     def __init__(self, trt: Any, plan: bytes, wire: WireType) -> None:
         self._wire = wire
-        self._runtime = trt.Runtime(log_of(trt).logger)
-        self._runtime.engine_host_code_allowed = True  # it was built here
-        self._engine = self._runtime.deserialize_cuda_engine(plan)
-        if self._engine is None:
-            raise EngineError(f"TensorRT {trt.__version__} built an engine that it cannot load on this GPU")
-        self._context = self._engine.create_execution_context()
-        if self._context is None:
-            raise EngineError("TensorRT made no execution context; the GPU's memory does not suffice")
+        self._log = log_of(trt)
+        with self._log.errors_within() as errors:
+            self._runtime = trt.Runtime(self._log.logger)
+            self._runtime.engine_host_code_allowed = True  # it was built here
+            self._engine = self._runtime.deserialize_cuda_engine(plan)
+            if self._engine is None:
+                built = f"TensorRT {trt.__version__} built an engine that it cannot load on this GPU"
+                raise EngineError(f"{built} ({reason(errors)})")
+            self._context = self._engine.create_execution_context()
+            if self._context is None:
+                memory = (
+                    "; the GPU's memory does not suffice" if speaks_of_memory(" ".join(errors)) or not errors else ""
+                )
+                raise EngineError(f"TensorRT made no execution context ({reason(errors)}){memory}")
         self._stream = torch.cuda.Stream()
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         inputs = [name for name in names if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
@@ -52,10 +58,11 @@ class EngineRunner:
             if not self._context.set_tensor_address(name, tensor.data_ptr()):
                 raise EngineError(f"the engine takes no memory for {name}")
         self._stream.wait_stream(torch.cuda.current_stream())
-        done = self._context.execute_async_v3(self._stream.cuda_stream)
+        with self._log.errors_within() as errors:
+            done = self._context.execute_async_v3(self._stream.cuda_stream)
         self._stream.synchronize()
         if not done:
-            raise EngineError(f"the engine failed on a batch of shape {list(sent.shape)}")
+            raise EngineError(f"the engine failed on a batch of shape {list(sent.shape)} ({reason(errors)})")
         return from_wire(received.cpu().numpy(), self._wire)
 
     def close(self) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from nafnet.errors import EngineError, MissingExtraError
+from nafnet.errors import EngineError
 from nafnet.export.attempts.attempt import Exported
+from nafnet.export.engines.library import imported
 from nafnet.export.engines.plan import build_verified, write_plan
 from nafnet.export.formats.target import Target
+from nafnet.system import nvidia
 
 FLAVOUR = "tensorrt"
 OLDEST = (10, 12)
@@ -30,22 +31,27 @@ def write(exported: Exported, target: Target) -> list[Path]:
 
 
 def require() -> Any:
-    """The module, once it and a GPU are known to be there.
+    """The module, once it and a GPU that it can use are known to be there.
 
     Raises:
         MissingExtraError: TensorRT is not installed.
-        EngineError: it is too old, or there is no GPU to build on.
+        EngineError: it does not load or is too old, or there is no GPU to build on; the message says why.
     """
-    try:
-        trt = importlib.import_module("tensorrt")
-    except ImportError as error:
-        raise MissingExtraError("--format tensorrt: tensorrt", "tensorrt") from error
+    trt = imported(FLAVOUR, (FLAVOUR,))
     version = tuple(int(part) for part in trt.__version__.split(".")[:2])
     if version < OLDEST:
         raise EngineError(f"TensorRT {trt.__version__} cannot keep a graph's own types; 10.12 or later is needed")
-    if not torch.cuda.is_available():
+    if missing := nvidia.old_tensorrt_driver(FLAVOUR) or _no_gpu():
         raise EngineError(
-            "--format tensorrt: TensorRT builds on the GPU that will run the engine, and none is here; run this "
-            "command there, or use --format tensorrt-rtx, which builds ahead of time for RTX GPUs"
+            "--format tensorrt: TensorRT builds on the GPU that will run the engine, and none can be used here "
+            f"({missing}); run this command there, or use --format tensorrt-rtx, which builds ahead of time for RTX "
+            "GPUs"
         )
     return trt
+
+
+def _no_gpu() -> str | None:
+    """Why PyTorch, with which the engine is run and compared, has no GPU."""
+    if torch.cuda.is_available():
+        return None
+    return nvidia.no_cuda_for_torch() or "PyTorch finds none"

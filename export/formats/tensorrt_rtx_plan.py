@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
-from nafnet.errors import MissingExtraError
 from nafnet.export.attempts.attempt import Exported
+from nafnet.export.engines.library import imported
 from nafnet.export.engines.plan import build_verified, write_plan
 from nafnet.export.formats.target import Target
 
@@ -32,10 +31,6 @@ def require() -> Any:
 
     Raises:
         MissingExtraError: TensorRT-RTX is not installed.
+        EngineError: it is, and does not load.
     """
-    for name in MODULES:
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    raise MissingExtraError("--format tensorrt-rtx: tensorrt-rtx", "tensorrt-rtx")
+    return imported(FLAVOUR, MODULES)

@@ -5,7 +5,9 @@ To add one: write a module with a subclass of `Backend` here, and an entry in `R
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import importlib
 import importlib.util
 import os
@@ -17,7 +19,9 @@ from typing import Literal
 from nafnet.errors import BackendError, MissingExtraError, NafnetError, UsageError
 from nafnet.onnxfile import inspect_onnx
 from nafnet.runtime.backends import onnxruntime_builds, presence
-from nafnet.runtime.backends.base import Backend, Model
+from nafnet.runtime.backends.base import Backend, as_ours
+from nafnet.runtime.backends.model import Model
+from nafnet.system import nvidia
 from nafnet.system.processor import no_bfloat16
 
 Reads = Literal["onnx", "checkpoint", "plan"]
@@ -54,11 +58,13 @@ _HERE = "nafnet.runtime.backends"
 REGISTRY: dict[str, Entry] = {
     "tensorrt": Entry(
         target=f"{_HERE}.tensorrt_engine:TensorRtBackend",
-        requires="tensorrt", extra="tensorrt", reads="plan", device="cuda", absent=presence.no_cuda,
+        requires="tensorrt", extra="tensorrt", reads="plan", device="cuda",
+        absent=functools.partial(nvidia.no_cuda_for_tensorrt, "tensorrt"),
     ),
     "tensorrt-rtx": Entry(
         target=f"{_HERE}.tensorrt_engine:TensorRtRtxBackend",
-        requires="tensorrt_rtx_bindings", extra="tensorrt-rtx", reads="plan", device="cuda", absent=presence.no_cuda,
+        requires="tensorrt_rtx_bindings", extra="tensorrt-rtx", reads="plan", device="cuda",
+        absent=functools.partial(nvidia.no_cuda_for_tensorrt, "tensorrt-rtx"),
     ),
     "onnxruntime-cuda": Entry(
         target=f"{_HERE}.onnxruntime_cuda:OnnxRuntimeCudaBackend",
@@ -66,7 +72,8 @@ REGISTRY: dict[str, Entry] = {
     ),
     "torch-cuda": Entry(
         target=f"{_HERE}.torch_cuda:TorchCudaBackend",
-        requires="torch", extra="export", reads="checkpoint", device="cuda", absent=presence.no_cuda, auto=False,
+        requires="torch", extra="export", reads="checkpoint", device="cuda", auto=False,
+        absent=nvidia.no_cuda_for_torch,
     ),
     "openvino-gpu": Entry(
         target=f"{_HERE}.openvino_cpu:OpenVinoGpuBackend",
@@ -170,14 +177,25 @@ def _none_suits(
 
 
 def make_backend(choice: Choice, model: Model, threads: int | None) -> Backend:
-    """Load the model with a chosen backend."""
-    kind = backend_class(choice.name)
-    made = [kind(model, threads, device) for device in choice.devices]
-    if len(made) == 1:
-        return made[0]
-    from nafnet.runtime.backends.lanes import SeveralDevices
+    """Load the model with a chosen backend.
 
-    return SeveralDevices(made)
+    Raises:
+        NafnetError: the library, or the model with it, cannot be loaded; nothing stays open.
+    """
+    try:
+        kind = backend_class(choice.name)
+    except Exception as error:  # its library is there and cannot be imported, each in its own way
+        raise as_ours(error, BackendError, f"{choice.name}: importing its library") from error
+    with contextlib.ExitStack() as opened:
+        made = [opened.enter_context(kind(model, threads, device)) for device in choice.devices]
+        if len(made) == 1:
+            opened.pop_all()
+            return made[0]
+        from nafnet.runtime.backends.lanes import SeveralDevices
+
+        several = SeveralDevices(made)
+        opened.pop_all()
+        return several
 
 
 def backend_class(name: str) -> type[Backend]:

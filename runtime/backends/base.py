@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from nafnet.closing import Closing
-from nafnet.errors import BackendError, DeviceMemoryError, NafnetError
-from nafnet.files import file_sha256
+from nafnet.errors import BackendError, DeviceMemoryError, ModelError, NafnetError, speaks_of_memory
 from nafnet.parity import Precision
+from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending, Wired
-from nafnet.spec import ModelSpec
 from nafnet.wire import Batch, from_wire, wire_shape
 
 Shape = tuple[int, ...]
@@ -30,35 +27,15 @@ Run = Callable[[Wired], Wired]
 PREPARE_AFTER = 48
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Model:
-    """A model ready for a backend."""
-
-    path: Path
-    """An ONNX file, a checkpoint or a plan, as the backend reads."""
-    spec: ModelSpec
-    source: Path | None = None
-    """The file that the user named, where `path` was made of it."""
-
-    @property
-    def name(self) -> str:
-        """Of the file that the user named."""
-        return (self.source or self.path).name
-
-    @property
-    def sha256(self) -> str:
-        """Of the file's bytes."""
-        return file_sha256(self.path)
-
-
-# What the libraries say; none has an error class for it that all its versions raise, but PyTorch.
-_MEMORY_WORDS = ("out of memory", "outofmemory", "failed to allocate memory", "bad_alloc", "alloc_failed")
-
-
 def is_memory_error(error: Exception) -> bool:
     """Whether a library's error says that memory, the device's or the host's, did not suffice."""
-    words = f"{type(error).__name__} {error}".lower()
-    return isinstance(error, MemoryError) or any(phrase in words for phrase in _MEMORY_WORDS)
+    return isinstance(error, MemoryError) or speaks_of_memory(f"{type(error).__name__} {error}")
+
+
+def as_ours(error: Exception, kind: type[NafnetError], doing: str) -> NafnetError:
+    """A library's error as one of ours: of `kind`, or DeviceMemoryError."""
+    kind = DeviceMemoryError if is_memory_error(error) else kind
+    return kind(f"{doing} failed ({str(error) or type(error).__name__})")
 
 
 def closed(batch: Wired) -> Wired:
@@ -99,8 +76,15 @@ class Backend(Closing):
         self._told: dict[str, None] = {}
         self._say: Callable[[str], None] = lambda _: None
         self._calls: dict[Shape, int] = {}
-        self._any_shape: Run = self._load(None)
+        self._any_shape: Run = closed
         self._prepared: tuple[Shape, Run] | None = None
+        try:
+            with self.translated("loading", ModelError):
+                self._any_shape = self._load(None)
+        except BaseException:  # what was loaded before is given back; the first error is the one that is told
+            with contextlib.suppress(Exception):
+                self.close()
+            raise
 
     @property
     @abc.abstractmethod
@@ -238,16 +222,14 @@ class Backend(Closing):
             raise BackendError(f"{self.name}: {self.model.name} gave {list(restored.shape)} for {list(given)}")
 
     @contextlib.contextmanager
-    def translated(self) -> Iterator[None]:
-        """Make a library's errors ours."""
+    def translated(self, doing: str = "running", kind: type[NafnetError] = BackendError) -> Iterator[None]:
+        """Make a library's errors ours: of `kind`, or DeviceMemoryError."""
         try:
             yield
         except NafnetError:
             raise
         except Exception as error:  # each library has its own family of errors
-            kind = DeviceMemoryError if is_memory_error(error) else BackendError
-            said = " ".join(str(error).split())  # one line
-            raise kind(f"{self.name}: running {self.model.name} failed ({said})") from error
+            raise as_ours(error, kind, f"{self.name}: {doing} {self.model.name}") from error
 
     def close(self) -> None:
         """Free the model's memory; the backend cannot be called any more."""

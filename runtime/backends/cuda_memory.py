@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nafnet.errors import BackendError, DeviceMemoryError, MissingExtraError
 from nafnet.planfile import Gpu
+from nafnet.runtime.backends.capture_lock import UNCOLLECTED
 
 
 def runtime_module() -> ModuleType:
@@ -127,14 +128,15 @@ class Stream:
     def captured(self) -> Iterator[None]:
         """Record what is queued inside, and run none of it; `replay` queues it. An error inside ends the recording."""
         mode = self._cuda.api.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        self._cuda.call("cudaStreamBeginCapture", self.handle, mode)
-        try:
-            yield
-        except BaseException:
-            with contextlib.suppress(BackendError):  # of a recording that was invalidated there is no graph
-                self._cuda.call("cudaGraphDestroy", self._cuda.call("cudaStreamEndCapture", self.handle))
-            raise
-        graph = self._cuda.call("cudaStreamEndCapture", self.handle)
+        with UNCOLLECTED:
+            self._cuda.call("cudaStreamBeginCapture", self.handle, mode)
+            try:
+                yield
+            except BaseException:
+                with contextlib.suppress(BackendError):  # of a recording that was invalidated there is no graph
+                    self._cuda.call("cudaGraphDestroy", self._cuda.call("cudaStreamEndCapture", self.handle))
+                raise
+            graph = self._cuda.call("cudaStreamEndCapture", self.handle)
         self.forget()
         try:
             self._graph = self._cuda.call("cudaGraphInstantiate", graph, 0)

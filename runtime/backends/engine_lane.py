@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nafnet.errors import BackendError, DeviceMemoryError
+from nafnet.enginelog import log_of, reason
+from nafnet.errors import BackendError, DeviceMemoryError, speaks_of_memory
 from nafnet.runtime.backends.cuda_memory import Cuda, DeviceBuffer, PinnedBuffer, Stream
 from nafnet.runtime.backends.lanes import Lane
 from nafnet.runtime.backends.pending import Pending, Wired
@@ -32,6 +34,7 @@ class EngineLane(Lane):
 
     Raises:
         DeviceMemoryError: there is no memory for another context.
+        BackendError: there is none for another reason, which the message has.
     """
 
     def __init__(
@@ -40,9 +43,14 @@ class EngineLane(Lane):
     ) -> None:  # fmt: skip
         self._cuda, self._smallest, self._largest = cuda, *batches
         self._wire, self._tell, self._captures = wire, tell, captures
-        self._context = engine.create_execution_context(*(() if config is None else (config,)))
+        self._log = log_of(trt)
+        with self._log.errors_within() as errors:
+            self._context = engine.create_execution_context(*(() if config is None else (config,)))
         if self._context is None:
-            raise DeviceMemoryError("TensorRT made no execution context; the GPU's memory does not suffice")
+            said = reason(errors)
+            if errors and not speaks_of_memory(" ".join(errors)):
+                raise BackendError(f"TensorRT made no execution context ({said})")
+            raise DeviceMemoryError(f"TensorRT made no execution context ({said}); the GPU's memory does not suffice")
         self._stream = Stream(cuda)
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
@@ -91,8 +99,12 @@ class EngineLane(Lane):
         """Copy in, compute, copy out: queued, not awaited."""
         nbytes = self._views[0].nbytes
         self._stream.copy_in(self._buffers[0], self._pinned[0], nbytes)
-        if not self._context.execute_async_v3(self._stream.address):
-            raise BackendError(f"TensorRT could not run a batch of shape {list(self._shape)}")
+        with self._log.errors_within() as errors:
+            done = self._context.execute_async_v3(self._stream.address)
+        if not done:
+            said = reason(errors)
+            kind = DeviceMemoryError if speaks_of_memory(" ".join(errors)) else BackendError
+            raise kind(f"TensorRT could not run a batch of shape {list(self._shape)} ({said})")
         self._stream.copy_out(self._pinned[1], self._buffers[1], nbytes)
 
     def _take_shape(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -130,9 +142,8 @@ class EngineLane(Lane):
 
     def close(self) -> None:
         self._cuda.use()
-        try:
-            self._stream.wait()
-        finally:
-            self._free()
-            self._stream.close()
-            del self._context
+        with contextlib.ExitStack() as stack:  # from the last to the first, each whatever another raises
+            stack.callback(self.__dict__.pop, "_context", None)
+            stack.callback(self._stream.close)
+            stack.callback(self._free)
+            stack.callback(self._stream.wait)

@@ -7,6 +7,7 @@ and the next one is cut and copied over.
 from __future__ import annotations
 
 import abc
+import contextlib
 import itertools
 import queue
 import threading
@@ -14,7 +15,8 @@ from collections import deque
 from collections.abc import Iterator
 
 from nafnet.errors import BackendError
-from nafnet.runtime.backends.base import Backend, Model, Run, Shape, closed
+from nafnet.runtime.backends.base import Backend, Run, Shape, closed
+from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending, Wired
 
 LANES = 2
@@ -52,6 +54,7 @@ class LaneBackend(Backend):
 
     def _load(self, shape: Shape | None) -> Run:
         assert shape is None, "lanes prepare themselves for the shapes they meet"
+        self._lanes: list[Lane] = []
         self._lanes = self.make_lanes(LANES)
         return closed  # batches go by `run`, and are written where their lane says
 
@@ -102,10 +105,11 @@ class LaneBackend(Backend):
         return restored
 
     def close(self) -> None:
-        for lane in self._lanes:
-            lane.close()
-        self._lanes.clear()
         super().close()
+        with contextlib.ExitStack() as stack:  # each is closed, whatever another raises
+            for lane in self._lanes:
+                stack.callback(lane.close)
+            self._lanes.clear()
 
 
 class SeveralDevices(Backend):
@@ -165,9 +169,10 @@ class SeveralDevices(Backend):
                 feed.stop()
 
     def close(self) -> None:
-        for backend in self._backends:
-            backend.close()
         super().close()
+        with contextlib.ExitStack() as stack:
+            for backend in self._backends:
+                stack.callback(backend.close)
 
 
 class _Feed:

@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-from nafnet.runtime.backends import presence
+from nafnet.system import nvidia
 
 BUILDS = (
     "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-webgpu",
@@ -22,19 +22,12 @@ BUILDS = (
 CUDA_BUILD = "onnxruntime-gpu"
 LAST_FOR_CUDA_12 = "<1.26"
 """Of CUDA_BUILD on PyPI: 1.25 names CUDA 12's wheels, later ones CUDA 13's."""
-# NVIDIA, CUDA Toolkit release notes, table 3: the oldest driver for Linux with each major version.
-DRIVERS = {12: 525, 13: 580}
 
 
 def installed_builds() -> dict[str, str]:
     """Those that pip lists: name to version."""
-    found = {}
-    for name in BUILDS:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {name: nvidia.installed_version(name) for name in BUILDS}
+    return {name: version for name, version in found.items() if version}
 
 
 def folder() -> Path | None:
@@ -56,7 +49,7 @@ def no_onnxruntime() -> str | None:
 
 def no_cuda_provider() -> str | None:
     """Words, unless there are a CUDA device, ONNX Runtime's provider for it, and the CUDA and cuDNN that it wants."""
-    device = presence.no_cuda()
+    device = nvidia.no_cuda()
     if device and CUDA_BUILD not in installed_builds():
         return device  # whoever has no GPU is not told to install for one
     faults = [device, no_onnxruntime() or wrong_build() or old_driver() or no_cuda_libraries()]
@@ -95,18 +88,17 @@ def cuda_version() -> str | None:
 
 def old_driver() -> str | None:
     """Words, if the driver knows less than the major version of CUDA that the build is for."""
-    built, driver = cuda_version(), presence.cuda_driver()
-    wanted = int(built.partition(".")[0]) if built else 0
-    if not driver or driver // 1000 >= wanted:
-        return None
-    needs = f"NVIDIA's driver {DRIVERS[wanted]} or later" if wanted in DRIVERS else "a later driver of NVIDIA's"
-    older = f", or pip install '{CUDA_BUILD}[cuda,cudnn]{LAST_FOR_CUDA_12}'" if driver // 1000 == 12 else ""
-    return f"{CUDA_BUILD} is for CUDA {built}, this driver for {driver // 1000}.{driver % 1000 // 10}: {needs}{older}"
+    built = cuda_version()
+    fault = nvidia.old_driver(CUDA_BUILD, int(built.partition(".")[0]) if built else None)
+    older = (
+        f", or pip install '{CUDA_BUILD}[cuda,cudnn]{LAST_FOR_CUDA_12}'" if nvidia.cuda_driver() // 1000 == 12 else ""
+    )
+    return f"{fault}{older}" if fault else None
 
 
 def no_cuda_libraries() -> str | None:
     """Words, if neither the wheels of CUDA and cuDNN nor cuDNN in the system's own places are there."""
-    missing = [name for name in _wanted_wheels() if not _is_installed(name)]
+    missing = [name for name in _wanted_wheels() if not nvidia.installed_version(name)]
     if not missing or _loads("cudnn64_9.dll" if sys.platform == "win32" else "libcudnn.so.9"):
         return None
     version = installed_builds().get(CUDA_BUILD)
@@ -124,17 +116,9 @@ def _wanted_wheels() -> list[str]:
     return [found[1] for found in named if found]
 
 
-def _is_installed(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
 def _loads(library: str) -> bool:
     try:
-        ctypes.CDLL(library)
+        ctypes.CDLL(library, winmode=0)  # on Windows as the provider is loaded: PATH counts, which Python leaves out
     except OSError:
         return False
     return True

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from nafnet.errors import ModelError
-from nafnet.runtime.backends.base import Backend, Model, Run, Shape
+from nafnet.runtime.backends.base import Backend, Run, Shape
 from nafnet.runtime.backends.compiled_cache import compiled_folder, forget
+from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Wired
 from nafnet.sessions import openvino_core, openvino_settings, openvino_version
 

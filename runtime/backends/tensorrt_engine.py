@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nafnet.enginelog import log_of
-from nafnet.errors import DeviceMemoryError, ModelError, UsageError
+from nafnet.enginelog import log_of, reason
+from nafnet.errors import DeviceMemoryError, ModelError, UsageError, speaks_of_memory
 from nafnet.files import cache_folder, write_whole
 from nafnet.planfile import refuse_foreign_plan
 from nafnet.runtime.backends import presence
@@ -37,26 +37,40 @@ class TensorRtBackend(LaneBackend):
         refuse_foreign_plan(path, spec, flavour=self.name, version=self._trt.__version__, gpu=self._cuda.gpu)
         assert spec.engine is not None
         self.default_batch = spec.engine.profiles[0][1][0]  # a plan knows its own best one
-        with log_of(self._trt).recording(None) as log:
-            self._runtime = self._trt.Runtime(log.logger)
-            # A plan that later versions load holds code for the host; it is our own, as the hash in its spec says.
-            self._runtime.engine_host_code_allowed = spec.engine.version_compatible
-            self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
-            if self._engine is None:
-                raise ModelError(
-                    f"{path}: {self.name} {self._trt.__version__} cannot load it on this GPU, {self._cuda.gpu} "
-                    f"({log.last_error()}); export it anew"
-                )
+        self._engine = self._deserialised(path.read_bytes())
         self._config = self._runtime_config()
-        self._lanes: list[Lane] = []
-        with contextlib.suppress(DeviceMemoryError):  # where there is one lane, it goes on with that
+        try:
             while len(self._lanes) < count:
                 self._lanes.append(self._lane())
-        if not self._lanes:
-            raise DeviceMemoryError(f"{self.name} made no execution context for {path.name}; the GPU's memory is full")
-        if len(self._lanes) < count:
+        except DeviceMemoryError:
+            if not self._lanes:
+                raise
             self.tell("the GPU's memory holds one execution context alone; going on with one batch at a time")
         return self._lanes
+
+    def _deserialised(self, plan: bytes) -> Any:
+        """The engine of a plan.
+
+        Raises:
+            DeviceMemoryError: the GPU's memory does not suffice.
+            ModelError: the library cannot load it; the message says why.
+        """
+        assert self.model.spec.engine is not None
+        log = log_of(self._trt)
+        with log.errors_within() as errors:
+            self._runtime = self._trt.Runtime(log.logger)
+            # A plan that later versions load holds code for the host; it is our own, as the hash in its spec says.
+            self._runtime.engine_host_code_allowed = self.model.spec.engine.version_compatible
+            engine = self._runtime.deserialize_cuda_engine(plan)
+        if engine is not None:
+            return engine
+        path, said = (
+            self.model.path,
+            f"{self.name} {self._trt.__version__} cannot load it on this GPU, {self._cuda.gpu}",
+        )
+        if speaks_of_memory(" ".join(errors)):
+            raise DeviceMemoryError(f"{path}: {said} ({reason(errors)})")
+        raise ModelError(f"{path}: {said} ({reason(errors)}); export it anew")
 
     def _lane(self) -> EngineLane:
         assert self.model.spec.engine is not None
@@ -94,9 +108,21 @@ class TensorRtBackend(LaneBackend):
             assert isinstance(lane, EngineLane)
             lane.fills_up_to = count
 
+    _config: Any = None
+    _engine: Any = None
+    _runtime: Any = None
+
     def close(self) -> None:
-        super().close()
-        self._engine = self._runtime = self._config = None
+        try:
+            super().close()
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let go of what the contexts were made of, once they are gone: the last that was made first."""
+        self._config = None
+        self._engine = None
+        self._runtime = None
 
 
 class TensorRtRtxBackend(TensorRtBackend):
@@ -114,12 +140,14 @@ class TensorRtRtxBackend(TensorRtBackend):
         config = self._engine.create_runtime_config()
         if hasattr(self._trt, "CudaGraphStrategy"):
             config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-        self._kernels = config.create_runtime_cache()
-        self._kept = b""
+        kernels = config.create_runtime_cache()
+        if kernels is None or not config.set_runtime_cache(kernels):
+            self.tell("TensorRT-RTX takes no cache of kernels: it compiles them at each start")
+            return config
         with contextlib.suppress(OSError, UsageError):
             blob = self._cache_file().read_bytes()
-            self._kept = blob if self._kernels.deserialize(blob) else b""  # else they are compiled anew
-        config.set_runtime_cache(self._kernels)
+            self._kept = blob if kernels.deserialize(blob) else b""  # else they are compiled anew
+        self._kernels = kernels
         return config
 
     def _cache_file(self) -> Path:
@@ -127,9 +155,21 @@ class TensorRtRtxBackend(TensorRtBackend):
         key = (self.model.spec.engine.plan_sha256, self._trt.__version__, str(self._cuda.gpu), presence.cuda_driver())
         return cache_folder("tensorrt-rtx") / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:32]}.kernels"
 
-    def close(self) -> None:
-        if self._config is not None and (compiled := bytes(self._kernels.serialize())) != self._kept:
-            with contextlib.suppress(OSError, UsageError):
-                write_whole(self._cache_file(), compiled)
+    _kernels: Any = None
+    _kept: bytes = b""
+
+    def _forget(self) -> None:
+        """As any; the contexts compile until they are gone, and need the cache for as long.
+
+        (NVIDIA, TensorRT-Edge-LLM, RtxRuntimeCache: it must outlive every context, and is serialised after them.)
+        """
+        self._keep_kernels()
+        self._config = None
         self._kernels = None
-        super().close()
+        super()._forget()
+
+    def _keep_kernels(self) -> None:
+        compiled = self._kernels.serialize() if self._kernels is not None else None  # None where it fails
+        if compiled is not None and (blob := bytes(compiled)) != self._kept:
+            with contextlib.suppress(OSError, UsageError):
+                write_whole(self._cache_file(), blob)

@@ -11,6 +11,7 @@ from nafnet.architecture import channels_last
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import MissingExtraError, ModelError
 from nafnet.metrics import psnr
+from nafnet.runtime.backends.capture_lock import UNCOLLECTED
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
 from nafnet.runtime.backends.pending import Pending, Wired
 from nafnet.wire import Batch
@@ -79,7 +80,7 @@ class TorchLane(Lane):
             if self._graph is None and self._runs == 2:  # two runs to let cuDNN choose and allocate
                 graph = torch.cuda.CUDAGraph()
                 # Other threads go on allocating meanwhile, for another device or a lane.
-                with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                with UNCOLLECTED, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                     self._made = self._module(self._given)
                 self._graph = graph
             if self._graph is not None:

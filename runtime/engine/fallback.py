@@ -10,7 +10,8 @@ from onnx import TensorProto, numpy_helper
 
 from nafnet.errors import BackendError
 from nafnet.onnxfile import inspect_onnx, read_onnx
-from nafnet.runtime.backends.base import Backend, Model
+from nafnet.runtime.backends.base import Backend
+from nafnet.runtime.backends.model import Model
 from nafnet.sessions import onnxruntime_session
 from nafnet.spec import WireType
 from nafnet.wire import Batch, from_wire, to_wire

@@ -18,7 +18,7 @@ from nafnet.onnxfile import inspect_onnx
 from nafnet.planfile import inspect_plan, largest_tile
 from nafnet.pretrained import bundled_model
 from nafnet.runtime.backends import REGISTRY
-from nafnet.runtime.backends.base import Model
+from nafnet.runtime.backends.model import Model
 from nafnet.steps import OnStep, unwatched
 from nafnet.tiling import check_tile
 

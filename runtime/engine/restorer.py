@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.closing import Closing
-from nafnet.errors import BackendError, ModelError, NafnetError, UsageError
+from nafnet.errors import BackendError, MissingExtraError, ModelError, NafnetError, UsageError
 from nafnet.runtime.backends import choices_for, make_backend
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.engine.array_image import ArrayImage
@@ -112,25 +112,29 @@ class Restorer(Closing):
         """
         _check_count("batch", batch)
         _check_count("threads", threads)
-        refused: list[str] = []
         choices = choices_for(backend, model, device)
+        refused: dict[str, type[NafnetError]] = {}  # and not the errors, whose frames would keep a backend's memory
         for choice in choices:
             opened = open_model(model, choice.name, say=say, on_step=on_step)
             side, shared = tiling_of(opened, tile, overlap, whole=whole)
             try:
-                made = make_backend(choice, opened, threads)
-                restorer = cls(made, tile=side, overlap=shared, batch=batch or made.default_batch, whole=whole, say=say)
-                restorer._try_out()
-            except (BackendError, ModelError) as error:
-                refused.append(str(error))
-                if choice is choices[-1]:
+                with contextlib.ExitStack() as stack:  # what is refused, by whomever, is closed before another is tried
+                    made = stack.enter_context(make_backend(choice, opened, threads))
+                    count = batch or made.default_batch
+                    restorer = cls(made, tile=side, overlap=shared, batch=count, whole=whole, say=say)
+                    try_out(made, count, side)  # what is not fit to run fails here, not on every file
+                    stack.pop_all()
+            except (BackendError, ModelError, MissingExtraError) as error:
+                if len(choices) == 1:
                     raise
+                refused[str(error)] = BackendError if isinstance(error, MissingExtraError) else type(error)
                 continue
             restorer.reason = "; ".join([choice.reason, *refused])
             for line in refused:
                 say(f"{line}; going on with {choice.name}")
             return restorer
-        raise AssertionError("there is a choice, or an error")
+        kinds = set(refused.values())
+        raise (kinds.pop() if len(kinds) == 1 else BackendError)("; ".join(refused))
 
     def _say_of(self, part: Backend, line: str) -> None:
         self.say(f"{part.description}: {line}")
@@ -210,14 +214,6 @@ class Restorer(Closing):
         self.tile, self.overlap = smaller, min(self.overlap, smaller // 4)
         self.say(f"{self.backend.description}: out of memory; going on with tiles of {smaller}")
 
-    def _try_out(self) -> None:
-        """What is not fit to run fails here, not on every file."""
-        try:
-            try_out(self.backend, self.batch, self.tile)
-        except NafnetError:
-            self.close()
-            raise
-
     def companion(self, kind: type[C]) -> C:
         """What somebody wants to keep between images: one of each kind, made when first asked for, closed with this."""
         with self._lock:
@@ -225,11 +221,11 @@ class Restorer(Closing):
 
     def close(self) -> None:
         """Free the backend's memory."""
-        with self._lock:
+        with self._lock, contextlib.ExitStack() as stack:  # each is closed, whatever another raises
+            stack.callback(self.backend.close)
             while self._companions:
-                self._companions.popitem()[1].close()
-            self.backend.close()
-            self._hands.close()
+                stack.callback(self._companions.popitem()[1].close)
+            stack.callback(self._hands.close)
 
 
 def _check_count(name: str, value: int | None) -> None:

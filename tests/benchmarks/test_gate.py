@@ -17,7 +17,7 @@ from nafnet.benchmarks.rows.exports import Exports
 from nafnet.errors import BackendError
 from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.exporter import export
-from nafnet.runtime.backends.base import Model
+from nafnet.runtime.backends.model import Model
 from nafnet.spec import WireType
 
 SHAPE = Shape(batch=1, channels=3, tile=64)

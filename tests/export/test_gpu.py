@@ -51,6 +51,8 @@ def test_engine_runs_within_the_gate(module: str, io: str, checkpoint: Checkpoin
     assert spec.parity is not None
     assert spec.parity.ran_on == (flavour,)
     assert spec.engine is not None
-    assert spec.engine.layers_read_from == "engine"
+    # An engine whose one fused layer gives no type says nothing of itself: then the network's are told.
+    assert spec.engine.layers_read_from in ("engine", "network")
+    assert "Half" in spec.engine.layers or spec.engine.layers_read_from == "engine"
     assert np.isfinite(spec.parity.psnr)
     assert "run and compared" in notes[-1]

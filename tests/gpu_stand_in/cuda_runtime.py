@@ -57,7 +57,8 @@ class CudaRuntime:
         self._chosen = threading.local()
 
     @property
-    def _device(self) -> Device:
+    def current(self) -> Device:
+        """The calling thread's; 0 until it chooses another."""
         return self.devices[getattr(self._chosen, "number", 0)]
 
     def cudaSetDevice(self, number: int) -> tuple[Code]:
@@ -79,32 +80,32 @@ class CudaRuntime:
         return self._allocate("cudaHostAlloc", nbytes, "pinned")
 
     def _allocate(self, name: str, nbytes: int, kind: Any) -> tuple[Code, int | None]:
-        with self._device.lock:
-            self._device.unsafe(name)
-            made = self._device.allocate(nbytes, kind)
+        with self.current.lock:
+            self.current.unsafe(name)
+            made = self.current.allocate(nbytes, kind)
             return (OK, made.address) if made else (Code.cudaErrorMemoryAllocation, None)
 
     def cudaFree(self, address: int) -> tuple[Code]:
-        with self._device.lock:
-            self._device.unsafe("cudaFree")
-            self._device.free(address, "device")
+        with self.current.lock:
+            self.current.unsafe("cudaFree")
+            self.current.free(address, "device")
             return (OK,)
 
     def cudaFreeHost(self, address: int) -> tuple[Code]:
-        with self._device.lock:
-            self._device.unsafe("cudaFreeHost")
-            self._device.free(address, "pinned")
+        with self.current.lock:
+            self.current.unsafe("cudaFreeHost")
+            self.current.free(address, "pinned")
             return (OK,)
 
     def cudaStreamCreateWithFlags(self, flags: int) -> tuple[Code, Stream]:
         assert flags == self.cudaStreamNonBlocking
-        with self._device.lock:
-            made = Stream(number=next(self._device.numbers))
-            self._device.streams[made.number] = made
+        with self.current.lock:
+            made = Stream(number=next(self.current.numbers))
+            self.current.streams[made.number] = made
             return OK, made
 
     def cudaMemcpyAsync(self, target: int, source: int, nbytes: int, kind: int, stream: Stream) -> tuple[Code]:
-        device, into = self._device, kind == Kind.cudaMemcpyHostToDevice
+        device, into = self.current, kind == Kind.cudaMemcpyHostToDevice
         with device.lock:
             host = device.resolve(source if into else target, nbytes, "pinned", "cudaMemcpyAsync")
             there = device.resolve(target if into else source, nbytes, "device", "cudaMemcpyAsync")
@@ -116,21 +117,21 @@ class CudaRuntime:
             return (OK,)
 
     def cudaStreamBeginCapture(self, stream: Stream, mode: int) -> tuple[Code]:
-        with self._device.lock:
-            found = self._device.stream(stream)
+        with self.current.lock:
+            found = self.current.stream(stream)
             if found.capture is not None:
                 return (Code.cudaErrorIllegalState,)
             found.capture, found.mode = [], MODES[mode]
-            found.thread, found.invalidated = threading.get_ident(), self._device.refuses_capture
+            found.thread, found.invalidated = threading.get_ident(), self.current.refuses_capture
             return (OK,)
 
     def cudaStreamEndCapture(self, stream: Stream) -> tuple[Code, list[Work] | None]:
-        with self._device.lock:
-            found = self._device.stream(stream)
+        with self.current.lock:
+            found = self.current.stream(stream)
             if found.capture is None:
                 return Code.cudaErrorIllegalState, None
             if found.mode != "relaxed" and found.thread != threading.get_ident():
-                self._device.broke(
+                self.current.broke(
                     "a capture ends in another thread than it began in", "CUDA Runtime API, cudaStreamEndCapture"
                 )
             recorded, found.capture = found.capture, None
@@ -149,26 +150,26 @@ class CudaRuntime:
         return (OK,)
 
     def cudaGraphLaunch(self, graph: list[Work], stream: Stream) -> tuple[Code]:
-        with self._device.lock:
+        with self.current.lock:
             if not graph:
-                self._device.broke("a graph is launched after its end", "CUDA Runtime API, Graph Management")
-            self._device.launch(graph, self._device.stream(stream))
+                self.current.broke("a graph is launched after its end", "CUDA Runtime API, Graph Management")
+            self.current.launch(graph, self.current.stream(stream))
             return (OK,)
 
     def cudaStreamSynchronize(self, stream: Stream) -> tuple[Code]:
-        with self._device.lock:
-            found = self._device.stream(stream)
+        with self.current.lock:
+            found = self.current.stream(stream)
             if found.capture is not None:
                 found.invalidated = True
                 return (Code.cudaErrorStreamCaptureUnsupported,)
-            self._device.unsafe("cudaStreamSynchronize")
-            self._device.drain(found)
+            self.current.unsafe("cudaStreamSynchronize")
+            self.current.drain(found)
             return (OK,)
 
     def cudaStreamDestroy(self, stream: Stream) -> tuple[Code]:
-        with self._device.lock:
-            found = self._device.stream(stream)
+        with self.current.lock:
+            found = self.current.stream(stream)
             if found.queue:
-                self._device.broke("a stream is destroyed before its work is awaited", "this project's own rule")
-            del self._device.streams[found.number]
+                self.current.broke("a stream is destroyed before its work is awaited", "this project's own rule")
+            del self.current.streams[found.number]
             return (OK,)

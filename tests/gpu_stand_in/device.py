@@ -9,7 +9,10 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NoReturn
 
+NUMBERS = itertools.count(0x1000)
+"""Of streams: those of two devices have none in common."""
 POISON = 0xFF  # as float32 and float16 not a number
+MEMORY = "Memory Management"
 Mode = Literal["global", "thread-local", "relaxed"]
 
 
@@ -74,11 +77,17 @@ class Device:
         self.broken: list[str] = []
         self.allocations: dict[int, Allocation] = {}
         self.streams: dict[int, Stream] = {}
-        self.numbers = itertools.count(0x1000)
+        self.numbers = NUMBERS
         self.replays = 0
         self.compilations = 0
         self.refuses_capture = False
         """Whether a library inside makes a call that no capture allows."""
+        self.refuses_enqueue: list[str] = []
+        """What TensorRT logs as it refuses each enqueue; one that refuses queues nothing."""
+        self.refuses_context: list[str] | None = None
+        """What it logs as it makes no context, maybe nothing; None where it makes one."""
+        self.refuses_cache: Literal["create", "set", "serialize"] | None = None
+        """At which call TensorRT-RTX's cache of kernels is refused."""
         self.lock = threading.RLock()
 
     def broke(self, rule: str, document: str) -> NoReturn:
@@ -109,7 +118,10 @@ class Device:
         """Give it back."""
         found = self.allocations.get(address)
         if found is None or found.freed or found.kind != kind:
-            self.broke(f"{address:#x} is no {kind} memory that could be freed", "CUDA Runtime API, Memory Management")
+            self.broke(
+                f"{address:#x} is no {kind} memory that could be freed on the thread's current device",
+                "CUDA Runtime API, Memory Management",
+            )
         if any(found in work.uses for stream in self.streams.values() for work in stream.queue):
             self.broke(
                 f"{kind} memory was freed while work that uses it is in flight", "CUDA Runtime API, Memory Management"
@@ -128,14 +140,17 @@ class Device:
         if kind == "pinned":
             rule, document = "the host's memory is not pinned, so no copy of it is asynchronous", "API synchronization"
         else:
-            rule, document = f"no {nbytes} bytes of live device memory there", "Memory Management"
+            rule, document = f"no {nbytes} bytes of live device memory there, on the thread's current device", MEMORY
         return self.broke(f"{why}: {rule}", f"CUDA Runtime API, {document}")
 
     def stream(self, handle: Any) -> Stream:
         """By its handle."""
         found = self.streams.get(int(handle))
         if found is None:
-            self.broke(f"{handle} is no stream", "CUDA Runtime API, Stream Management")
+            self.broke(
+                f"{handle} is no stream of the thread's current device",
+                "CUDA Programming Guide, Multi-Device System, Stream and Event Behavior",
+            )
         return found
 
     def unsafe(self, name: str) -> None:
@@ -153,6 +168,10 @@ class Device:
 
     def queue(self, stream: Stream, work: Work) -> None:
         """Queue, or record."""
+        if any(self.allocations.get(each.address) is not each for each in work.uses):
+            self.broke(
+                "work uses memory of another device than its stream's", "CUDA Programming Guide, Device Selection"
+            )
         if stream.capture is not None:
             stream.capture.append(work)
             return

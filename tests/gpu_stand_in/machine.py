@@ -1,4 +1,4 @@
-"""A machine with such a GPU, CUDA, TensorRT and TensorRT-RTX."""
+"""A machine with two such GPUs, CUDA, TensorRT and TensorRT-RTX."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ class Machine:
         self.use(Device())
 
     def use(self, device: Device, version: str = VERSION) -> Device:
-        """Start anew, as another process, with this GPU and this version of TensorRT."""
+        """Start anew, as another process, with this GPU, one more of the kind, and this version of TensorRT."""
         from nafnet import enginelog
-        from nafnet.runtime.backends import cuda_memory, presence
+        from nafnet.runtime.backends import cuda_memory
+        from nafnet.system import nvidia
 
-        self.device = device
-        self._seen.append(device)
-        self.api = CudaRuntime(device)
+        self.device, self.second = device, Device(device.name, device.capability, device.left)
+        self._seen += [self.device, self.second]
+        self.api = CudaRuntime(self.device, self.second)
         self._patch.setattr(enginelog, "_LOGS", {})
         self._patch.setattr(cuda_memory, "runtime_module", lambda: self.api)
-        self._patch.setattr(presence, "cuda_devices", lambda: 1)
-        self._patch.setattr(presence, "cuda_driver", lambda: 13000)
+        self._patch.setattr(nvidia, "cuda_devices", lambda: 2)
+        self._patch.setattr(nvidia, "cuda_driver", lambda: 13000)
         for name in ("tensorrt", "tensorrt-rtx"):
             known = self._real.__version__ if name == "tensorrt-rtx" else version
-            module = TensorRt(self._real, name, device, known)
+            module = TensorRt(self._real, name, self.api, known)
             module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None)
             self._patch.setitem(sys.modules, module.__name__, module)
         self._patch.setitem(sys.modules, "tensorrt_rtx", None)

@@ -11,6 +11,7 @@ import json
 from types import ModuleType
 from typing import Any
 
+from tests.gpu_stand_in.cuda_runtime import CudaRuntime
 from tests.gpu_stand_in.device import Device
 from tests.gpu_stand_in.plan import Header, pack
 from tests.gpu_stand_in.tensorrt_runtime import RtxRuntime, Runtime
@@ -32,12 +33,13 @@ class TensorRt(ModuleType):
     Args:
         real: TensorRT-RTX's module.
         flavour: tensorrt or tensorrt-rtx.
+        cuda: of the same process, which knows each thread's device.
     """
 
-    def __init__(self, real: Any, flavour: str, device: Device, version: str) -> None:
+    def __init__(self, real: Any, flavour: str, cuda: CudaRuntime, version: str) -> None:
         super().__init__("tensorrt" if flavour == "tensorrt" else "tensorrt_rtx_bindings")
         rtx = flavour == "tensorrt-rtx"
-        self.real, self.flavour, self.device, self.__version__ = real, flavour, device, version
+        self.real, self.flavour, self.cuda, self.__version__ = real, flavour, cuda, version
         for name in (*_SHARED, *(_RTX_ALONE if rtx else ())):
             setattr(self, name, getattr(real, name))
         self.Runtime = functools.partial(RtxRuntime if rtx else Runtime, self)
@@ -45,6 +47,11 @@ class TensorRt(ModuleType):
         self.OnnxParser = functools.partial(Parser, self)
         self.parsed: list[tuple[Any, bytes]] = []
         self._logger: Any = None
+
+    @property
+    def device(self) -> Device:
+        """The calling thread's."""
+        return self.cuda.current
 
     def take_logger(self, logger: Any) -> None:
         """A module keeps the first logger it meets, and whoever gives another is not heard."""

@@ -6,6 +6,7 @@ import ctypes
 import json
 import math
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from tests.gpu_stand_in.device import Allocation, Device, Work
 from tests.gpu_stand_in.plan import Header, border, dtype_of, largest_output, session_of, unpack
+from tests.gpu_stand_in.runtime_config import RuntimeCache, RuntimeConfig
 
 GRAPHS = "TensorRT Developer Guide, CUDA Graphs"
 RTX_GRAPHS = "TensorRT-RTX, Working with CUDA Graphs"
+DEVICES = "TensorRT Developer Guide, FAQ, How do I use TensorRT on multiple GPUs?"
 ENQUEUE = "TensorRT, IExecutionContext::enqueueV3"
 
 
@@ -34,7 +37,7 @@ class Runtime:
         if found is None or reason is not None:
             self._logger.log(self._trt.Logger.ERROR, f"IRuntime::deserializeCudaEngine: Error Code 1: {reason}")
             return None
-        return Engine(self._trt, *found)
+        return Engine(self._trt, self._logger, *found)
 
     def _foreign(self, header: Header) -> str | None:
         here, trt = self._trt.device, self._trt
@@ -69,8 +72,9 @@ class Engine:
     num_io_tensors = 2
     num_optimization_profiles = 1
 
-    def __init__(self, trt: Any, header: Header, model: bytes) -> None:
-        self.trt, self.header, self.model = trt, header, model
+    def __init__(self, trt: Any, logger: Any, header: Header, model: bytes) -> None:
+        self.trt, self.logger, self.header, self.model = trt, logger, header, model
+        self.device: Device = trt.device  # a plan is bound to it for good
         self.input, self.output = border(model)
 
     def get_tensor_name(self, index: int) -> str:
@@ -78,6 +82,14 @@ class Engine:
 
     def get_tensor_mode(self, name: str) -> Any:
         return self.trt.TensorIOMode.INPUT if name == self.input.name else self.trt.TensorIOMode.OUTPUT
+
+    def refuse_elsewhere(self, call: str) -> None:
+        if self.trt.device is not self.device:
+            self.device.broke(f"{call} while another device is the thread's current one", DEVICES)
+
+    def log(self, errors: Iterable[str]) -> None:
+        for each in errors:
+            self.logger.log(self.trt.Logger.ERROR, each)
 
     def create_engine_inspector(self) -> Any:
         return Inspector(self.model)
@@ -87,8 +99,12 @@ class Engine:
 
     def create_execution_context(self, runtime_config: RuntimeConfig | None = None) -> Context | None:
         """It takes the memory of its activations, those of the profile's largest shape, at once."""
-        self.trt.device.unsafe("create_execution_context")
-        scratch = self.trt.device.allocate(8 * 4 * math.prod(self.header.profile[2]), "device")
+        self.refuse_elsewhere("create_execution_context")
+        self.device.unsafe("create_execution_context")
+        if (refusal := self.device.refuses_context) is not None:
+            self.log(refusal)
+            return None
+        scratch = self.device.allocate(8 * 4 * math.prod(self.header.profile[2]), "device")
         return Context(self, scratch, runtime_config) if scratch else None
 
 
@@ -103,54 +119,14 @@ class Inspector:
         return json.dumps({"Layers": [fused, {"Name": "wait", "Outputs": []}]})
 
 
-class RuntimeCache:
-    """Compiled kernels of TensorRT-RTX."""
-
-    def __init__(self, device: Device) -> None:
-        self._stamp = f"{device.name} {device.capability}"
-        self.known: set[str] = set()
-
-    def serialize(self) -> bytes:
-        return json.dumps([self._stamp, sorted(self.known)]).encode()
-
-    def deserialize(self, blob: bytes) -> bool:
-        try:
-            stamp, known = json.loads(bytes(blob))
-        except ValueError:
-            return False
-        if stamp == self._stamp:
-            self.known |= set(known)
-        return bool(stamp == self._stamp)
-
-
-class RuntimeConfig:
-    """`trt.IRuntimeConfig`: TensorRT's has no strategies, and no assignment makes it have them."""
-
-    def __init__(self, trt: Any) -> None:
-        self._trt = trt
-        self._cache: RuntimeCache | None = None
-        if trt.flavour == "tensorrt-rtx":
-            self.cuda_graph_strategy = trt.CudaGraphStrategy.DISABLED
-            self.dynamic_shapes_kernel_specialization_strategy = trt.DynamicShapesKernelSpecializationStrategy.LAZY
-
-    def create_runtime_cache(self) -> RuntimeCache:
-        return RuntimeCache(self._trt.device)
-
-    def set_runtime_cache(self, cache: RuntimeCache) -> bool:
-        self._cache = cache
-        return True
-
-    def get_runtime_cache(self) -> RuntimeCache | None:
-        return self._cache
-
-
 class Context:
     """`trt.IExecutionContext`."""
 
     def __init__(self, engine: Engine, scratch: Allocation, config: RuntimeConfig | None) -> None:
-        self._engine, self._device, self._scratch = engine, engine.trt.device, scratch
+        self._engine, self._device, self._scratch = engine, engine.device, scratch
         self._config = config or RuntimeConfig(engine.trt)
         self._cache = self._config.get_runtime_cache() or RuntimeCache(self._device)
+        self._cache.users.add(self)
         self._shape: tuple[int, ...] = ()
         self._addresses: dict[str, int] = {}
         self._settled = False
@@ -174,12 +150,16 @@ class Context:
         return True
 
     def execute_async_v3(self, stream: int) -> bool:
+        self._engine.refuse_elsewhere("enqueue")
         with self._device.lock:
             queue = self._device.stream(stream)
             if not self._shape or len(self._addresses) < 2:
                 self._device.broke("enqueue before shapes and addresses are set", ENQUEUE)
             if queue.capture is not None:
                 self._refuse_capture()
+            if self._device.refuses_enqueue:
+                self._engine.log(self._device.refuses_enqueue)
+                return False
             self._compile()
             self._device.queue(queue, self._work(captured=queue.capture is not None))
             self._settled = True

@@ -15,6 +15,7 @@ from tests.gpu_stand_in.cuda_runtime import CaptureMode, Code, CudaRuntime, Kind
 from tests.gpu_stand_in.device import Device, RuleBroken, Stream
 from tests.gpu_stand_in.machine import Machine
 from tests.gpu_stand_in.plan import Header, as_tf32, pack
+from tests.gpu_stand_in.runtime_config import RuntimeConfig
 from tests.gpu_stand_in.tensorrt_runtime import Context
 from tests.runtime.backends.test_cuda_code import halving
 
@@ -202,3 +203,43 @@ def test_tf32_keeps_ten_bits() -> None:
     rounded = as_tf32(values)
     assert not (rounded.view(np.uint32) & 0x1FFF).any()
     assert 0 < np.abs(rounded / values - 1).max() <= 2.0**-11
+
+
+def test_a_cache_of_kernels_that_is_serialised_too_early(broken: Machine) -> None:
+    bench = Bench(broken.api)
+    module = broken.rtx
+    config = RuntimeConfig(module)
+    cache = config.create_runtime_cache()
+    assert cache is not None
+    config.set_runtime_cache(cache)
+    context = context_on(broken, bench, "tensorrt-rtx", config)
+    with pytest.raises(RuleBroken, match="while a context compiles into it"):
+        cache.serialize()
+    del context
+    gc.collect()
+    assert cache.serialize() is not None
+
+
+def test_another_device_than_the_threads_current_one(broken: Machine) -> None:
+    """Streams, memory and engines are of the device that was current when they were made."""
+    bench = Bench(broken.api)
+    context = context_on(broken, bench)
+    broken.api.cudaSetDevice(1)
+    for rule, call in {
+        "no stream of the thread's current device": lambda: bench.api.cudaStreamSynchronize(bench.stream),
+        "device memory that could be freed on the thread's current": lambda: bench.api.cudaFree(bench.one),
+        "not pinned": bench.copy_in,
+        "enqueue while another device": lambda: context.execute_async_v3(int(bench.stream)),
+        "create_execution_context while another device": context._engine.create_execution_context,
+    }.items():
+        with pytest.raises(RuleBroken, match=rule):
+            call()
+    elsewhere: list[Device] = []
+    thread = threading.Thread(target=lambda: elsewhere.append(broken.api.current))
+    thread.start()
+    thread.join()
+    assert elsewhere == [broken.device], "another thread has not chosen"
+    broken.second.broken.clear()
+    other = Bench(broken.api)
+    assert int(other.stream) != int(bench.stream)
+    assert not broken.second.broken

@@ -176,7 +176,7 @@ def bench_lines(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def path_model(path: Path) -> object:
-    from nafnet.runtime.backends.base import Model
+    from nafnet.runtime.backends.model import Model
 
     return Model(path=path, spec=inspect_onnx(path))
 

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from nafnet.architecture import NAFNet
+from nafnet.checkpoint import save_checkpoint
 from nafnet.runtime import Restorer
 from nafnet.runtime.backends import REGISTRY, is_installed, presence
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.paths.job import Job
+from nafnet.spec import ModelSpec
+from tests.conftest import TINY
+from tests.export.conftest import nafnet_export
 
 pytestmark = [
     pytest.mark.gpu,
@@ -38,12 +44,41 @@ def test_gpu_gives_the_cpus_picture(backend: str, tmp_path: Path, photograph: ND
         assert np.abs(np.asarray(Image.open(job.target)).astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize("flavour", ["tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("io", ["float32", "uint8"])
+def test_a_plan_gives_the_cpus_picture(flavour: str, io: str, tmp_path: Path, photograph: NDArray[np.uint8]) -> None:
+    """From nafnet-export through `Restorer`, on all GPUs of the machine."""
+    entry = REGISTRY[flavour]
+    if missing := entry.absent() if is_installed(flavour) else "not installed":
+        pytest.skip(missing)
+    network = NAFNet(TINY)
+    with torch.no_grad():
+        network.ending.weight *= 0.02  # as near to the input as a trained network's
+        network.ending.bias *= 0.02
+    spec = ModelSpec(architecture=TINY, multiple=4, train_patch=32, tile=64, task="denoise")
+    save_checkpoint(tmp_path / "tiny.safetensors", dict(network.state_dict()), spec)
+    words = ("--norm", "fused", "--io", io, "--batch", "1:2:4", "-o", "out")
+    done = nafnet_export("tiny.safetensors", "--format", flavour, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    (plan,) = (tmp_path / "out").glob("*.plan")
+    if flavour == "tensorrt-rtx" and "not run: no GPU for it is here" in done.stdout:
+        pytest.skip("TensorRT-RTX has no target for this GPU")
+    with Restorer.load(tmp_path / "tiny.safetensors", backend="torch") as restorer:
+        expected = restorer.restore(photograph).astype(int)
+    devices = ",".join(f"cuda:{number}" for number in range(presence.cuda_devices()))
+    for device in dict.fromkeys(["cuda:0", devices]):
+        said: list[str] = []
+        with Restorer.load(plan, device=device, say=said.append) as restorer:
+            assert restorer.backend.name == flavour
+            for _ in range(4):  # by a graph as without
+                assert np.abs(restorer.restore(photograph).astype(int) - expected).max() <= 1
+        assert said == []
+
+
 def test_memory_that_does_not_suffice_halves_the_batch(photograph: NDArray[np.uint8]) -> None:
     """Whatever the card has: PyTorch is allowed half a gigabyte more, which 64 tiles of 512 do not fit."""
     if not is_installed("torch-cuda"):
         pytest.skip("not installed")
-    import torch
-
     large = np.tile(photograph, (34, 23, 1))  # 8 x 8 tiles and more
     with Restorer.load(backend="torch-cuda", tile=512, batch=1) as restorer:
         allowed = torch.cuda.memory_reserved(0) + 2**29

@@ -160,3 +160,15 @@ def test_layers_are_read_from_the_inspector(half: dict[str, str]) -> None:
 def test_an_engine_without_types_is_refused() -> None:
     with pytest.raises(ParityError, match="none with a type"):
         refuse_wrong_precision(shares_of_engine('{"Layers": ["a", "b"]}'), "fp16")
+
+
+@pytest.mark.parametrize("border", ["UInt8", "Row major linear UInt8", "UINT8"])
+def test_a_border_of_uint8_is_no_computing_in_int8(border: str) -> None:
+    layers = [layer(**{"Format/Datatype": kind}) for kind in ("Half", "Half", "Half", border)]
+    shares = shares_of_engine(json.dumps({"Layers": layers}))
+    assert shares == {"Half": 1.0}
+    refuse_wrong_precision(shares, "fp16")
+    with pytest.raises(ParityError, match="100% Half; expected at least 5% Int8"):
+        refuse_wrong_precision(shares, "int8")
+    assert shares_of_engine(json.dumps({"Layers": layers[3:]})) == {}, "one fused layer says nothing of what is in it"
+    assert shares_of_engine(json.dumps({"Layers": [layer(**{"Format/Datatype": "Int8"})]})) == {"Int8": 1.0}

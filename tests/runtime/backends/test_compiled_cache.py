@@ -12,8 +12,8 @@ import pytest
 from nafnet.onnxfile import inspect_onnx
 from nafnet.pretrained import bundled_model
 from nafnet.runtime.backends import compiled_cache
-from nafnet.runtime.backends.base import Model
 from nafnet.runtime.backends.compiled_cache import compiled_folder
+from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.openvino_cpu import OpenVinoBackend
 from nafnet.wire import Batch
 

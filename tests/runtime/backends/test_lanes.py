@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from nafnet.errors import BackendError, UsageError
 from nafnet.runtime.backends import choose_for
-from nafnet.runtime.backends.base import Backend, Model
+from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.backends.lanes import Lane, LaneBackend, SeveralDevices
+from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending
 from nafnet.spec import ModelSpec
 
@@ -168,7 +169,7 @@ def test_devices_that_are_none_are_refused(device: str) -> None:
 
 
 def test_a_device_that_auto_has_no_backend_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nafnet.runtime.backends.presence.cuda_devices", lambda: 0)
+    monkeypatch.setattr("nafnet.system.nvidia.cuda_devices", lambda: 0)
     with pytest.raises(BackendError, match=r"--device cuda: .*no NVIDIA GPU.*torch-cuda"):
         choose_for("auto", None, "cuda")
     with pytest.raises(BackendError, match=r"--device gpu: .*openvino-gpu"):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nafnet.runtime.backends import onnxruntime_builds, presence, states
+from nafnet.runtime.backends import onnxruntime_builds, states
+from nafnet.system import nvidia
 
 Install = Callable[..., Path]
 # As in the wheels of 1.25 and of 1.31.
@@ -24,8 +25,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Install a build, or any distribution, into a folder that is the only one; a GPU with CUDA 13.0 is there."""
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
-    monkeypatch.setattr(presence, "cuda_devices", lambda: 1)
-    monkeypatch.setattr(presence, "cuda_driver", lambda: 13000)
+    monkeypatch.setattr(nvidia, "cuda_devices", lambda: 1)
+    monkeypatch.setattr(nvidia, "cuda_driver", lambda: 13000)
     monkeypatch.setattr(onnxruntime_builds, "_loads", lambda _: False)
 
     def make(name: str, version: str = "1.31.1", cuda: str | None = None, library: str | None = None) -> Path:
@@ -105,22 +106,22 @@ def test_cudnn_in_the_systems_own_places_will_do(install: Install, monkeypatch: 
 
 def test_a_driver_too_old_for_cuda_13_is_told(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install_whole(install)
-    monkeypatch.setattr(presence, "cuda_driver", lambda: 12040)
+    monkeypatch.setattr(nvidia, "cuda_driver", lambda: 12040)
     assert said() == (
-        "onnxruntime-gpu is for CUDA 13.0, this driver for 12.4: NVIDIA's driver 580 or later, or pip install "
+        "the driver is of CUDA 12.4; onnxruntime-gpu needs 13 (driver 580 or newer), or pip install "
         "'onnxruntime-gpu[cuda,cudnn]<1.26'"
     )
 
 
 def test_the_build_for_cuda_12_runs_on_that_driver(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install_whole(install, "12.8", "1.25.1")
-    monkeypatch.setattr(presence, "cuda_driver", lambda: 12040)
+    monkeypatch.setattr(nvidia, "cuda_driver", lambda: 12040)
     assert said() is None
 
 
 def test_without_a_gpu_nobody_is_told_to_install_for_one(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(presence, "cuda_devices", lambda: 0)
-    monkeypatch.setattr(presence, "cuda_driver", lambda: 0)
+    monkeypatch.setattr(nvidia, "cuda_devices", lambda: 0)
+    monkeypatch.setattr(nvidia, "cuda_driver", lambda: 0)
     install("onnxruntime", "1.32.0")
     assert said() == "no NVIDIA GPU, or no driver for it"
 
@@ -141,8 +142,16 @@ def test_windows_has_names_of_its_own(install: Install, monkeypatch: pytest.Monk
         names.append(name)
         raise OSError(name)
 
-    monkeypatch.setattr(presence.ctypes, "CDLL", load)
-    presence._driver.cache_clear()
-    assert presence._driver() is None
-    presence._driver.cache_clear()
+    monkeypatch.setattr(nvidia.ctypes, "CDLL", load)
+    nvidia._driver.cache_clear()
+    assert nvidia._driver() is None
+    nvidia._driver.cache_clear()
     assert names == ["nvcuda.dll"]
+
+
+def test_what_windows_finds_by_path_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python leaves PATH out where it is not told otherwise, and ONNX Runtime's provider is loaded with it."""
+    asked: list[tuple[str, int | None]] = []
+    monkeypatch.setattr(onnxruntime_builds.ctypes, "CDLL", lambda name, winmode=None: asked.append((name, winmode)))
+    assert onnxruntime_builds._loads("cudnn64_9.dll")
+    assert asked == [("cudnn64_9.dll", 0)]

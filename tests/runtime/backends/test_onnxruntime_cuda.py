@@ -17,12 +17,13 @@ from nafnet import sessions
 from nafnet.errors import DeviceMemoryError, ModelError
 from nafnet.onnxfile import embed_spec
 from nafnet.runtime import Restorer
-from nafnet.runtime.backends import REGISTRY, onnxruntime_cuda, presence
+from nafnet.runtime.backends import REGISTRY, onnxruntime_cuda
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.backends.lanes import SeveralDevices
 from nafnet.runtime.backends.onnxruntime_cuda import OnnxRuntimeCudaBackend
 from nafnet.runtime.engine.model_source import open_model
 from nafnet.spec import ModelSpec
+from nafnet.system import nvidia
 
 from .cuda_onnxruntime import Library, Machine
 
@@ -37,7 +38,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     monkeypatch.setitem(sys.modules, "onnxruntime", library)  # type: ignore[arg-type]  # it plays one
     monkeypatch.setattr(onnxruntime_cuda, "onnxruntime", library)
     sessions.preload_cuda.cache_clear()
-    monkeypatch.setattr(presence, "cuda_devices", lambda: 2)
+    monkeypatch.setattr(nvidia, "cuda_devices", lambda: 2)
     entry = dataclasses.replace(REGISTRY["onnxruntime-cuda"], absent=lambda: None)
     monkeypatch.setitem(REGISTRY, "onnxruntime-cuda", entry)
     yield machine

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from nafnet.runtime.backends.pending import Pending
 from nafnet.runtime.backends.torch_cuda import TorchLane
 
 
@@ -22,4 +23,4 @@ def test_a_shape_that_found_no_memory_is_not_taken_for_the_one_that_is_there(mon
     lane = TorchLane(torch.nn.Identity(), torch.device("cuda:0"))
     for _ in range(2):  # the second time it would go on with a buffer that is not there
         with pytest.raises(torch.OutOfMemoryError):
-            lane.start(np.zeros((1, 3, 16, 16), np.float32))
+            lane.start(Pending.of(np.zeros((1, 3, 16, 16), np.float32), "float32"))

@@ -17,7 +17,8 @@ from PIL import Image
 from nafnet.errors import BackendError, ModelError
 from nafnet.onnxfile import read_onnx
 from nafnet.runtime import Restorer
-from nafnet.runtime.backends.base import PREPARE_AFTER, Backend, Model, Run, Shape
+from nafnet.runtime.backends.base import PREPARE_AFTER, Backend, Run, Shape
+from nafnet.runtime.backends.model import Model
 from nafnet.runtime.engine.batches import cannot_be_true
 from nafnet.runtime.engine.fallback import fp32_twin
 from nafnet.runtime.engine.tiles import TiledImage

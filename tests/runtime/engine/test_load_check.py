@@ -12,10 +12,10 @@ from PIL import Image
 from nafnet.onnxfile import inspect_onnx
 from nafnet.runtime import Restorer
 from nafnet.runtime.backends import onnxruntime_cpu, openvino_cpu, presence
-from nafnet.runtime.backends.base import Model
 from nafnet.runtime.backends.lanes import SeveralDevices
+from nafnet.runtime.backends.model import Model
 from nafnet.runtime.cli import main
-from nafnet.runtime.engine.load_check import WrongResultError, check_backends
+from nafnet.runtime.engine.load_check import WrongResultError, check_backends, try_out
 from tests.processes import in_this_process
 
 from .conftest import Device, spoil
@@ -89,7 +89,7 @@ def test_of_several_devices_the_wrong_one_is_named(darkening: Path, monkeypatch:
         SeveralDevices([Device(model, None, f"cuda:{number}") for number in (0, 1)]) as backend,
         pytest.raises(WrongResultError, match=f"lanes on cuda:1: {WRONG}"),
     ):
-        Restorer(backend, tile=64, overlap=0, batch=1)._try_out()
+        try_out(backend, 1, 64)
 
 
 def test_what_an_actor_of_ray_had_to_change_is_told_with_its_first_file(

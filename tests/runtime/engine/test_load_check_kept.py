@@ -16,7 +16,7 @@ from nafnet.onnxfile import embed_spec, inspect_onnx
 from nafnet.parity import Answer, ExecutorParity, Parity
 from nafnet.runtime import Restorer
 from nafnet.runtime.backends import onnxruntime_cpu, openvino_cpu, presence
-from nafnet.runtime.backends.base import Model
+from nafnet.runtime.backends.model import Model
 from nafnet.runtime.engine import load_check
 from nafnet.runtime.engine.load_check import WrongResultError, check_backends
 from nafnet.system import processor

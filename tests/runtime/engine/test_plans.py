@@ -11,7 +11,7 @@ from nafnet.errors import ModelError
 from nafnet.files import file_sha256
 from nafnet.planfile import Gpu, inspect_plan, refuse_foreign_plan
 from nafnet.runtime.backends import REGISTRY, choose_for
-from nafnet.runtime.backends.base import Model
+from nafnet.runtime.backends.model import Model
 from nafnet.runtime.engine.model_source import open_model
 from nafnet.spec import ModelSpec
 
