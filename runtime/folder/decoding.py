@@ -69,7 +69,7 @@ class Decoder(Closing):
             raise ImageError(f"{path}: {what}")  # reading a pipe would wait for a writer
         self._left = self.limits.seconds + path.stat().st_size / 1e6  # a slow disk gives 1 MB/s
         self._ask(path, "digest")
-        return self._receive(path, DIGEST).decode()
+        return str(self._receive(path, DIGEST), "ascii")
 
     def header(self, path: Path) -> Header:
         """What a file says of itself.
@@ -103,7 +103,7 @@ class Decoder(Closing):
                 band = band.reshape(-1, header.width, header.bands)
                 rows_done += len(band)
                 yield band
-            self.damage = self._receive(path, END).decode()
+            self.damage = str(self._receive(path, END), "utf-8")
             whole = True
             if self.damage and self.limits.strict:
                 raise ImageError(
@@ -192,7 +192,7 @@ class Decoder(Closing):
         except OSError:
             self._crashed(path)
 
-    def _receive(self, path: Path, expected: bytes) -> bytearray:
+    def _receive(self, path: Path, expected: bytes) -> memoryview:
         """The next frame's content."""
         kind, length = FRAME.unpack(self._read(path, FRAME.size))
         if length > max(_MOST_HEADER_BYTES, 2 * BAND_BYTES) and kind != ROWS:
@@ -200,14 +200,14 @@ class Decoder(Closing):
             raise ImageError(f"{path}: its metadata takes {length / 2**20:.0f} MB; expected a photograph")
         data = self._read(path, length)
         if kind == FAILED:
-            reason = data.decode("utf-8", "replace")
+            reason = str(data, "utf-8", "replace")
             raise ImageError(reason if str(path) in reason or "name is not UTF-8" in reason else f"{path}: {reason}")
         assert kind == expected
         return data
 
-    def _read(self, path: Path, length: int) -> bytearray:
+    def _read(self, path: Path, length: int) -> memoryview:
         assert self._socket is not None
-        data = bytearray(length)
+        data = np.empty(length, np.uint8)  # not set to zeros first
         view, done = memoryview(data), 0
         while done < length:
             started = time.monotonic()

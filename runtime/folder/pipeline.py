@@ -33,8 +33,22 @@ from nafnet.runtime.paths.journal import Journal
 from nafnet.runtime.paths.outputs import Outputs
 from nafnet.runtime.paths.standing import Judge, Standing, State, photograph_times
 
+MOST_WORKERS = 12
+"""Files decoded at once, and encoded at once."""
 PATIENCE = 1.5
 """Seconds that an interrupted run waits for encoders, before and after it asks them to stop."""
+
+
+def workers(beside_cpu: bool, cores: int) -> tuple[int, int]:
+    """How many files are decoded and encoded at once.
+
+    Args:
+        beside_cpu: whether a device computes; else the model wants the cores, and files are seldom what it waits for.
+        cores: of the CPU.
+    """
+    if beside_cpu:
+        return (min(cores, MOST_WORKERS),) * 2
+    return max(min(cores // 8, 4), 1), max(min(cores // 4, 4), 1)
 
 
 class Pipeline:
@@ -78,9 +92,8 @@ class Pipeline:
         self._on_pixels = on_pixels or (lambda *_: None)
         self._on_done = on_done or (lambda *_: None)
         self._items = [FileItem(job, row, self._tell) for job, row in zip(jobs, self.reports, strict=True)]
-        cores = os.cpu_count() or 1
-        self._decoders = decoder or max(min(cores // 8, 4), 1)
-        self._encoders = max(min(cores // 4, 4), 1)
+        decoders, self._encoders = workers(restorer.backend.beside_cpu, os.cpu_count() or 1)
+        self._decoders = decoder or decoders
 
     def run(self) -> list[FileReport]:
         """Restore all; returns a row for each job, in their order.

@@ -40,9 +40,9 @@ def header_to_json(header: Header) -> bytes:
     return json.dumps({**fields, "metadata": header.metadata.to_json()}).encode()
 
 
-def header_from_json(data: bytes | bytearray) -> Header:
+def header_from_json(data: bytes | memoryview) -> Header:
     """What `header_to_json` wrote."""
-    fields = json.loads(data)
+    fields = json.loads(bytes(data))
     metadata = Metadata.from_json(fields["metadata"])
     return Header(**{**fields, "metadata": metadata, "notes": tuple(fields["notes"])})
 
