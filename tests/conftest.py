@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from tests.sharing import Exporter, Once
 
 TINY = Architecture(width=4, encoder_blocks=(1, 0), middle_blocks=1, decoder_blocks=(0, 1))
 MakeOnnx = Callable[..., Path]
+
+# PyTorch's threads wait for each other by spinning. Two of them in every worker and in every process that a test starts
+# share the cores with each other, and burn more time than they compute: the networks here are far too small for two.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -96,9 +96,20 @@ class Ended:
     stderr: str
 
 
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """What a command does upon a signal is not for the tests after it."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
 def in_this_process(command: click.Command, name: str, *arguments: str | Path, cwd: Path | None = None) -> Ended:
     """A command as a process would run it, where a process of its own, which loads PyTorch anew, would show no more."""
-    with contextlib.chdir(cwd or Path.cwd()):
+    with contextlib.chdir(cwd or Path.cwd()), _signals_kept():
         # PYTHONSAFEPATH, which a command sets for its children, is not for those of other tests.
         kept = {"PYTHONSAFEPATH": os.environ.get("PYTHONSAFEPATH")}
         result = CliRunner(env={"COLUMNS": "200", **kept}).invoke(

@@ -29,8 +29,9 @@ from nafnet.benchmarks.rows.exports import Exports
 from nafnet.errors import BackendError
 from nafnet.export.network.graph import to_onnx
 from nafnet.spec import Architecture
+from tests.processes import in_this_process
 
-from .conftest import nafnet_bench, shown_times
+from .conftest import shown_times
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +177,7 @@ def test_accuracy_is_what_scikit_image_says(candidates: list[Candidate]) -> None
     ],
 )
 def test_wrong_options_are_refused_in_a_line(words: list[str], message: str, small: Path, tmp_path: Path) -> None:
-    done = nafnet_bench(tmp_path, "--model", small, *words)
+    done = in_this_process(main, "nafnet-bench", "--model", small, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

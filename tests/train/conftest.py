@@ -18,12 +18,14 @@ from rich.console import Console
 from rich.progress import Progress
 from safetensors.torch import load_file
 
+from nafnet.train.cli import main
 from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.recipes.recipe_files import load_recipe
 from nafnet.train.run.loop import MachineOptions, Outcome, Run
 from nafnet.train.run.run_data import DataSource
+from tests.processes import Ended, in_this_process
 
 TINY = """
 task = "denoise"
@@ -64,6 +66,11 @@ def same(first: Path, second: Path) -> bool:
     """Whether two files hold the same tensors."""
     one, two = load_file(first), load_file(second)
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def trained_here(*arguments: str | Path) -> Ended:
+    """nafnet-train in this process, for what a process of its own, which loads PyTorch for seconds, would not show."""
+    return in_this_process(main, "nafnet-train", *arguments)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from nafnet.benchmarks.report.tables import Sheet
 from nafnet.benchmarks.watched import watch
 from nafnet.errors import UsageError
 from nafnet.spec import Architecture
-from tests.benchmarks.conftest import nafnet_bench
+from tests.processes import in_this_process
 
 
 def test_pictures_too_small_for_ssim_are_refused_before_the_work(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_memory_is_kept_where_it_can_be_and_refused_where_it_was_asked_for(monke
 def test_a_model_that_restores_no_photographs_is_refused_before_the_work(tmp_path: Path) -> None:
     network = NAFNet(Architecture(channels=4, width=4, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,)))
     torch.save({"params": network.state_dict()}, tmp_path / "four.pth")
-    done = nafnet_bench(tmp_path, "--model", "four.pth", "--tile", "64")
+    done = in_this_process(main, "nafnet-bench", "--model", "four.pth", "--tile", "64", cwd=tmp_path)
     assert done.returncode == 2
     assert "takes 4 channels; photographs have 1 or 3" in done.stderr
     assert not done.stdout

@@ -22,7 +22,7 @@ from nafnet.train.run.evaluation import CLEAN, TRAIN, Scores, mean_psnr, noisy_s
 from nafnet.train.run.loop import MachineOptions, Outcome, Run
 from nafnet.train.run.run_data import DataSource
 from nafnet.train.synthetic.camera import CameraConfig
-from tests.train.conftest import DENOISE_SMALL, Command, rows, same, small_denoise
+from tests.train.conftest import DENOISE_SMALL, Command, rows, same, small_denoise, trained_here
 
 TrainClean = Callable[..., tuple[Outcome, Path, list[str]]]
 
@@ -172,14 +172,14 @@ def test_pairs_recipes_need_no_noise_and_say_none() -> None:
     ],
 )
 def test_wrong_commands_are_refused_in_a_line(
-    words: list[str], message: str, photographs: Path, tmp_path: Path, nafnet_train: Command
+    words: list[str], message: str, photographs: Path, tmp_path: Path
 ) -> None:
     for name in ("empty", "small"):
         (tmp_path / name).mkdir()
     Image.new("RGB", (64, 64)).save(tmp_path / "small" / "a.png")
     (tmp_path / "own.toml").write_text("[noise]\n[loop]\nsteps = 3\n", encoding="utf-8")
     filled = [word.format(clean=photographs, tmp=tmp_path, own=tmp_path / "own.toml") for word in words]
-    done = nafnet_train(*filled, "-o", tmp_path / "run")
+    done = trained_here(*filled, "-o", tmp_path / "run")
     assert done.returncode == 2
     assert message.format(tmp=tmp_path) in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -190,7 +190,7 @@ def test_the_command_trains_on_photographs(photographs: Path, tmp_path: Path, na
     done = nafnet_train("denoise", "--clean", photographs, *changes, "--threads=1", "-o", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "clean " in done.stdout
-    shown = nafnet_train("show", "denoise").stdout
+    shown = trained_here("show", "denoise").stdout
     for table in ("[photographs]", "[scene]", "[noise]", "[camera]", "[files]", "[generated]"):
         assert table in shown
-    assert "[noise]" not in nafnet_train("show", "upstream/sidd-width32").stdout
+    assert "[noise]" not in trained_here("show", "upstream/sidd-width32").stdout

@@ -14,7 +14,7 @@ from nafnet.train.recipes.losses import LOSSES
 from nafnet.train.recipes.recipe_files import bundled_recipes, load_recipe, recipe_text, recipe_toml, with_steps
 from nafnet.train.recipes.schedule import ScheduleConfig, learning_rate
 from nafnet.words import nearest
-from tests.train.conftest import Command
+from tests.train.conftest import trained_here
 
 STUDY = ("baseline", "enhanced-1", "enhanced-2", "enhanced-3", "enhanced-4", "crop-512", "sliding-256")
 REMEDIES = ("enhanced-4-schedule", "enhanced-4-lower-rate", "enhanced-4-l2")
@@ -195,14 +195,14 @@ def test_the_recipe_to_start_with_says_so_and_is_evaluated_rarely() -> None:
     assert (recipe.loop.loss, recipe.loop.ema > 0) == ("psnr", True)
 
 
-def test_recipes_are_listed_and_shown(nafnet_train: Command, tmp_path: Path) -> None:
-    listed = nafnet_train("list").stdout
+def test_recipes_are_listed_and_shown(tmp_path: Path) -> None:
+    listed = trained_here("list").stdout
     assert [line.partition(":")[0] for line in listed.splitlines()] == bundled_recipes()
-    shown = nafnet_train("show", "study/v5", "--set", "loop.batch=2").stdout
+    shown = trained_here("show", "study/v5", "--set", "loop.batch=2").stdout
     path = tmp_path / "mine.toml"
     path.write_text(shown, encoding="utf-8")
     assert load_recipe(str(path)).loop.batch == 2
-    done = nafnet_train("show", "denoies")
+    done = trained_here("show", "denoies")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
 

@@ -16,14 +16,12 @@ from PIL import Image
 from rich.progress import Progress
 
 from nafnet.checkpoint import load_checkpoint
-from nafnet.train.cli import main
 from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe_files import bundled_recipes, load_recipe
 from nafnet.train.run.loop import BEST, MachineOptions, Run
 from nafnet.train.run.run_data import DataSource
-from tests.processes import in_this_process
-from tests.train.conftest import Command
+from tests.train.conftest import Command, trained_here
 
 MADE = runpy.run_path(str(Path(__file__).parents[1] / "make_data.py"))
 SIDE = 48
@@ -141,7 +139,7 @@ def test_wrong_commands_are_refused_in_a_line(
 ) -> None:
     filled = [word.format(pairs=pairs, recipe=recipe) for word in words]
     filled += [] if words[0] in ("compare", "data") else ["-o", str(tmp_path / "run")]
-    done = in_this_process(main, "nafnet-train", *filled)
+    done = trained_here(*filled)
     assert done.returncode in (1, 2)
     assert message.format(pairs=pairs) in done.stderr
     assert len([line for line in done.stderr.splitlines() if not line.startswith("  ")]) == 1, "but for choices"
@@ -166,28 +164,26 @@ def spoil_array(pairs: Path, change: Callable[[np.ndarray], np.ndarray]) -> Path
     ],
 )
 def test_bad_arrays_are_refused_in_a_line(
-    change: Callable[[np.ndarray], np.ndarray], message: str, recipe: Path, pairs: Path, nafnet_train: Command
+    change: Callable[[np.ndarray], np.ndarray], message: str, recipe: Path, pairs: Path
 ) -> None:
-    done = nafnet_train(recipe, "--data", spoil_array(pairs, change), "-o", pairs / "run")
+    done = trained_here(recipe, "--data", spoil_array(pairs, change), "-o", pairs / "run")
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_bad_pairs_are_refused_and_left_out_when_asked(
-    recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command
-) -> None:
+def test_bad_pairs_are_refused_and_left_out_when_asked(recipe: Path, pairs: Path, tmp_path: Path) -> None:
     (pairs / "input" / "00.png").unlink()
     Image.new("RGB", (10, 10)).save(pairs / "input" / "01.png")
     whole = (pairs / "target" / "02.png").read_bytes()
     (pairs / "target" / "02.png").write_bytes(whole[: len(whole) - 30])
     words = [recipe, "--input", pairs / "input", "--target", pairs / "target", "-o", tmp_path / "run"]
-    refused = nafnet_train(*words)
+    refused = trained_here(*words)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
     for part in ("00.png: no degraded image", "01.png: 10x10 pixels", "--skip-bad"):
         assert part in refused.stderr
-    done = nafnet_train(*words, "--skip-bad")
+    done = trained_here(*words, "--skip-bad")
     assert done.returncode == 0, done.stderr
     left_out = [line for line in done.stdout.splitlines() if line.startswith("left out:")]
     assert [any(name in line for line in left_out) for name in ("00.png", "01.png", "02.png")] == [True] * 3

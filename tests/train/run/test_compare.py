@@ -10,13 +10,13 @@ import pytest
 
 from nafnet.errors import DataError
 from nafnet.train.run.compare import COLUMNS, comparison_row
-from tests.train.conftest import Command, Train
+from tests.train.conftest import Train, trained_here
 
 
-def test_the_table_is_of_the_runs(train: Train, nafnet_train: Command, tmp_path: Path) -> None:
+def test_the_table_is_of_the_runs(train: Train, tmp_path: Path) -> None:
     outcome, small, _ = train("loop.epochs=10", folder="small")
     _, wide, _ = train("loop.steps=20", "architecture.width=8", folder="wide")
-    done = nafnet_train("compare", small, wide, tmp_path / "none", "--csv")
+    done = trained_here("compare", small, wide, tmp_path / "none", "--csv")
     assert done.returncode == 1, "one of the three is no run"
     assert "none: no run of nafnet-train" in done.stderr
     first, second = csv.DictReader(io.StringIO(done.stdout))
@@ -27,7 +27,7 @@ def test_the_table_is_of_the_runs(train: Train, nafnet_train: Command, tmp_path:
     gap = float(first["train at the end, dB"]) - float(first["PSNR at the end, dB"])
     assert float(first["gap, dB"]) == pytest.approx(gap, abs=0.011)
     assert float(second["parameters, M"]) > 0
-    shown = nafnet_train("compare", small)
+    shown = trained_here("compare", small)
     assert shown.returncode == 0
     assert "tiny" in shown.stdout
 
@@ -41,11 +41,11 @@ def test_epochs_count_every_patch_of_a_crop(train: Train) -> None:
 @pytest.mark.parametrize(
     "record", ["[]", "{", '{"recipe": {}, "data": {}}', '{"recipe": {"name": "a"}, "data": {"parts": []}}']
 )
-def test_what_is_no_run_hides_no_row(record: str, train: Train, nafnet_train: Command, tmp_path: Path) -> None:
+def test_what_is_no_run_hides_no_row(record: str, train: Train, tmp_path: Path) -> None:
     _, run, _ = train("loop.steps=10")
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "run.json").write_text(record, encoding="utf-8")
-    done = nafnet_train("compare", tmp_path / "odd", run)
+    done = trained_here("compare", tmp_path / "odd", run)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "tiny" in done.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from nafnet.architecture import NAFNet
 from nafnet.checkpoint import load_checkpoint, weights_sha256
 from nafnet.spec import Architecture
+from tests.train.conftest import trained_here
 
 TINY = Architecture(width=4, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,))
 
@@ -28,9 +28,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_run_starts_from_the_weights_given(
-    nafnet_train: Callable, recipe: Path, pairs: Path, checkpoint: Path
-) -> None:
+def test_a_run_starts_from_the_weights_given(recipe: Path, pairs: Path, checkpoint: Path) -> None:
     """At a rate of 0 the weights that come out, the moving average's, are those that went in."""
     data = ("--input", pairs / "input", "--target", pairs / "target", "-o", pairs / "run", "--threads", "1")
     still = (
@@ -43,30 +41,28 @@ def test_a_run_starts_from_the_weights_given(
         "--steps",
         "3",
     )
-    run = nafnet_train(recipe, *data, *still, "--init", checkpoint)
+    run = trained_here(recipe, *data, *still, "--init", checkpoint)
     assert run.returncode == 0, run.stderr
     first, last = (load_checkpoint(path) for path in (checkpoint, pairs / "run" / "last.safetensors"))
     assert weights_sha256(last.state_dict) == weights_sha256(first.state_dict)
 
 
-def test_the_start_belongs_to_the_run(nafnet_train: Callable, recipe: Path, pairs: Path, checkpoint: Path) -> None:
+def test_the_start_belongs_to_the_run(recipe: Path, pairs: Path, checkpoint: Path) -> None:
     data = ("--input", pairs / "input", "--target", pairs / "target", "-o", pairs / "run", "--threads", "1")
-    assert nafnet_train(recipe, *data, "--init", checkpoint).returncode == 0
-    again = nafnet_train(recipe, *data, "--init", checkpoint)
+    assert trained_here(recipe, *data, "--init", checkpoint).returncode == 0
+    again = trained_here(recipe, *data, "--init", checkpoint)
     assert (again.returncode, "going on from step 20" in again.stdout) == (0, True)
-    other = nafnet_train(recipe, *data)
+    other = trained_here(recipe, *data)
     assert other.returncode == 2
     assert "the weights to start from (--init) differ" in other.stderr
     assert other.stderr.count("\n") == 1
 
 
-def test_what_cannot_be_started_from_is_told(
-    nafnet_train: Callable, recipe: Path, pairs: Path, checkpoint: Path
-) -> None:
+def test_what_cannot_be_started_from_is_told(recipe: Path, pairs: Path, checkpoint: Path) -> None:
     data = ("--input", pairs / "input", "--target", pairs / "target", "-o", pairs / "run", "--threads", "1")
-    wider = nafnet_train(recipe, *data, "--init", checkpoint, "--set", "architecture.width=8")
+    wider = trained_here(recipe, *data, "--init", checkpoint, "--set", "architecture.width=8")
     assert wider.returncode == 2
     assert "set [architecture] to that of the checkpoint" in wider.stderr
-    missing = nafnet_train(recipe, *data, "--init", pairs / "nothing.pth")
+    missing = trained_here(recipe, *data, "--init", pairs / "nothing.pth")
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
     assert not (pairs / "run" / "run.json").exists()

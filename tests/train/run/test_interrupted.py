@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.processes import GUARD, Hold, running, wait_until
-from tests.train.conftest import Command, rows, same
+from tests.train.conftest import Command, rows, same, trained_here
 
 ALL_ON = ("loop.ema=0.9", "loop.accumulate=2", "loop.dropout=0.2", "sampling.flips=true")
 
@@ -42,8 +42,8 @@ def losses(run: Path) -> list[float]:
 def test_a_killed_run_ends_with_the_weights_of_one_left_alone(
     workers: int, recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command
 ) -> None:
-    steps, changes = 200, ("evaluation.every=75", *ALL_ON)
-    whole = nafnet_train(*arguments(recipe, pairs, tmp_path / "whole", steps, *changes))
+    steps, changes = 80, ("evaluation.every=30", *ALL_ON)
+    whole = trained_here(*arguments(recipe, pairs, tmp_path / "whole", steps, *changes))
     assert whole.returncode == 0, whole.stderr
     killed = tmp_path / "killed"
     words = [*arguments(recipe, pairs, killed, steps, *changes), "--workers", str(workers)]
@@ -93,11 +93,11 @@ def test_a_signal_to_the_whole_group_that_comes_twice_loses_nothing(
     assert int(state.stem.rpartition("-")[2]) == len(losses(run)) > 0
 
 
-def test_one_folder_is_for_one_run(recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command) -> None:
+def test_one_folder_is_for_one_run(recipe: Path, pairs: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with start(*arguments(recipe, pairs, run, 100_000)) as process:
         wait_until(lambda: (run / "steps.csv").exists(), process)
-        second = nafnet_train(*arguments(recipe, pairs, run, 100_000))
+        second = trained_here(*arguments(recipe, pairs, run, 100_000))
     assert second.returncode == 2
     assert "another process trains here" in second.stderr
 
@@ -135,10 +135,10 @@ def torchrun(*words: str | Path, restarts: int = 0, program: Path | None = None)
     return [sys.executable, "-m", "torch.distributed.run", *places, *run, *words]
 
 
-def test_two_ranks_train_as_one_process(recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command) -> None:
+def test_two_ranks_train_as_one_process(recipe: Path, pairs: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     settings = ("loop.accumulate=2", "sampling.flips=true")
-    done = nafnet_train(*arguments(recipe, pairs, one, 20, *settings))
+    done = trained_here(*arguments(recipe, pairs, one, 20, *settings))
     assert done.returncode == 0, done.stderr
     words = torchrun(*arguments(recipe, pairs, two, 20, *settings))
     both = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -151,7 +151,7 @@ def test_two_ranks_train_as_one_process(recipe: Path, pairs: Path, tmp_path: Pat
 
 def test_a_killed_rank_is_restarted_and_goes_on(recipe: Path, pairs: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = torchrun(*arguments(recipe, pairs, run, 300), restarts=1)
+    words = torchrun(*arguments(recipe, pairs, run, 40), restarts=1)
     hold = Hold(tmp_path / "held", 3, r"state-\d+\.pt$")
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with running(words, env=hold.environment, **pipes) as process:
@@ -163,4 +163,4 @@ def test_a_killed_rank_is_restarted_and_goes_on(recipe: Path, pairs: Path, tmp_p
         output, _ = process.communicate(timeout=GUARD)
     assert process.returncode == 0, output
     assert "going on from step" in output
-    assert len(losses(run)) == 300
+    assert len(losses(run)) == 40
