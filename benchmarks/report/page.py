@@ -15,7 +15,8 @@ from nafnet.benchmarks.measure.scores import Image, Restored
 from nafnet.benchmarks.photographs import as_8bit
 from nafnet.benchmarks.report.tables import sheets
 from nafnet.benchmarks.results_file import CaseResult, ModelResult, Result, memory_of
-from nafnet.benchmarks.rows.candidates import NAIVE, NAIVE_FIXED, REFERENCE
+from nafnet.benchmarks.rows.candidates import REFERENCE
+from nafnet.benchmarks.rows.variants import NAIVE, NAIVE_FIXED
 from nafnet.benchmarks.timing import STEADY
 from nafnet.files import write_whole
 from nafnet.page import heat, picture_uri, render

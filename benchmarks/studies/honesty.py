@@ -123,7 +123,7 @@ def main(runs: int, tile: int, share: float, slow: tuple[str, ...], **options: A
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes,
     ):
-        exports = Exports(checkpoint, Path(folder), "rms", 1)
+        exports = Exports(checkpoint, Path(folder), "rms")
         chosen = [row for row in rows(exports, Wanted()) if isinstance(row, Candidate) and "compile" not in row.name]
         if unknown := set(slow) - {row.name for row in chosen}:
             raise UsageError(f"--slow {min(unknown)}: no such row here; expected {', '.join(x.name for x in chosen)}")
