@@ -56,7 +56,7 @@ def _model(story: Story) -> dict[str, Any]:
     exact = max((row for row in timed if row["precision"] == "fp32"), key=lambda row: row["times_reference"])
     return {
         "model": model, "fastest": fastest, "exact": exact,
-        "bars": [_bars(case) for case in model["cases"]], "scatter": _scatter(model["cases"][0]),
+        "bars": [bars(case) for case in model["cases"]], "scatter": _scatter(model["cases"][0]),
         "memory": _memory(model), "sheets": list(sheets(model)), "pictures": _pictures(story, shown["name"]),
     }  # fmt: skip
 
@@ -69,7 +69,7 @@ def family(backend: str) -> str:
     return "other"
 
 
-def _bars(case: CaseResult) -> dict[str, Any]:
+def bars(case: CaseResult) -> dict[str, Any]:
     """Times of a case, the fastest first, on one scale that no disturbed call stretches."""
     rows = sorted((row for row in case["rows"] if "speed" in row), key=lambda row: row["speed"]["minimum"])
     longest = min(max(row["speed"]["p95"] for row in rows), ROOM * rows[-1]["speed"]["minimum"])

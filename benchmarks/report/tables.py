@@ -81,7 +81,7 @@ def speed_sheet(case: CaseResult) -> Sheet:
     if any("streamed_seconds" in row or "device_failed" in row for row in case["rows"]):
         columns = (*columns, "on the GPU: computing, ms", "copies", "many at once, ms a batch", "MP/s")
         timed = [row for row in case["rows"] if "speed" in row]
-        rows = [(*cells, *_device_cells(row)) for cells, row in zip(rows, timed, strict=True)]
+        rows = [(*cells, *device_cells(row)) for cells, row in zip(rows, timed, strict=True)]
     for row in case["rows"]:
         if "speed" not in row:
             rows.append((row["name"], f"refused: {row['refused']}", *[""] * (len(columns) - 2)))
@@ -94,7 +94,7 @@ def speed_sheet(case: CaseResult) -> Sheet:
     return Sheet(title=title, columns=columns, rows=tuple(rows))
 
 
-def _device_cells(row: RowResult) -> tuple[str, ...]:
+def device_cells(row: RowResult) -> tuple[str, ...]:
     """What a GPU takes; "<" where the host's clock, which cannot say less, was the only one."""
     if "device_failed" in row:
         return f"failed: {row['device_failed']}", "", "", ""
