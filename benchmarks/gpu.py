@@ -108,7 +108,7 @@ class Sampler:
             values = [sample[name] for sample in self._samples if name in sample]
             if values:
                 found[name] = statistics.median(values)
-                found |= {"GPU MHz": {"GPU MHz, lowest": min(values)}, "GPU C": {"GPU C, highest": max(values)}}.get(
+                found |= {"GPU MHz": {"lowest GPU MHz": min(values)}, "GPU C": {"highest GPU C": max(values)}}.get(
                     name, {}
                 )
         return found

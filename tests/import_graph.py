@@ -35,7 +35,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "nafnet.runtime": (("", "cli"), ("command",), ("options",), ("folder",), ("engine", "paths"), ("backends",)),
     "nafnet.benchmarks": (
-        ("studies", "cli", "gpu_day"), ("command",), ("bench",), ("verdict",), ("report",), ("measure",), ("rows",),
+        ("gpu_day",), ("studies", "cli"), ("command",), ("bench",), ("verdict",), ("report",), ("measure",), ("rows",),
         ("pictures", "watched"), ("machine", "photographs", "results_file", "timing"), ("gpu",),
     ),
 }  # fmt: skip

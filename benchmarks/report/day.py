@@ -46,16 +46,18 @@ class DayResult(TypedDict):
 
 def write_day(folder: Path, day: DayResult) -> None:
     """Write FOLDER/day.json, which has the results of nafnet-bench in it, and FOLDER/day.html, each whole."""
-    results = {Path(name).stem: result for name, result in _results(day)}
+    found = _results(day)
+    results = {Path(str(entry["result"])).stem: result for entry, result in found}
     whole = json.dumps({**day, "results": results}, indent=1, allow_nan=False)
     write_whole(folder / "day.json", whole.encode())
     groups = [(name, list(entries)) for name, entries in groupby(sorted_by_group(day), lambda entry: entry["group"])]
     html = render(
         "nafnet.benchmarks.report", "day.html", day=day, groups=groups, lasting=lasting,
+        gpu=_gpu(day["machine"]["gpu"]),
         counts={state: sum(entry["status"] == state for entry in day["steps"]) for state in STATES},
         seconds=sum(entry["seconds"] for entry in day["steps"]),
-        results=[_shown(name, model) for name, result in results.items() for model in result["models"]],
-        best=[_best(name, model) for name, result in results.items() for model in result["models"]],
+        results=[_shown(_name(entry), model) for entry, result in found for model in result["models"]],
+        best=[_best(_name(entry), model) for entry, result in found for model in result["models"]],
     )  # fmt: skip
     write_whole(folder / "day.html", html.encode())
 
@@ -104,13 +106,24 @@ def _best(name: str, model: ModelResult) -> dict[str, Any]:
     return {"name": name, "rate": rate, "case": case, "row": row}
 
 
-def _results(day: DayResult) -> list[tuple[str, Result]]:
+def _gpu(told: str | None) -> str:
+    """As `describe_machine` has it, with words."""
+    name, _, rest = (told or "").partition(", ")
+    driver, _, memory = rest.partition(", ")
+    return f"{name}, driver {driver}, {memory} MiB" if memory else told or "a GPU that nvidia-smi says nothing of"
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry['group']}: {entry['title']}"
+
+
+def _results(day: DayResult) -> list[tuple[Entry, Result]]:
     """Of the steps that got as far as to write theirs."""
     found = []
     for entry in day["steps"]:
         if entry["result"] and entry["status"] == "done":
             try:
-                found.append((entry["result"], read_result(Path(entry["result"]))))
+                found.append((entry, read_result(Path(entry["result"]))))
             except UsageError:
                 continue  # a step that writes none says so itself
     return found

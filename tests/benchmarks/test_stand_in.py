@@ -103,7 +103,7 @@ def test_each_tile_and_batch_has_a_plan_of_its_own(tiny: Path) -> None:
             assert row["device"]["clock"] == "events"
             assert min(row["device"]["compute"], row["device"]["copies"]) > 0
             assert row["streamed_megapixels_per_second"] > 0
-        assert case["readings"]["while it works"]["GPU MHz, lowest"] == 1980
+        assert case["readings"]["while it works"]["lowest GPU MHz"] == 1980
     shown = (tiny.parent / "out.md").read_text(encoding="utf-8")
     assert "on the GPU: computing, ms" in shown
 

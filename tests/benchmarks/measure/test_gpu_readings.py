@@ -46,7 +46,7 @@ def test_memory_is_the_processs_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_thread_looks_while_it_works() -> None:
     with readings_of.Sampler(readings_of.gpu_uuid(), on=True) as sampler:
         pass
-    assert sampler.summary() == {"GPU MHz": 1980, "GPU MHz, lowest": 1980, "GPU C": 41, "GPU C, highest": 41}
+    assert sampler.summary() == {"GPU MHz": 1980, "lowest GPU MHz": 1980, "GPU C": 41, "highest GPU C": 41}
     with readings_of.Sampler(None, on=False) as sampler:
         pass
     assert sampler.summary() == {}
