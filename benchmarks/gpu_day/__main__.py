@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -52,9 +53,12 @@ def main(
     )  # fmt: skip
     day = Day(
         folder=folder, networks=tuple(path.absolute() for path in known), engines=engines or engines_at_hand(),
-        random=not networks, tests=None if quick else _checkout(), images=images and images.absolute(), quick=quick,
-        **({"precisions": ("fp32",), "tiles": (QUICK_TILE,), "batches": (1,), "seconds": 0.2} if quick else {}),
-    )  # type: ignore[arg-type]  # fmt: skip
+        random=not networks, tests=_checkout(), images=images and images.absolute(),
+    )  # fmt: skip
+    if quick:
+        day = dataclasses.replace(
+            day, precisions=("fp32",), tiles=(QUICK_TILE,), batches=(1,), seconds=0.2, tests=None, quick=True
+        )
     return run_all(list(table(day)), folder, 60 * limit)
 
 
@@ -70,10 +74,7 @@ def run_all(steps: Iterable[Step], folder: Path, limit: float) -> int:
     with Display() as display:
         for number, step in enumerate(steps, 1):
             place = f"{number} of {len(steps)}"
-            entry = run_step(
-                step, folder / "logs" / f"{number:02}.txt", limit,
-                lambda line, done, total, place=place: display.step(f"{place}: {line}", done, total),
-            )  # fmt: skip
+            entry = run_step(step, folder / "logs" / f"{number:02}.txt", limit, place, display.step)
             result["steps"].append(entry)
             why = f": {entry['error']}" if entry["error"] else ""
             display.say(f"{place}: {step.group}, {step.title}: {entry['status']}, {lasting(entry['seconds'])}{why}")

@@ -37,7 +37,7 @@ def main(model: Path, checkpoint: Path, backend: str) -> int:
         restored = [_timed(restorer, given) for _ in range(TIMES)][-1]
     with Restorer.load(checkpoint, backend="torch", tile=tile, overlap=overlap) as reference:
         expected = reference.restore(given)
-    units = [each.astype(np.float32) / 255 for each in (restored, expected)]
+    units = [each.astype(np.float32) / np.float32(255) for each in (restored, expected)]
     found = difference(units[0], units[1], precision, "uint8")
     off = float(np.mean(restored != expected))
     click.echo(f"{precision}: {off:.2%} of the values are another step of 8 bits")

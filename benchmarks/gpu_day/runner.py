@@ -44,11 +44,12 @@ class Step:
     """The result of nafnet-bench that it writes, if it does."""
 
 
-def run_step(step: Step, log: Path, limit: float, on_step: OnStep) -> Entry:
+def run_step(step: Step, log: Path, limit: float, place: str, on_step: OnStep) -> Entry:
     """Run it to its end, to its failure, or for `limit` seconds.
 
     Args:
         log: the file that takes all it prints.
+        place: in words, as "2 of 9".
         on_step: told its last line a few times a second.
     """
     entry = Entry(
@@ -59,7 +60,8 @@ def run_step(step: Step, log: Path, limit: float, on_step: OnStep) -> Entry:
     try:
         words = [str(word) for word in step.words()]
         entry["command"] = shlex.join(words)
-        code, lines = _watched(_program(words), log, started + limit, lambda line: on_step(f"{step.title}{line}", 0, 0))
+        title = f"{place}: {step.title}"
+        code, lines = _watched(_program(words), log, started + limit, lambda line: on_step(f"{title}{line}", 0, 0))
         entry["output"] = "\n".join(lines)
         if code is None:
             entry["error"] = f"no end within {limit / 60:g} minutes"

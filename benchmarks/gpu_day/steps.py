@@ -146,10 +146,8 @@ def _compare(network: Path, engine: str, folder: Path) -> Words:
 
 
 def _common(day: Day) -> Words:
-    return [
-        "--seconds", str(day.seconds), *(["--images", day.images] if day.images else []),
-        *(["--no-cold"] if day.quick else []),
-    ]  # fmt: skip
+    images: Words = ["--images", day.images] if day.images else []
+    return ["--seconds", str(day.seconds), *images, *(["--no-cold"] if day.quick else [])]
 
 
 def _named(engines: Sequence[str]) -> list[str]:

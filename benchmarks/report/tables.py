@@ -98,11 +98,11 @@ def device_cells(row: RowResult) -> tuple[str, ...]:
     """What a GPU takes; "<" where the host's clock, which cannot say less, was the only one."""
     if "device_failed" in row:
         return f"failed: {row['device_failed']}", "", "", ""
-    device, less = ("", ""), ""
-    device: tuple[str, ...] = ("", "")
+    device = ("", "")
     if "device" in row:
-        less = "< " if row["device"]["clock"] == "host" else ""
-        device = tuple(f"{less}{1e3 * row['device'][name]:.2f}" for name in ("compute", "copies"))  # type: ignore[literal-required]
+        found = row["device"]
+        less = "< " if found["clock"] == "host" else ""
+        device = f"{less}{1e3 * found['compute']:.2f}", f"{less}{1e3 * found['copies']:.2f}"
     if "streamed_seconds" not in row:
         return *device, "", ""
     return *device, f"{1e3 * row['streamed_seconds']:.2f}", f"{row['streamed_megapixels_per_second']:.3f}"

@@ -66,7 +66,7 @@ def test_a_step_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> None
     child = f"import time, pathlib; time.sleep(3); pathlib.Path({str(mark)!r}).touch()"
     code = f"import subprocess, sys; print('working', flush=True); subprocess.run([sys.executable, '-c', {child!r}])"
     told: list[str] = []
-    entry = run_step(python(code), tmp_path / "log.txt", 1.5, lambda line, *_: told.append(line))
+    entry = run_step(python(code), tmp_path / "log.txt", 1.5, "1 of 1", lambda line, *_: told.append(line))
     assert (entry["status"], entry["error"]) == ("failed", "no end within 0.025 minutes")
     assert entry["seconds"] < 3
     assert told[-1].endswith("working"), "what it does is told while it does it"
