@@ -18,8 +18,9 @@ from nafnet.benchmarks.measure.whole_path import whole_paths
 from nafnet.benchmarks.pictures import Pictures
 from nafnet.benchmarks.results_file import CaseResult, ModelResult, RowResult, StartResult
 from nafnet.benchmarks.rows.candidate import Absent, Candidate
-from nafnet.benchmarks.rows.candidates import NAIVE_FIXED, Wanted, rows
+from nafnet.benchmarks.rows.candidates import Wanted, rows
 from nafnet.benchmarks.rows.exports import Exports
+from nafnet.benchmarks.rows.variants import NAIVE_FIXED
 from nafnet.benchmarks.verdict.baseline import Baseline, Key
 from nafnet.benchmarks.verdict.regression import suspects
 from nafnet.checkpoint import Checkpoint
@@ -27,6 +28,8 @@ from nafnet.errors import NafnetError
 from nafnet.files import CACHE_VARIABLE
 from nafnet.runtime.backends.base import Backend
 from nafnet.spec import Norm
+
+_OR_MORE = " (or more, for the baseline)"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,12 +66,13 @@ def bench(
     spec = checkpoint.spec
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack, own_cache(Path(place, "cache")):
         listener.status("exporting")
-        exports = Exports(checkpoint, Path(place), settings.norm, max(settings.batches))
+        exports = Exports(checkpoint, Path(place), settings.norm)
         found = list(rows(exports, settings.wanted))
         chosen = [row for row in found if isinstance(row, Candidate)]
         listener.status("loading")
-        opened = list(opened_all(chosen, settings.threads, stack))
-        cases = list(_cases(exports, opened, settings, listener))
+        first = settings.batches[0], settings.tiles[0]
+        opened = list(opened_all([row for row in chosen if row.shape in (None, first)], settings.threads, stack))
+        cases = list(_cases(exports, chosen, opened, settings, listener))
         # Who was refused in the first case is not looked at further.
         usable = [
             (each.candidate, each.backend)
@@ -135,9 +139,15 @@ def opened_all(chosen: Sequence[Candidate], threads: int, stack: contextlib.Exit
             yield Opened(candidate=candidate, backend=backend)
         except NafnetError as error:
             yield Opened(candidate=candidate, refused=str(error))
+        except Exception as error:  # each library has its own family of errors, and the others are to be measured
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            yield Opened(candidate=candidate, refused=f"cannot be loaded ({said})")
 
 
-def _cases(exports: Exports, opened: Sequence[Opened], settings: Settings, listener: Listener) -> Iterator[CaseResult]:
+def _cases(
+    exports: Exports, chosen: Sequence[Candidate], opened: Sequence[Opened], settings: Settings, listener: Listener
+) -> Iterator[CaseResult]:
+    """Each tile and batch; what was made for one is loaded for that one, and gone after it."""
     channels = exports.checkpoint.spec.channels
     for tile in settings.tiles:
         for batch in settings.batches:
@@ -145,14 +155,27 @@ def _cases(exports: Exports, opened: Sequence[Opened], settings: Settings, liste
             title = f"{batch} x {tile} x {tile}"
             listener.status(f"{title}: parity")
             earlier = settings.earlier.get(Key(exports.checkpoint.spec.weights_sha256 or "", tile, batch))
-            case = run_case(
-                opened, shape, count(exports.counted(tile), shape.sizes), seconds=settings.seconds,
-                device=opened[0].candidate.device, on_parity=listener.on_parity,
-                on_round=functools.partial(_share, listener, title, " (or more, for the baseline)" if earlier else ""),
-                go_on=suspects(earlier) if earlier else lambda _: False,
-            )  # fmt: skip
+            with contextlib.ExitStack() as own:
+                case = run_case(
+                    list(_of_case((batch, tile), chosen, opened, settings.threads, own)), shape,
+                    count(exports.counted(tile), shape.sizes), seconds=settings.seconds,
+                    device=opened[0].candidate.device, on_parity=listener.on_parity,
+                    on_round=functools.partial(_share, listener, title, _OR_MORE if earlier else ""),
+                    go_on=suspects(earlier) if earlier else lambda _: False,
+                )  # fmt: skip
             listener.on_case(case)
             yield case
+
+
+def _of_case(
+    case: tuple[int, int], chosen: Sequence[Candidate], opened: Sequence[Opened], threads: int,
+    stack: contextlib.ExitStack,
+) -> Iterator[Opened]:  # fmt: skip
+    """Who takes part in a case, in the order of the rows; what is not open yet is until the stack closes."""
+    known = {id(each.candidate): each for each in opened}
+    for row in chosen:
+        if row.shape in (None, case):
+            yield known.get(id(row)) or next(opened_all([row], threads, stack))
 
 
 def _share(listener: Listener, title: str, more: str, share: float) -> None:
@@ -173,4 +196,5 @@ def _starts(
             yield StartResult(
                 name=candidate.name, total=start.total, loading=start.loading, first_tile=start.first_tile,
                 host_mb=start.host_mb, device_mb=start.device_mb,
+                device_mb_from=start.device_mb_from,
             )  # fmt: skip

@@ -39,7 +39,7 @@ def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> flo
 )  # fmt: skip
 @click.option("--backend", "backends", multiple=True, help="Only this one, and the reference. Repeatable.")
 @click.option(
-    "--precision", "precisions", multiple=True, type=click.Choice(["fp32", "fp16", "bf16", "int8"]),
+    "--precision", "precisions", multiple=True, type=click.Choice(["fp32", "tf32", "fp16", "bf16", "int8"]),
     help="Only this one. Repeatable.  [default: what runs natively here]",
 )  # fmt: skip
 @click.option(

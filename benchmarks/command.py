@@ -24,7 +24,7 @@ from nafnet.checkpoint import Checkpoint, load_checkpoint
 from nafnet.errors import UsageError
 from nafnet.files import check_writable, write_whole
 from nafnet.onnxfile import inspect_onnx
-from nafnet.parity import Precision
+from nafnet.parity import Arithmetic
 from nafnet.planfile import inspect_plan
 from nafnet.pretrained import bundled_model
 from nafnet.progress import PlainConsole
@@ -39,7 +39,7 @@ class BenchOptions:
 
     models: tuple[Path, ...]
     backends: tuple[str, ...]
-    precisions: tuple[Precision, ...]
+    precisions: tuple[Arithmetic, ...]
     tiles: tuple[int, ...]
     batches: tuple[int, ...]
     images: Path | None
@@ -90,7 +90,8 @@ def run(options: BenchOptions) -> int:
     date = time.strftime("%Y-%m-%d", time.gmtime())
     for checkpoint in checkpoints:
         own = [model for model in artefacts if model.spec.weights_sha256 == checkpoint.spec.weights_sha256]
-        wanted = Wanted(backends=options.backends, precisions=options.precisions, artefacts=own)
+        shapes = [(batch, tile) for tile in options.tiles for batch in options.batches]
+        wanted = Wanted(backends=options.backends, precisions=options.precisions, artefacts=own, shapes=shapes)
         settings = Settings(
             wanted=wanted, norm=options.norm, tiles=options.tiles, batches=options.batches, seconds=options.seconds,
             threads=threads, cold=not options.no_cold, earlier=earlier,
@@ -110,7 +111,7 @@ def _compared(earlier: Baseline, result: Result, options: BenchOptions, console:
     asked = Wanted(backends=options.backends, precisions=options.precisions)
 
     def wanted_now(row: RowResult) -> bool:
-        return asked_for(asked, row["name"], row["backend"], cast(Precision, row["precision"]))
+        return asked_for(asked, row["name"], row["backend"], cast(Arithmetic, row["precision"]))
 
     changes = compare_results(earlier, result, wanted_now)
     console.print(changes_sheet(changes).to_rich())

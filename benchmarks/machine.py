@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from nafnet.benchmarks import gpu
 
 LIBRARIES = (
     "nafnet-toolchain",
@@ -22,7 +23,6 @@ LIBRARIES = (
     "numpy",
     "pyvips",
 )
-_GPU_READINGS = {"clocks.sm": "GPU MHz", "temperature.gpu": "GPU C", "power.draw": "GPU W"}
 
 
 def describe_machine() -> dict[str, object]:
@@ -36,7 +36,7 @@ def describe_machine() -> dict[str, object]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gib": _memory(),
-        "gpu": _gpu("name,driver_version,memory.total"),
+        "gpu": gpu.query("name,driver_version,memory.total", gpu.gpu_uuid()),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,
@@ -60,10 +60,7 @@ def readings() -> dict[str, float]:
             found[f"{kind} C"] = int((zone / "temp").read_text(encoding="ascii")) / 1000
     with contextlib.suppress(OSError):
         found["load"] = os.getloadavg()[0]
-    if listed := _gpu(",".join(_GPU_READINGS)):
-        for name, text in zip(_GPU_READINGS.values(), listed.split(", "), strict=True):
-            with contextlib.suppress(ValueError):  # [N/A]
-                found[name] = float(text)
+    found |= gpu.readings(gpu.gpu_uuid())
     return {name: round(value, 2) for name, value in found.items()}
 
 
@@ -80,16 +77,6 @@ def _memory() -> float | None:
         if line.startswith("MemTotal"):
             return round(int(line.split()[1]) / 2**20, 1)
     return None
-
-
-def _gpu(fields: str) -> str | None:
-    """What nvidia-smi says of the first GPU, comma-separated; None where there is none."""
-    words = ["nvidia-smi", "--id=0", f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=20)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
 
 
 def _lines(path: str) -> list[str]:

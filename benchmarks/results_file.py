@@ -40,6 +40,16 @@ class Speed(TypedDict):
     """steady or noisy, see `timing.STEADY`."""
 
 
+class DeviceSpeed(TypedDict):
+    """Of one batch on a GPU, the fastest of several."""
+
+    compute: float
+    copies: float
+    """To the device and back."""
+    clock: str
+    """events, or host: see `DeviceTime`."""
+
+
 class RowResult(TypedDict):
     """One backend, one tile and batch."""
 
@@ -60,6 +70,12 @@ class RowResult(TypedDict):
     """Floating-point operations a second, over those of a matrix product in this precision."""
     share_of_floor: NotRequired[float]
     """The floor of `roofline.floor` over the minimum."""
+    device: NotRequired[DeviceSpeed]
+    streamed_seconds: NotRequired[float]
+    """Of a batch from host to host on a GPU, of many whose copies and computing overlap."""
+    streamed_megapixels_per_second: NotRequired[float]
+    device_failed: NotRequired[str]
+    """Why the last three are not there, where they should be."""
 
 
 class Transfers(TypedDict):
@@ -84,7 +100,7 @@ class CaseResult(TypedDict):
     floor_seconds: dict[str, float]
     """By precision, see `roofline.floor`."""
     readings: dict[str, dict[str, float]]
-    """Clocks, temperatures and power before and after, where they can be read."""
+    """Clocks, temperatures and power before and after, and of a GPU while it works, where they can be read."""
     transfers: Transfers | None
     rows: list[RowResult]
 
@@ -98,6 +114,8 @@ class StartResult(TypedDict):
     first_tile: NotRequired[float]
     host_mb: NotRequired[float]
     device_mb: NotRequired[float | None]
+    device_mb_from: NotRequired[str | None]
+    """process or card, see `gpu.memory`."""
     failed: NotRequired[str]
 
 

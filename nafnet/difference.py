@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nafnet.parity import GATES, Precision
+from nafnet.parity import GATES, Arithmetic
 from nafnet.spec import WireType
 from nafnet.wire import wire_rounding
 
@@ -32,7 +32,7 @@ class Difference:
 
 
 def difference(
-    given: NDArray[np.float32], expected: NDArray[np.float32], precision: Precision, wire: WireType = "float32"
+    given: NDArray[np.float32], expected: NDArray[np.float32], precision: Arithmetic, wire: WireType = "float32"
 ) -> Difference:
     """Judge what an artefact gave against what PyTorch gave.
 
@@ -69,7 +69,7 @@ def difference(
     return Difference(psnr=figures[0], max_abs=figures[1], p999=figures[2], refused=reason)
 
 
-def _rounding_refusal(given: NDArray[np.float32], expected: NDArray[Any], precision: Precision) -> str | None:
+def _rounding_refusal(given: NDArray[np.float32], expected: NDArray[Any], precision: Arithmetic) -> str | None:
     """What is wrong with how a uint8 result was rounded, if anything.
 
     What lies so near the middle between two steps that the precision's own error decides is left out: of a flat picture

@@ -13,6 +13,9 @@ from typing import Literal
 from nafnet.errors import SpecError
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
+"""What an artefact is in."""
+Arithmetic = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+"""What is computed in: a precision, or TF32, in which a GPU may multiply what is stored in fp32."""
 MAX_TRUTH_LOSS = 0.1
 """What int8 may lose against ground truth, in dB."""
 
@@ -41,9 +44,13 @@ class Gate:
         return None
 
 
-GATES: dict[Precision, Gate] = {
+_TEN_BITS = Gate(psnr=60.0, max_abs=1 / 255, p999=0.5 / 255, steps=0.25)
+"""Of a mantissa of 10 bits: what each factor is rounded to in fp16 and in TF32 alike. TF32 adds up in fp32 and has the
+range of fp32, so it should stay well within."""
+GATES: dict[Arithmetic, Gate] = {
     "fp32": Gate(psnr=90.0, max_abs=1e-4, steps=0.01),
-    "fp16": Gate(psnr=60.0, max_abs=1 / 255, p999=0.5 / 255, steps=0.25),
+    "tf32": _TEN_BITS,
+    "fp16": _TEN_BITS,
     "bf16": Gate(psnr=45.0),
     "int8": Gate(psnr=40.0),
 }

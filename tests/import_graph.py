@@ -35,8 +35,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "nafnet.runtime": (("", "cli"), ("command",), ("options",), ("folder",), ("engine", "paths"), ("backends",)),
     "nafnet.benchmarks": (
-        ("studies", "cli"), ("command",), ("bench",), ("verdict",), ("report",), ("measure",), ("rows",),
-        ("pictures", "watched"), ("machine", "photographs", "results_file", "timing"),
+        ("gpu_day",), ("studies", "cli"), ("command",), ("bench",), ("verdict",), ("report",), ("measure",), ("rows",),
+        ("pictures", "watched"), ("machine", "photographs", "results_file", "timing"), ("gpu",),
     ),
 }  # fmt: skip
 

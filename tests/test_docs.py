@@ -119,6 +119,7 @@ def test_options_named_in_sentences_exist(page: Path) -> None:
     known = set().union(*(options_of(import_module(module).main) for module in COMMANDS.values()))
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     others = {"--model-repository=models", "--logdir"}  # of Triton, of TensorBoard
+    others |= options_of(import_module("nafnet.benchmarks.gpu_day.__main__").main)
     for option in re.findall(r"`(--[a-z][^\s`]*)", text):
         assert option in known | others, option
 

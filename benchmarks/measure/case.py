@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
+from nafnet.benchmarks.gpu import Sampler, gpu_uuid
 from nafnet.benchmarks.machine import readings
+from nafnet.benchmarks.measure.on_device import fill_device
 from nafnet.benchmarks.measure.roofline import Rates, Work, floor, rates_from, yardsticks
 from nafnet.benchmarks.photographs import in_unit_range, photographs
 from nafnet.benchmarks.results_file import Agreement, CaseResult, RowResult, Speed, Transfers
@@ -101,21 +103,27 @@ def run_case(
     sticks = yardsticks(device, sorted({each.candidate.precision for each in opened if each.refused is None}))
     functions: list[Callable[[], object]] = [functools.partial(backend, tile) for _, backend in survivors if backend]
     names = [*(row["name"] for row, _ in survivors), *sticks]
-    timings = alternate(
-        [*functions, *sticks.values()], seconds=seconds, on_round=on_round,
-        go_on=lambda taken: go_on(dict(zip(names, taken, strict=True))),
-    )  # fmt: skip
+    with Sampler(gpu_uuid(), on=device != "cpu") as sampler:
+        timings = alternate(
+            [*functions, *sticks.values()], seconds=seconds, on_round=on_round,
+            go_on=lambda taken: go_on(dict(zip(names, taken, strict=True))),
+        )  # fmt: skip
+    after = readings()
     stick_timings = dict(zip(sticks, timings[len(survivors) :], strict=True))
     rates = rates_from({name: timing.minimum for name, timing in stick_timings.items()}, device)
     for (row, _), timing in zip(survivors, timings, strict=False):
         _fill(row, timing, timings[0].minimum, shape, work, rates)
+    for row, each in zip(rows, opened, strict=True):
+        if "speed" in row and each.backend is not None and each.candidate.device != "cpu":
+            fill_device(row, each.backend, tile)
+    worked = sampler.summary()
     return CaseResult(
         tile=shape.tile, batch=shape.batch, flops=work.flops, bytes=work.bytes,
         yardsticks={name: speed(timing) for name, timing in stick_timings.items()},
         flops_per_second={str(name): rate for name, rate in rates.flops.items()},
         bytes_per_second=rates.bytes,
         floor_seconds={str(name): floor(work, rates, name) for name in rates.flops},
-        readings={"before": before, "after": readings()},
+        readings={"before": before, **({"while it works": worked} if worked else {}), "after": after},
         transfers=None if device == "cpu" else transfers(shape, device),
         rows=rows,
     )  # fmt: skip

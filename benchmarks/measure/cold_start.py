@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from nafnet.benchmarks import gpu
 from nafnet.errors import BackendError
 from nafnet.files import CACHE_VARIABLE
 from nafnet.interpreter import module_command
-from nafnet.runtime.backends.presence import no_cuda
 
 TIMEOUT = 900.0
 """Seconds; a compiler may need minutes."""
@@ -40,7 +40,9 @@ class ColdStart:
     host_mb: float
     """The process's peak of resident memory, a second tile included."""
     device_mb: float | None
-    """Peak of the GPU's memory that the process took; None on a CPU."""
+    """Of the GPU's memory, once the first tile is done; None on a CPU."""
+    device_mb_from: str | None
+    """process or card, see `gpu.memory`."""
 
 
 def cold_start(candidate: dict[str, Any], threads: int, shape: tuple[int, ...]) -> ColdStart:
@@ -53,7 +55,11 @@ def cold_start(candidate: dict[str, Any], threads: int, shape: tuple[int, ...]) 
     Raises:
         BackendError: the process failed; the message is its last line.
     """
-    request = {"candidate": candidate, "threads": threads, "shape": list(shape)}
+    on_gpu = candidate["device"] != "cpu"
+    request = {
+        "candidate": candidate, "threads": threads, "shape": list(shape), "on_gpu": on_gpu,
+        "uuid": gpu.gpu_uuid() if on_gpu else None,
+    }  # fmt: skip
     started = time.time()
     try:
         with tempfile.TemporaryDirectory() as empty:
@@ -78,16 +84,17 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     from nafnet.benchmarks.rows.candidate import Candidate
 
     candidate = Candidate.from_dict(request["candidate"])
+    before = gpu.card_memory(request["uuid"]) if request["on_gpu"] else None
     tile = np.random.default_rng(0).random(request["shape"], np.float32)
     with candidate.open(request["threads"]) as backend:
         loaded = time.time()
         backend(tile)
         ended = time.time()
-        device = _device_megabytes()
+        taken = gpu.memory(request["uuid"], before) if request["on_gpu"] else None
         backend(tile)
     return {
         "ended": ended, "loading": loaded - started, "first_tile": ended - loaded,
-        "host_mb": _peak_megabytes(), "device_mb": device,
+        "host_mb": _peak_megabytes(), "device_mb": taken and taken[0], "device_mb_from": taken and taken[1],
     }  # fmt: skip
 
 
@@ -98,17 +105,6 @@ def _peak_megabytes() -> float:
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-
-
-def _device_megabytes() -> float | None:
-    """What is taken of the first GPU's memory, by whomever: the card is taken to be ours alone."""
-    if no_cuda():
-        return None
-    words = ["nvidia-smi", "--id=0", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-    try:
-        return float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
-    except (OSError, ValueError, subprocess.CalledProcessError):
-        return None
 
 
 if __name__ == "__main__":

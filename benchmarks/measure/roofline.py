@@ -16,13 +16,14 @@ from onnx import shape_inference
 
 from nafnet.benchmarks.rows.torch_forms import tf32
 from nafnet.errors import BackendError
-from nafnet.parity import Precision
+from nafnet.parity import Arithmetic
 
 # Large enough to be no matter of starting and of caches, and no larger.
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 COPIED_BYTES = {"cpu": 128 * 2**20, "cuda": 2**30}
 _FLOAT = 4
 Sizes = dict[str, tuple[int, ...]]
+_RATED: tuple[Arithmetic, ...] = ("fp32", "tf32", "fp16", "bf16")
 LAYERS = ("Conv", "MatMul", "Gemm")
 """Operators whose multiplications are counted."""
 
@@ -62,7 +63,7 @@ class Work:
 class Rates:
     """What the machine does, measured."""
 
-    flops: dict[Precision, float]
+    flops: dict[Arithmetic, float]
     """Floating-point operations a second of a product of square matrices."""
     bytes: float
     """Bytes a second, read and written together, of a copy in memory."""
@@ -120,28 +121,32 @@ def _sizes(model: onnx.ModelProto) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield tensor.name, tuple(tensor.dims)
 
 
-def floor(work: Work, rates: Rates, precision: Precision) -> float:
+def floor(work: Work, rates: Rates, precision: Arithmetic) -> float:
     """Seconds below which no runtime can get that runs layer by layer, everything else fused into the layers.
 
     Each layer takes as long as its arithmetic at the rate of a matrix product, or as its bytes at that of a copy,
     whichever is longer. Where tensors stay in a cache, which a copy of this size does not, a runtime may beat it.
     """
     rate = rates.flops[precision]
-    scale = 1.0 if precision == "fp32" else 0.5
+    scale = 1.0 if precision in ("fp32", "tf32") else 0.5
     return sum(max(layer.flops / rate, scale * layer.bytes / rates.bytes) for layer in work.layers)
 
 
-def yardsticks(device: str, precisions: list[Precision]) -> dict[str, Callable[[], None]]:
+def yardsticks(device: str, precisions: list[Arithmetic]) -> dict[str, Callable[[], None]]:
     """What `rates` are measured with, by name; each call waits for its end.
 
     None in fp16 on a CPU: PyTorch takes hundreds of times as long there as in fp32, and the runtimes compute half in
     fp32, so that its rate would say nothing of theirs.
     """
-    kinds: dict[Precision, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    kinds: dict[Arithmetic, torch.dtype] = {
+        "fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16
+    }  # fmt: skip
     if device == "cpu":
         del kinds["fp16"]
     functions = {
-        f"matrix product {name}": _matrix_product(device, dtype) for name, dtype in kinds.items() if name in precisions
+        f"matrix product {name}": _matrix_product(device, dtype, coarse=name == "tf32")
+        for name, dtype in kinds.items()
+        if name in precisions
     }
     return {**functions, "copy": _copy(device)}
 
@@ -149,14 +154,14 @@ def yardsticks(device: str, precisions: list[Precision]) -> dict[str, Callable[[
 def rates_from(minima: dict[str, float], device: str) -> Rates:
     """From the fastest seconds of each yardstick, measured on a device."""
     kind = device.partition(":")[0]
-    flops: dict[Precision, float] = {}
-    for precision in ("fp32", "fp16", "bf16"):
+    flops: dict[Arithmetic, float] = {}
+    for precision in _RATED:
         if (seconds := minima.get(f"matrix product {precision}")) is not None:
             flops[precision] = 2 * MATRIX_SIDE[kind] ** 3 / seconds
     return Rates(flops=flops, bytes=2 * COPIED_BYTES[kind] / minima["copy"])
 
 
-def _matrix_product(device: str, dtype: torch.dtype) -> Callable[[], None]:
+def _matrix_product(device: str, dtype: torch.dtype, *, coarse: bool) -> Callable[[], None]:
     generator = torch.Generator().manual_seed(0)
     side = MATRIX_SIDE[device.partition(":")[0]]
     a, b = (torch.rand(side, side, generator=generator).to(device, dtype) for _ in range(2))
@@ -164,7 +169,7 @@ def _matrix_product(device: str, dtype: torch.dtype) -> Callable[[], None]:
 
     @torch.inference_mode()
     def multiply() -> None:
-        with tf32(False):
+        with tf32(coarse):
             torch.mm(a, b, out=result)
         _wait(device)
 

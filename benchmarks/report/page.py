@@ -15,7 +15,8 @@ from nafnet.benchmarks.measure.scores import Image, Restored
 from nafnet.benchmarks.photographs import as_8bit
 from nafnet.benchmarks.report.tables import sheets
 from nafnet.benchmarks.results_file import CaseResult, ModelResult, Result, memory_of
-from nafnet.benchmarks.rows.candidates import NAIVE, NAIVE_FIXED, REFERENCE
+from nafnet.benchmarks.rows.candidates import REFERENCE
+from nafnet.benchmarks.rows.variants import NAIVE, NAIVE_FIXED
 from nafnet.benchmarks.timing import STEADY
 from nafnet.files import write_whole
 from nafnet.page import heat, picture_uri, render
@@ -55,7 +56,7 @@ def _model(story: Story) -> dict[str, Any]:
     exact = max((row for row in timed if row["precision"] == "fp32"), key=lambda row: row["times_reference"])
     return {
         "model": model, "fastest": fastest, "exact": exact,
-        "bars": [_bars(case) for case in model["cases"]], "scatter": _scatter(model["cases"][0]),
+        "bars": [bars(case) for case in model["cases"]], "scatter": _scatter(model["cases"][0]),
         "memory": _memory(model), "sheets": list(sheets(model)), "pictures": _pictures(story, shown["name"]),
     }  # fmt: skip
 
@@ -68,7 +69,7 @@ def family(backend: str) -> str:
     return "other"
 
 
-def _bars(case: CaseResult) -> dict[str, Any]:
+def bars(case: CaseResult) -> dict[str, Any]:
     """Times of a case, the fastest first, on one scale that no disturbed call stretches."""
     rows = sorted((row for row in case["rows"] if "speed" in row), key=lambda row: row["speed"]["minimum"])
     longest = min(max(row["speed"]["p95"] for row in rows), ROOM * rows[-1]["speed"]["minimum"])

@@ -78,12 +78,10 @@ def speed_sheet(case: CaseResult) -> Sheet:
         "of floor",
     )  # fmt: skip
     rows = [_speed_row(row) for row in case["rows"] if "speed" in row]
-    copies = case["transfers"]
-    if copies:  # what the GPU itself needs, as far as copies do not hide behind it
-        columns = (*columns, "without copies, ms")
-        moved = copies["to_device"] + copies["from_device"]
-        timed = [row["speed"]["minimum"] for row in case["rows"] if "speed" in row]
-        rows = [(*row, f"{1e3 * (minimum - moved):.2f}") for row, minimum in zip(rows, timed, strict=True)]
+    if any("streamed_seconds" in row or "device_failed" in row for row in case["rows"]):
+        columns = (*columns, "on the GPU: computing, ms", "copies", "many at once, ms a batch", "MP/s")
+        timed = [row for row in case["rows"] if "speed" in row]
+        rows = [(*cells, *device_cells(row)) for cells, row in zip(rows, timed, strict=True)]
     for row in case["rows"]:
         if "speed" not in row:
             rows.append((row["name"], f"refused: {row['refused']}", *[""] * (len(columns) - 2)))
@@ -94,6 +92,20 @@ def speed_sheet(case: CaseResult) -> Sheet:
         f"copy {case['bytes_per_second'] / 1e9:.1f} GB/s"
     )
     return Sheet(title=title, columns=columns, rows=tuple(rows))
+
+
+def device_cells(row: RowResult) -> tuple[str, ...]:
+    """What a GPU takes; "<" where the host's clock, which cannot say less, was the only one."""
+    if "device_failed" in row:
+        return f"failed: {row['device_failed']}", "", "", ""
+    device = ("", "")
+    if "device" in row:
+        found = row["device"]
+        less = "< " if found["clock"] == "host" else ""
+        device = f"{less}{1e3 * found['compute']:.2f}", f"{less}{1e3 * found['copies']:.2f}"
+    if "streamed_seconds" not in row:
+        return *device, "", ""
+    return *device, f"{1e3 * row['streamed_seconds']:.2f}", f"{row['streamed_megapixels_per_second']:.3f}"
 
 
 def _rounds(rows: Sequence[RowResult] | Sequence[PathResult]) -> int:
@@ -123,7 +135,7 @@ def starts_sheet(starts: Sequence[StartResult]) -> Sheet:
         figures = (start["total"], start["loading"], start["first_tile"])
         rows.append((
             start["name"], *(f"{value:.2f}" for value in figures), f"{start['host_mb']:.0f}",
-            "" if device is None else f"{device:.0f}",
+            "" if device is None else f"{device:.0f}" + (" (card)" if start.get("device_mb_from") == "card" else ""),
         ))  # fmt: skip
     columns = ("cold start", "to the first tile, s", "loading, s", "first tile, s", "peak memory, MB", "GPU, MB")
     return Sheet(title="From nothing to the first tile, in a process of its own", columns=columns, rows=tuple(rows))

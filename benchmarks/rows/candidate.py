@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from nafnet.parity import Precision
+from nafnet.parity import Arithmetic
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.backends.model import Model
 from nafnet.spec import ModelSpec
@@ -22,12 +22,14 @@ class Candidate:
     """Of `candidates.BACKENDS`."""
     target: str
     """module:class."""
-    precision: Precision
+    precision: Arithmetic
     """Whose gate it has to pass."""
     model: Model
     device: str = "cpu"
     prepared: bool = False
     """Whether it is loaded for the tile's very shape, as the runtime does by itself in a long run."""
+    shape: tuple[int, int] | None = None
+    """(batch, tile) that its model is made for, and no other; None: any."""
 
     def open(self, threads: int) -> Backend:
         """Load it.
@@ -50,7 +52,8 @@ class Candidate:
         """What `to_dict` gave."""
         given = fields["model"]
         model = Model(path=Path(given["path"]), spec=ModelSpec.from_json(given["spec"]))
-        return cls(**{**fields, "model": model})
+        shape = fields.get("shape")  # of JSON it comes back as a list
+        return cls(**{**fields, "model": model, "shape": shape and tuple(shape)})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

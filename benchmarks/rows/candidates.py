@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
 from nafnet.benchmarks.rows.candidate import Absent, Candidate
 from nafnet.benchmarks.rows.exports import Exports
+from nafnet.benchmarks.rows.variants import NAIVE, native_precisions, variants
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import NafnetError
-from nafnet.parity import Precision
+from nafnet.parity import Arithmetic
 from nafnet.runtime.backends import REGISTRY, Entry, states
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.presence import no_cuda
 
 REFERENCE = "torch eager"
 """The row that all are compared with, and by whose time ratios are taken."""
-NAIVE, NAIVE_FIXED = "naive", "naive, fixed"
-"""The plain export as anybody would load it; and loaded for the tile's shape as ours is, to tell what that gives."""
 _FORMS = "nafnet.benchmarks.rows.torch_forms"
-FORMS: tuple[tuple[str, str, Precision, str], ...] = (
+FORMS: tuple[tuple[str, str, Arithmetic, str], ...] = (
     # --backend, class of torch_forms, precision, device
     ("torch-eager", "AsPublished", "fp32", "cpu"),
     ("torch", "ChannelsLast", "fp32", "cpu"),
     ("torch-compile", "Compiled", "fp32", "cpu"),
     ("torch-eager", "AsPublished", "fp32", "cuda:0"),
-    ("torch-eager", "Tf32", "fp32", "cuda:0"),
+    ("torch-eager", "Tf32", "tf32", "cuda:0"),
     ("torch", "ChannelsLast", "fp32", "cuda:0"),
     ("torch-compile", "Compiled", "fp32", "cuda:0"),
     ("torch-compile", "CompiledHalf", "fp16", "cuda:0"),
@@ -46,12 +44,14 @@ class Wanted:
 
     backends: Sequence[str] = ()
     """Of `BACKENDS`; none is all."""
-    precisions: Sequence[Precision] = ()
-    """None is what is native: fp32, bf16 where the CPU has it, fp16 on a GPU."""
+    precisions: Sequence[Arithmetic] = ()
+    """None is what is native: fp32, bf16 where the CPU has it, TF32 and fp16 on a GPU."""
     artefacts: Sequence[Model] = ()
     """Exports made before, to be compared as well."""
+    shapes: Sequence[tuple[int, int]] = ((1, 256),)
+    """(batch, tile) of each case: an engine is built for each."""
 
-    def takes(self, backend: str, precision: Precision, *, native: bool = True) -> bool:
+    def takes(self, backend: str, precision: Arithmetic, *, native: bool = True) -> bool:
         """Whether a row was asked for."""
         named = not self.backends or backend in self.backends
         return named and (precision in self.precisions if self.precisions else native)
@@ -67,7 +67,7 @@ def rows(exports: Exports, wanted: Wanted) -> Iterator[Candidate | Absent]:
     yield from _unmet(found, wanted)
 
 
-def asked_for(wanted: Wanted, name: str, backend: str, precision: Precision) -> bool:
+def asked_for(wanted: Wanted, name: str, backend: str, precision: Arithmetic) -> bool:
     """Whether a row of another run, that is not in this one, was asked for in this one; its precision is its own."""
     if ".onnx" in name or ".plan" in name:  # an export that was given then has to be given again
         return False
@@ -75,7 +75,7 @@ def asked_for(wanted: Wanted, name: str, backend: str, precision: Precision) -> 
         return wanted.takes(backend, precision) or name == REFERENCE
     entry = REGISTRY[backend]
     unnamed = not wanted.backends and entry.device == "cpu" and _place() != "cpu"
-    return not unnamed and wanted.takes(backend, precision, native=precision in _native(backend, entry))
+    return not unnamed and wanted.takes(backend, precision, native=precision in native_precisions(backend, entry))
 
 
 def _place() -> str:
@@ -115,46 +115,20 @@ def _torch_rows(checkpoint: Checkpoint, wanted: Wanted, place: str) -> Iterator[
 
 
 def _backend_rows(name: str, entry: Entry, exports: Exports, wanted: Wanted) -> Iterator[Candidate | Absent]:
-    for label, precision, make in _variants(name, entry, exports):
-        native = precision in _native(name, entry)
+    for label, precision, shape, make in variants(name, entry, exports, wanted.shapes):
+        native = precision in native_precisions(name, entry)
         if not wanted.takes(name, precision, native=native):
             continue
         try:
             model = make()
         except NafnetError as error:
-            yield Absent(name=f"{name} {label}", backend=name, reason=str(error))
+            size = f", {shape[0]} x {shape[1]}" if shape else ""
+            yield Absent(name=f"{name} {label}{size}", backend=name, reason=str(error))
             continue
         yield Candidate(
             name=f"{name} {label}", backend=name, target=entry.target, precision=precision, model=model,
-            device=entry.default_device, prepared=label != NAIVE,
+            device=entry.default_device, prepared=label != NAIVE, shape=shape,
         )  # fmt: skip
-
-
-def _native(name: str, entry: Entry) -> tuple[Precision, ...]:
-    if name == "openvino-bf16":
-        return ("bf16",)
-    return ("fp32", "fp16") if entry.device == "cuda" else ("fp32",)
-
-
-def _variants(name: str, entry: Entry, exports: Exports) -> Iterator[tuple[str, Precision, Callable[[], Model]]]:
-    """(label, precision it is judged by, what makes the model it reads)."""
-    halves: tuple[Precision, ...] = ("fp16", "bf16")
-    if entry.reads == "checkpoint":
-        checkpoint = exports.checkpoint
-        yield "ours", "fp16", lambda: Model(path=checkpoint.source, spec=checkpoint.spec)
-    elif entry.reads == "plan":
-        for precision in ("fp32", *halves):
-            yield f"ours {precision}", precision, functools.partial(exports.plan, name, precision)
-    elif name == "openvino-bf16":
-        yield NAIVE, "bf16", exports.naive
-        yield NAIVE_FIXED, "bf16", exports.naive
-        yield "ours", "bf16", functools.partial(exports.ours, "fp32")
-    else:
-        yield NAIVE, "fp32", exports.naive
-        yield NAIVE_FIXED, "fp32", exports.naive
-        yield "ours", "fp32", functools.partial(exports.ours, "fp32")
-        for precision in halves:
-            yield f"ours {precision}", precision, functools.partial(exports.ours, precision)
 
 
 def _artefact_rows(wanted: Wanted) -> Iterator[Candidate | Absent]:
@@ -165,7 +139,7 @@ def _artefact_rows(wanted: Wanted) -> Iterator[Candidate | Absent]:
             other = spec.engine is not None and spec.engine.flavour != name
             if entry.reads != reads or other or missing or (wanted.backends and name not in wanted.backends):
                 continue
-            precision: Precision = "bf16" if name == "openvino-bf16" and spec.precision == "fp32" else spec.precision
+            precision: Arithmetic = "bf16" if name == "openvino-bf16" and spec.precision == "fp32" else spec.precision
             yield Candidate(
                 name=f"{name} {label}", backend=name, target=entry.target, precision=precision, model=model,
                 device=entry.default_device, prepared=True,
@@ -203,7 +177,7 @@ def _unmet(found: Sequence[Candidate | Absent], wanted: Wanted) -> Iterator[Abse
                 )
 
 
-def _why_not(entry: Entry | None, precision: Precision) -> str:
+def _why_not(entry: Entry | None, precision: Arithmetic) -> str:
     if precision == "int8" and (entry is None or entry.reads != "checkpoint"):
         return "the bench makes no int8 export, for that takes pictures: give an int8 export with --model"
     return f"is not compared in {precision}"

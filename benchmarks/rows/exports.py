@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from nafnet.export.engines.builder import EngineSettings
 from nafnet.export.exporter import export
 from nafnet.export.formats import write_formats
 from nafnet.export.formats.target import Target
+from nafnet.export.gate.cases import profile_sizes
 from nafnet.export.network.graph import to_onnx
 from nafnet.parity import Precision
 from nafnet.planfile import inspect_plan
@@ -27,12 +29,12 @@ class Exports:
     Args:
         folder: where they are written.
         norm: the form of LayerNorm in our fp32 export.
-        batch: the largest batch that an engine is to take.
     """
 
-    def __init__(self, checkpoint: Checkpoint, folder: Path, norm: Norm, batch: int) -> None:
-        self.checkpoint, self._folder, self._norm, self._batch = checkpoint, folder, norm, batch
+    def __init__(self, checkpoint: Checkpoint, folder: Path, norm: Norm) -> None:
+        self.checkpoint, self._folder, self._norm = checkpoint, folder, norm
         self._made: dict[str, Model] = {}
+        self._graphs: dict[tuple[Precision, int | None], Exported] = {}
 
     def naive(self) -> Model:
         """torch.onnx.export of the published module as it is.
@@ -48,17 +50,19 @@ class Exports:
             return self.naive().path
         return self._once(f"counted-{side}", lambda path: self._traced(path, side)).path
 
-    def ours(self, precision: Precision) -> Model:
-        """The rewritten network as ONNX."""
-        return self._once(f"ours-{precision}", lambda path: self._make_ours(path, precision))
+    def ours(self, precision: Precision, tile: int | None = None) -> Model:
+        """The rewritten network as ONNX, for tiles of so many pixels a side alone, or for any."""
+        name = f"ours-{precision}" + (f"-{tile}" if tile else "")
+        return self._once(name, lambda path: self._make_ours(path, precision, tile))
 
-    def plan(self, flavour: str, precision: Precision) -> Model:
-        """The rewritten network as an engine, built on this machine for its GPU.
+    def plan(self, flavour: str, precision: Precision, batch: int, tile: int) -> Model:
+        """The rewritten network as an engine for this very batch and tile, built on this machine for its GPU.
 
         Raises:
             NafnetError: it cannot be built.
         """
-        return self._once(f"{flavour}-{precision}", lambda path: self._make_plan(path, flavour, precision))
+        name = f"{flavour}-{precision}-{batch}-{tile}"
+        return self._once(name, lambda path: self._make_plan(path, flavour, precision, batch, tile))
 
     def _once(self, name: str, make: Callable[[Path], Model]) -> Model:
         if name not in self._made:
@@ -76,17 +80,22 @@ class Exports:
         onnx.save(to_onnx(self.checkpoint.build(), spec.channels, spec.multiple, side=side), path)
         return Model(path=path, spec=spec)
 
-    def _make_ours(self, path: Path, precision: Precision) -> Model:
-        exported = self._export(precision)
+    def _make_ours(self, path: Path, precision: Precision, tile: int | None) -> Model:
+        exported = self._exported(precision, tile)
         onnx.save(exported.model, path)
         return Model(path=path, spec=exported.spec)
 
-    def _make_plan(self, path: Path, flavour: str, precision: Precision) -> Model:
+    def _make_plan(self, path: Path, flavour: str, precision: Precision, batch: int, tile: int) -> Model:
         target = Target(folder=self._folder, stem=path.stem, engine=EngineSettings(), note=lambda _: None)
-        plan = write_formats(self._export(precision), (flavour,), target)[0]
+        exported = self._exported(precision, tile)
+        sizes = profile_sizes(exported.spec, (batch, batch, batch))
+        plan = write_formats(dataclasses.replace(exported, sizes=sizes), (flavour,), target)[0]
         return Model(path=plan, spec=inspect_plan(plan))
 
-    def _export(self, precision: Precision) -> Exported:
-        norm = self._norm if precision == "fp32" else None
-        batch = (1, self._batch, self._batch)
-        return export(self.checkpoint, ExportOptions(precision=precision, norm=norm, batch=batch, verify=False))
+    def _exported(self, precision: Precision, tile: int | None) -> Exported:
+        """Once: the exporter takes half a minute for a large network, and engines of all batches share a graph."""
+        if (precision, tile) not in self._graphs:
+            norm = self._norm if precision == "fp32" else None
+            options = ExportOptions(precision=precision, norm=norm, tile=tile, verify=False)
+            self._graphs[precision, tile] = export(self.checkpoint, options)
+        return self._graphs[precision, tile]

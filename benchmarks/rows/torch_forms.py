@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from nafnet.architecture import channels_last
 from nafnet.checkpoint import load_checkpoint
 from nafnet.runtime.backends.base import Backend, Run, Shape
+from nafnet.runtime.backends.device_time import DeviceTime, Parts
+from nafnet.wire import Batch
 
 _MOST_SHAPES = 64
 
@@ -55,6 +58,25 @@ class TorchForm(Backend):
             return restored
 
         return run
+
+    @torch.inference_mode()
+    def device_time(self, batch: Batch, rounds: int) -> DeviceTime:
+        """What float32[N,C,H,W] takes on the GPU; the copies are of pageable memory, as in a call."""
+        taken: list[Parts] = []
+        marks = [torch.cuda.Event(enable_timing=True) for _ in range(4)]
+        for _ in range(rounds):
+            marks[0].record()
+            image = torch.from_numpy(batch).to(self.place)
+            marks[1].record()
+            with tf32(self.tf32):
+                made = self.module(image.to(memory_format=self.layout)).float().contiguous()
+            marks[2].record()
+            made.cpu()
+            marks[3].record()
+            torch.cuda.synchronize(self.place)
+            there, compute, back = (one.elapsed_time(later) / 1e3 for one, later in pairwise(marks))
+            taken.append((there, compute, back))
+        return DeviceTime.of(taken, "events")
 
     def _module(self) -> torch.nn.Module:
         network = load_checkpoint(self.model.path).build()

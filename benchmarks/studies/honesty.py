@@ -41,7 +41,7 @@ from nafnet.errors import UsageError
 from nafnet.files import write_whole
 from nafnet.pretrained import bundled_model
 from nafnet.runtime.backends.base import Backend
-from nafnet.wire import Batch
+from nafnet.runtime.backends.pending import Wired
 
 SLOW = ("openvino ours", "onnxruntime ours", "torch channels-last")
 MOST_BASELINES = 5
@@ -59,12 +59,12 @@ class Slower:
         self._backend, self._share = backend, share
         self._run = backend._run
 
-    def __call__(self, batch: Batch) -> Batch:
+    def __call__(self, batch: Wired) -> Wired:
         started = time.perf_counter()
         restored = self._run(batch)
         until = time.perf_counter() + self._share * (time.perf_counter() - started)
         while time.perf_counter() < until:
-            np.abs(batch[0, 0])
+            np.square(batch[0, 0])
         return restored
 
 
@@ -123,7 +123,7 @@ def main(runs: int, tile: int, share: float, slow: tuple[str, ...], **options: A
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes,
     ):
-        exports = Exports(checkpoint, Path(folder), "rms", 1)
+        exports = Exports(checkpoint, Path(folder), "rms")
         chosen = [row for row in rows(exports, Wanted()) if isinstance(row, Candidate) and "compile" not in row.name]
         if unknown := set(slow) - {row.name for row in chosen}:
             raise UsageError(f"--slow {min(unknown)}: no such row here; expected {', '.join(x.name for x in chosen)}")
@@ -180,7 +180,7 @@ def _measure(
         opened = list(opened_all(chosen, threads, stack))
         for each in opened:
             if slower is not None and each.candidate.name == slower[0] and each.backend is not None:
-                each.backend._run = Slower(each.backend, slower[1])  # type: ignore[method-assign]  # of this object, not its class
+                each.backend._run = Slower(each.backend, slower[1])  # type: ignore[method-assign,assignment]  # of this object, not its class
         return run_case(
             opened, shape, work, seconds=seconds, device=opened[0].candidate.device, go_on=suspects(earlier)
         )

@@ -21,12 +21,11 @@ import pyvips
 from rich.console import Console
 from rich.table import Table
 
-from nafnet.benchmarks.photographs import as_8bit, photographs, with_gaussian_noise
+from nafnet.benchmarks.photographs import Photograph, as_8bit, photographs, with_gaussian_noise
 from nafnet.benchmarks.timing import alternate
 from nafnet.commandline import exits
 from nafnet.images.file import ImageFile, write_image
 from nafnet.images.formats import Format
-from nafnet.images.pixels import Rows
 from nafnet.images.writer import DEFAULT_QUALITY
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
 from nafnet.runtime.backends.model import Model
@@ -101,7 +100,7 @@ class Stages:
         cores: to use.
     """
 
-    def __init__(self, pixels: Rows, wire: WireType, cores: int) -> None:
+    def __init__(self, pixels: Photograph, wire: WireType, cores: int) -> None:
         self._pixels, self._hands = pixels, Hands(cores)
         self._backend = NoDevice(wire, cores)
         self.restorer = Restorer(self._backend, tile=TILE, overlap=OVERLAP, batch=BATCH)
@@ -143,7 +142,7 @@ class Stages:
         self.restorer.restore(self._pixels)
 
 
-def array_rates(pixels: Rows, cores: int, rounds: int) -> Table:
+def array_rates(pixels: Photograph, cores: int, rounds: int) -> Table:
     """Megapixels a second of each stage, for each wire, and of a copy."""
     table = Table("wire", "write", "check", "blend", "array to array", title="Array to array, MP/s")
     copy = np.empty_like(pixels)
@@ -162,7 +161,7 @@ def array_rates(pixels: Rows, cores: int, rounds: int) -> Table:
     return table
 
 
-def file_rates(pixels: Sequence[Rows], cores: int, rounds: int) -> Table:
+def file_rates(pixels: Sequence[Photograph], cores: int, rounds: int) -> Table:
     """Megapixels a second from files to files, and of libvips alone."""
     table = Table("format", "with tiles and checks", "libvips alone", "ratio", title="File to file, MP/s, wire uint8")
     size = sum(each.shape[0] * each.shape[1] for each in pixels) / 1e6

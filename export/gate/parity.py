@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from nafnet.difference import difference
 from nafnet.errors import ParityError
 from nafnet.export.gate.executors import Executor
-from nafnet.parity import ExecutorParity, Parity, Precision
+from nafnet.parity import Arithmetic, ExecutorParity, Parity, Precision
 from nafnet.spec import WireType
 from nafnet.wire import Batch
 
@@ -30,7 +30,7 @@ class Row:
 
 
 def compare(
-    case: str, ran_on: str, given: Batch, expected: Batch, precision: Precision, wire: WireType = "float32",
+    case: str, ran_on: str, given: Batch, expected: Batch, precision: Arithmetic, wire: WireType = "float32",
     *, decides: bool = True,
 ) -> Row:  # fmt: skip
     """Judge what an artefact gave against what PyTorch gave, both float32[N,C,H,W]."""

@@ -101,6 +101,26 @@ class DeviceBuffer:
             self.address = None
 
 
+class Event:
+    """A moment of a stream, by the device's clock."""
+
+    def __init__(self, cuda: Cuda) -> None:
+        self._cuda = cuda
+        self.handle = cuda.call("cudaEventCreateWithFlags", cuda.api.cudaEventDefault)  # without, it keeps no time
+
+    def record(self, stream: Stream) -> None:
+        """Let it be when what was queued so far is done."""
+        self._cuda.call("cudaEventRecord", self.handle, stream.handle)
+
+    def seconds_to(self, later: Event) -> float:
+        """Between two moments that are over, see `Stream.wait`; to about half a microsecond."""
+        return float(self._cuda.call("cudaEventElapsedTime", self.handle, later.handle)) / 1e3
+
+    def close(self) -> None:
+        """Drop it."""
+        self._cuda.call("cudaEventDestroy", self.handle)
+
+
 class Stream:
     """A queue of work on the device, and what was captured from it as a graph."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ from numpy.typing import NDArray
 
 from nafnet.enginelog import log_of, reason
 from nafnet.errors import BackendError, DeviceMemoryError, speaks_of_memory
-from nafnet.runtime.backends.cuda_memory import Cuda, DeviceBuffer, PinnedBuffer, Stream
-from nafnet.runtime.backends.lanes import Lane
+from nafnet.runtime.backends.cuda_memory import Cuda, DeviceBuffer, Event, PinnedBuffer, Stream
+from nafnet.runtime.backends.device_time import DeviceTime, Parts, TimedLane
 from nafnet.runtime.backends.pending import Pending, Wired
 from nafnet.spec import WireType
 from nafnet.wire import wire_dtype, wire_shape
 
 
-class EngineLane(Lane):
+class EngineLane(TimedLane):
     """A context; a shape that repeats becomes a CUDA graph. Memory is that of the largest shape met.
 
     Args:
@@ -99,13 +100,44 @@ class EngineLane(Lane):
         """Copy in, compute, copy out: queued, not awaited."""
         nbytes = self._views[0].nbytes
         self._stream.copy_in(self._buffers[0], self._pinned[0], nbytes)
+        self._compute(self._stream)
+        self._stream.copy_out(self._pinned[1], self._buffers[1], nbytes)
+
+    def _compute(self, stream: Stream) -> None:
         with self._log.errors_within() as errors:
-            done = self._context.execute_async_v3(self._stream.address)
+            done = self._context.execute_async_v3(stream.address)
         if not done:
             said = reason(errors)
             kind = DeviceMemoryError if speaks_of_memory(" ".join(errors)) else BackendError
             raise kind(f"TensorRT could not run a batch of shape {list(self._shape)} ({said})")
-        self._stream.copy_out(self._pinned[1], self._buffers[1], nbytes)
+
+    def device_time(self, pending: Pending, rounds: int) -> DeviceTime:
+        self.start(pending)  # takes the shape, and makes the first run
+        self.finish()
+        with contextlib.ExitStack() as stack:
+            stream = stack.enter_context(contextlib.closing(Stream(self._cuda)))
+            marks = [stack.enter_context(contextlib.closing(Event(self._cuda))) for _ in range(4)]
+            stack.callback(stream.wait)
+            if self._captures:  # alone, for the graph of the lane has the copies in it
+                with contextlib.suppress(BackendError), stream.captured():
+                    self._compute(stream)
+            return DeviceTime.of([self._timed(stream, marks) for _ in range(rounds)], "events")
+
+    def _timed(self, stream: Stream, marks: list[Event]) -> Parts:
+        nbytes = self._views[0].nbytes
+        marks[0].record(stream)
+        stream.copy_in(self._buffers[0], self._pinned[0], nbytes)
+        marks[1].record(stream)
+        if stream.has_graph:
+            stream.replay()
+        else:
+            self._compute(stream)
+        marks[2].record(stream)
+        stream.copy_out(self._pinned[1], self._buffers[1], nbytes)
+        marks[3].record(stream)
+        stream.wait()
+        there, compute, back = (one.seconds_to(next_one) for one, next_one in pairwise(marks))
+        return there, compute, back
 
     def _take_shape(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Context and memory for another shape; its input and output are of one size."""

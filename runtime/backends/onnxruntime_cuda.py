@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -12,7 +13,8 @@ import onnxruntime
 from nafnet.errors import DeviceMemoryError, ModelError
 from nafnet.runtime.backends.base import Shape, is_memory_error
 from nafnet.runtime.backends.capture_lock import CAPTURES
-from nafnet.runtime.backends.lanes import Lane, LaneBackend
+from nafnet.runtime.backends.device_time import DeviceTime, Parts, TimedBackend, TimedLane
+from nafnet.runtime.backends.lanes import Lane
 from nafnet.runtime.backends.pending import Pending, Wired
 from nafnet.sessions import onnxruntime_session, preload_cuda
 from nafnet.spec import WireType
@@ -31,7 +33,7 @@ SHAPE_OPERATORS = frozenset({
 })  # fmt: skip
 
 
-class OnnxRuntimeCudaBackend(LaneBackend):
+class OnnxRuntimeCudaBackend(TimedBackend):
     """Runs an ONNX file with ONNX Runtime's CUDA provider."""
 
     name = "onnxruntime-cuda"
@@ -118,7 +120,7 @@ class _Bound:
     options: Any
 
 
-class BoundLane(Lane):
+class BoundLane(TimedLane):
     """Device buffers for one batch; the session's call waits for the device, so a thread of the lane's own makes it.
 
     A captured graph is replayed whatever is bound, so each shape has a graph and buffers of its own, and a shape that
@@ -169,6 +171,24 @@ class BoundLane(Lane):
         self.session.run_with_iobinding(bound.binding, bound.options)
         restored: Wired = bound.made.numpy()
         return restored
+
+    def device_time(self, pending: Pending, rounds: int) -> DeviceTime:
+        for _ in range(2):  # the second has a graph
+            self.start(pending)
+            self.finish()
+        timed = [self._thread.submit(self._timed, pending.written(self._wire)).result() for _ in range(rounds)]
+        return DeviceTime.of(timed, "host")  # the library has no events; each of its calls waits for the device
+
+    def _timed(self, batch: Wired) -> Parts:
+        with CAPTURES.others():
+            bound = self._kept.get(batch.shape) or self._unkept(batch)
+            began = time.perf_counter()
+            bound.given.update_inplace(batch)
+            there = time.perf_counter()
+            self.session.run_with_iobinding(bound.binding, bound.options)
+            computed = time.perf_counter()
+            bound.made.numpy()
+            return there - began, computed - there, time.perf_counter() - computed
 
     def _unkept(self, batch: Wired) -> _Bound:
         if self._scratch is None or self._scratch[0] != batch.shape:

@@ -15,12 +15,13 @@ from nafnet.files import cache_folder, write_whole
 from nafnet.planfile import refuse_foreign_plan
 from nafnet.runtime.backends import presence
 from nafnet.runtime.backends.cuda_memory import Cuda
+from nafnet.runtime.backends.device_time import TimedBackend
 from nafnet.runtime.backends.engine_lane import EngineLane
-from nafnet.runtime.backends.lanes import Lane, LaneBackend
+from nafnet.runtime.backends.lanes import Lane
 from nafnet.runtime.backends.pending import Pending, Wired
 
 
-class TensorRtBackend(LaneBackend):
+class TensorRtBackend(TimedBackend):
     """Runs a plan with TensorRT. Batches smaller than the plan's profile takes are filled up."""
 
     name = "tensorrt"

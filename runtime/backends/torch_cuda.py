@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import MissingExtraError, ModelError
 from nafnet.metrics import psnr
 from nafnet.runtime.backends.capture_lock import UNCOLLECTED
-from nafnet.runtime.backends.lanes import Lane, LaneBackend
+from nafnet.runtime.backends.device_time import DeviceTime, Parts, TimedBackend, TimedLane
+from nafnet.runtime.backends.lanes import Lane
 from nafnet.runtime.backends.pending import Pending, Wired
 from nafnet.wire import Batch
 
@@ -21,7 +23,7 @@ LEAST_PSNR = 60.0
 CHECKED_SIDE = 128
 
 
-class TorchCudaBackend(LaneBackend):
+class TorchCudaBackend(TimedBackend):
     """Runs a checkpoint with PyTorch in fp16, channels-last, statistics in fp32; checked against fp32 when loaded."""
 
     name = "torch-cuda"
@@ -59,7 +61,7 @@ class TorchCudaBackend(LaneBackend):
             )
 
 
-class TorchLane(Lane):
+class TorchLane(TimedLane):
     """A stream with pinned and device tensors; a shape that repeats becomes a CUDA graph."""
 
     def __init__(self, module: torch.nn.Module, place: torch.device) -> None:
@@ -94,6 +96,27 @@ class TorchLane(Lane):
         self._stream.synchronize()
         restored: Wired = self._received.numpy()
         return restored
+
+    def device_time(self, pending: Pending, rounds: int) -> DeviceTime:
+        for _ in range(3):  # the third has a graph
+            self.start(pending)
+            self.finish()
+        marks = [torch.cuda.Event(enable_timing=True) for _ in range(4)]
+        return DeviceTime.of([self._timed(marks) for _ in range(rounds)], "events")
+
+    @torch.inference_mode()
+    def _timed(self, marks: list[torch.cuda.Event]) -> Parts:
+        with torch.cuda.stream(self._stream):
+            marks[0].record(self._stream)
+            self._given.copy_(self._sent, non_blocking=True)
+            marks[1].record(self._stream)
+            self._graph.replay()
+            marks[2].record(self._stream)
+            self._received.copy_(self._made, non_blocking=True)
+            marks[3].record(self._stream)
+        self._stream.synchronize()
+        there, compute, back = (one.elapsed_time(later) / 1e3 for one, later in pairwise(marks))
+        return there, compute, back
 
     def _take_shape(self, shape: tuple[int, ...]) -> None:
         self._stream.synchronize()

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections import deque
 from collections.abc import Iterator
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,7 +156,7 @@ class TiledImage(Generic[I]):
 def write_planes(pixels: Rows, out: Planes) -> None:
     """Write [h,w,C] as [K,h,w] of float32 or float16 in [0, 1]; a single channel is repeated where K is larger."""
     height, width, channels = pixels.shape
-    planar = np.empty((channels, height, width), pixels.dtype)
+    planar: NDArray[Any] = np.empty((channels, height, width), pixels.dtype)
     for channel in range(channels):  # several times as fast as a transposed copy
         planar[channel] = pixels[:, :, channel]
     if pixels.dtype == np.float32:

@@ -207,7 +207,7 @@ class Decoder(Closing):
 
     def _read(self, path: Path, length: int) -> memoryview:
         assert self._socket is not None
-        data = np.empty(length, np.uint8)  # not set to zeros first
+        data: Any = np.empty(length, np.uint8)  # not set to zeros first
         view, done = memoryview(data), 0
         while done < length:
             started = time.monotonic()
@@ -223,7 +223,7 @@ class Decoder(Closing):
             if not count:
                 self._crashed(path)
             done += count
-        return data
+        return view
 
     def _crashed(self, path: Path) -> NoReturn:
         if self._stopped:

@@ -96,12 +96,12 @@ def _short_yardsticks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def exports(small: Path, tmp_path: Path) -> Exports:
     """Of the small checkpoint, made when they are needed."""
-    return Exports(load_checkpoint(small), tmp_path, "rms", 1)
+    return Exports(load_checkpoint(small), tmp_path, "rms")
 
 
 @pytest.fixture(scope="session")
 def candidates(small: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Candidate]:
     """PyTorch, and ONNX Runtime on both exports."""
-    exports = Exports(load_checkpoint(small), tmp_path_factory.mktemp("exports"), "rms", 1)
+    exports = Exports(load_checkpoint(small), tmp_path_factory.mktemp("exports"), "rms")
     found = rows(exports, Wanted(backends=("onnxruntime",)))
     return [row for row in found if isinstance(row, Candidate)]

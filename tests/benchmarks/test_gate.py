@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
+from nafnet.benchmarks.bench import opened_all
 from nafnet.benchmarks.measure.case import Opened, Shape, check, inputs, run_case
 from nafnet.benchmarks.measure.roofline import Work, count, yardsticks
 from nafnet.benchmarks.rows.candidate import Absent, Candidate
@@ -58,7 +62,9 @@ def test_an_export_of_another_border_is_judged_by_what_crosses_it(
 
     def wrong(batch: Any) -> Any:
         restored = run(batch).copy()
-        restored[0, 1, 40, 7] += -1 / 255 if restored[0, 1, 40, 7] > 0.5 else 1 / 255  # stays in what 8 bits can say
+        value, white = ((0, 40, 7, 1), 255) if wire == "uint8" else ((0, 1, 40, 7), 1)
+        step = white / 255  # of 8 bits
+        restored[value] = float(restored[value]) + (-step if restored[value] > white / 2 else step)
         return restored
 
     spoilt._run = wrong  # type: ignore[method-assign]
@@ -98,6 +104,23 @@ def test_work_of_unknown_size_is_not_counted_as_none(operator: str, tmp_path: Pa
     onnx.save(make.make_model(graph), tmp_path / "unknown.onnx")
     with pytest.raises(BackendError, match=f"unknown.onnx: {operator} 'layer': of the size of 'image'"):
         count(tmp_path / "unknown.onnx", SHAPE.sizes)
+
+
+def test_a_row_travels_to_another_process(exports: Exports) -> None:
+    model = Model(path=exports.checkpoint.source, spec=exports.checkpoint.spec)
+    row = Candidate(
+        name="a", backend="tensorrt", target="m:c", precision="tf32", model=model, device="cuda:0", shape=(4, 64)
+    )
+    assert Candidate.from_dict(json.loads(json.dumps(row.to_dict()))) == row
+
+
+def test_a_backend_that_dies_in_the_librarys_own_words_ends_no_other(candidates: list[Candidate]) -> None:
+    broken = dataclasses.replace(candidates[0], target="nafnet.benchmarks.rows.torch_forms:NoSuchForm")
+    with contextlib.ExitStack() as stack:
+        refused, right = opened_all([broken, candidates[-1]], 1, stack)
+    assert refused.backend is None
+    assert str(refused.refused).startswith("cannot be loaded (AttributeError: ")
+    assert right.refused is None
 
 
 def absent(exports: Exports, wanted: Wanted) -> dict[str, str]:

@@ -24,8 +24,10 @@ def test_the_table_of_a_gpu(small: Path, tmp_path: Path) -> None:
     (model,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["models"]
     for case in model["cases"]:
         timed = {row["name"] for row in case["rows"] if "speed" in row}
-        assert {"torch eager", "torch channels-last"} <= timed
-        assert "torch eager TF32" in {row["name"] for row in case["rows"]}
+        assert {"torch eager", "torch channels-last", "torch eager TF32"} <= timed
+        assert all(row["device"]["compute"] > 0 for row in case["rows"] if row["name"] in timed)
+        assert all(row["streamed_seconds"] > 0 for row in case["rows"] if row["name"] in timed)
+        assert case["readings"]["while it works"]
         assert case["transfers"]["to_device"] > 0
         assert any("GPU" in name for name in case["readings"]["after"])
     assert any(start.get("device_mb") for start in model["starts"])

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import enum
 import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,9 +21,12 @@ class Code(enum.IntEnum):
     cudaErrorInvalidValue = 1
     cudaErrorMemoryAllocation = 2
     cudaErrorInvalidDevice = 101
+    cudaErrorInvalidResourceHandle = 400
     cudaErrorIllegalState = 401
+    cudaErrorNotReady = 600
     cudaErrorStreamCaptureUnsupported = 900
     cudaErrorStreamCaptureInvalidated = 901
+    cudaErrorCapturedEvent = 907
 
 
 class Kind(enum.IntEnum):
@@ -33,6 +38,17 @@ class CaptureMode(enum.IntEnum):
     cudaStreamCaptureModeGlobal = 0
     cudaStreamCaptureModeThreadLocal = 1
     cudaStreamCaptureModeRelaxed = 2
+
+
+@dataclasses.dataclass(eq=False)
+class Event:
+    """`cudaEvent_t`."""
+
+    timed: bool
+    recorded: bool = False
+    captured: bool = False
+    at: float | None = None
+    """When the work before it was done, in seconds."""
 
 
 MODES: dict[int, Mode] = {0: "global", 1: "thread-local", 2: "relaxed"}
@@ -51,6 +67,7 @@ class CudaRuntime:
     cudaStreamCaptureMode = CaptureMode
     cudaHostAllocDefault = 0
     cudaStreamNonBlocking = 1
+    cudaEventDefault, cudaEventBlockingSync, cudaEventDisableTiming = 0, 1, 2
 
     def __init__(self, *devices: Device) -> None:
         self.devices = devices
@@ -103,6 +120,44 @@ class CudaRuntime:
             made = Stream(number=next(self.current.numbers))
             self.current.streams[made.number] = made
             return OK, made
+
+    def cudaEventCreateWithFlags(self, flags: int) -> tuple[Code, Event]:
+        made = Event(timed=not flags & self.cudaEventDisableTiming)
+        self.current.events.append(made)
+        return OK, made
+
+    def cudaEventRecord(self, event: Event, stream: Stream) -> tuple[Code]:
+        with self.current.lock:
+            self._known(event)
+            found = self.current.stream(stream)
+            event.recorded, event.captured, event.at = True, found.capture is not None, None
+
+            def happen() -> None:
+                event.at = time.perf_counter()
+
+            self.current.queue(found, Work(happen, ()))
+            return (OK,)
+
+    def cudaEventElapsedTime(self, start: Event, end: Event) -> tuple[Code, float | None]:
+        """CUDA Runtime API, Event Management: both of the timing kind, recorded and over, and not in a capture."""
+        for event in (start, end):
+            self._known(event)
+        if not all(event.timed and event.recorded for event in (start, end)):
+            return Code.cudaErrorInvalidResourceHandle, None
+        if start.captured or end.captured:
+            return Code.cudaErrorCapturedEvent, None
+        if start.at is None or end.at is None:
+            return Code.cudaErrorNotReady, None
+        return OK, 1e3 * (end.at - start.at)
+
+    def cudaEventDestroy(self, event: Event) -> tuple[Code]:
+        self._known(event)
+        self.current.events.remove(event)
+        return (OK,)
+
+    def _known(self, event: Event) -> None:
+        if event not in self.current.events:
+            self.current.broke("an event is used after its end", "CUDA Runtime API, Event Management")
 
     def cudaMemcpyAsync(self, target: int, source: int, nbytes: int, kind: int, stream: Stream) -> tuple[Code]:
         device, into = self.current, kind == Kind.cudaMemcpyHostToDevice

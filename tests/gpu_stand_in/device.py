@@ -78,6 +78,10 @@ class Device:
         self.allocations: dict[int, Allocation] = {}
         self.streams: dict[int, Stream] = {}
         self.numbers = NUMBERS
+        self.events: list[Any] = []
+        """Of CUDA's runtime, that live."""
+        self.torch_events: list[Any] = []
+        """Recorded by torch, and not awaited yet."""
         self.replays = 0
         self.compilations = 0
         self.refuses_capture = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.machinery
 import sys
 from typing import Any
@@ -12,8 +13,24 @@ from tests.gpu_stand_in import torch_cuda
 from tests.gpu_stand_in.cuda_runtime import CudaRuntime
 from tests.gpu_stand_in.device import Device
 from tests.gpu_stand_in.tensorrt_module import TensorRt
+from tests.runtime.backends import cuda_onnxruntime
 
 VERSION = "10.13.3.9"
+
+
+def install_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> cuda_onnxruntime.Machine:
+    """Put ONNX Runtime's build for CUDA on the machine, with CUDA and cuDNN that came with pip."""
+    from nafnet import sessions
+    from nafnet.runtime.backends import REGISTRY, onnxruntime_cuda
+
+    machine = cuda_onnxruntime.Machine()
+    library = cuda_onnxruntime.Library(machine)
+    monkeypatch.setitem(sys.modules, "onnxruntime", library)  # type: ignore[arg-type]  # it plays one
+    monkeypatch.setattr(onnxruntime_cuda, "onnxruntime", library)
+    sessions.preload_cuda.cache_clear()
+    entry = dataclasses.replace(REGISTRY["onnxruntime-cuda"], absent=lambda: None)
+    monkeypatch.setitem(REGISTRY, "onnxruntime-cuda", entry)
+    return machine
 
 
 class Machine:

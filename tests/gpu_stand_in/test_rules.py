@@ -243,3 +243,37 @@ def test_another_device_than_the_threads_current_one(broken: Machine) -> None:
     other = Bench(broken.api)
     assert int(other.stream) != int(bench.stream)
     assert not broken.second.broken
+
+
+def event(bench: Bench, flags: int = CudaRuntime.cudaEventDefault) -> Any:
+    return bench.ok(bench.api.cudaEventCreateWithFlags(flags))
+
+
+def test_time_is_between_events_that_are_over(bench: Bench) -> None:
+    """Event Management: cudaErrorNotReady before, cudaErrorInvalidResourceHandle without a record or without timing."""
+    elapsed, record = bench.api.cudaEventElapsedTime, bench.api.cudaEventRecord
+    start, end, untimed = event(bench), event(bench), event(bench, CudaRuntime.cudaEventDisableTiming)
+    assert elapsed(start, end)[0] == Code.cudaErrorInvalidResourceHandle
+    for each in (start, untimed, end):
+        record(each, bench.stream)
+        bench.copy_in()
+    assert elapsed(start, end)[0] == Code.cudaErrorNotReady
+    bench.api.cudaStreamSynchronize(bench.stream)
+    assert bench.ok(elapsed(start, end)) > 0, "milliseconds"
+    assert elapsed(start, untimed)[0] == Code.cudaErrorInvalidResourceHandle
+    record(end, bench.stream)
+    assert elapsed(start, end)[0] == Code.cudaErrorNotReady, "the new record is not over"
+    bench.api.cudaStreamSynchronize(bench.stream)
+    bench.api.cudaEventDestroy(end)
+    with pytest.raises(RuleBroken, match="after its end"):
+        elapsed(start, end)
+
+
+def test_an_event_of_a_capture_keeps_no_time(bench: Bench) -> None:
+    start, end = event(bench), event(bench)
+    bench.api.cudaEventRecord(start, bench.stream)
+    bench.api.cudaStreamBeginCapture(bench.stream, CaptureMode.cudaStreamCaptureModeThreadLocal)
+    bench.api.cudaEventRecord(end, bench.stream)
+    bench.api.cudaStreamEndCapture(bench.stream)
+    bench.api.cudaStreamSynchronize(bench.stream)
+    assert bench.api.cudaEventElapsedTime(start, end)[0] == Code.cudaErrorCapturedEvent

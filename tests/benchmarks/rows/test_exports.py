@@ -24,7 +24,7 @@ def test_local_pooling_has_no_plain_export_and_its_work_is_counted(tmp_path: Pat
         overlap=8,
     )  # fmt: skip
     save_checkpoint(path, dict(tiny_network.state_dict()), spec)
-    exports = Exports(load_checkpoint(path), tmp_path, "rms", 1)
+    exports = Exports(load_checkpoint(path), tmp_path, "rms")
     with pytest.raises(ModelError, match="one size alone"):
         exports.naive()
     network = load_checkpoint(path).build()

@@ -118,3 +118,19 @@ def test_memory_is_that_of_the_largest_shape(gpu: Machine) -> None:
             lane.start(pending(batch(count, side, count)))
             assert np.array_equal(lane.finish(), batch(count, side, count) * np.float32(0.5))
         assert len(gpu.device.allocations) == known
+
+
+@pytest.mark.parametrize("captures", [True, False])
+def test_the_devices_time_is_told_part_by_part(gpu: Machine, captures: bool) -> None:
+    with lane_on(gpu, (1, 4)) as lane:
+        lane._captures = captures
+        given = batch(4, 64, 0)
+        streams = len(gpu.device.streams)
+        found = lane.device_time(pending(given), 3)
+        assert found.clock == "events"
+        assert min(found.compute, found.copies) > 0
+        assert gpu.device.replays == (3 if captures else 0)
+        assert len(gpu.device.streams) == streams
+        assert gpu.device.events == []
+        lane.start(pending(given))
+        assert np.array_equal(lane.finish(), given * np.float32(0.5))

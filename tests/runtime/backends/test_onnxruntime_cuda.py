@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,15 +16,15 @@ from nafnet import sessions
 from nafnet.errors import DeviceMemoryError, ModelError
 from nafnet.onnxfile import embed_spec
 from nafnet.runtime import Restorer
-from nafnet.runtime.backends import REGISTRY, onnxruntime_cuda
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.backends.lanes import SeveralDevices
 from nafnet.runtime.backends.onnxruntime_cuda import OnnxRuntimeCudaBackend
 from nafnet.runtime.engine.model_source import open_model
 from nafnet.spec import ModelSpec
 from nafnet.system import nvidia
+from tests.gpu_stand_in.machine import install_onnxruntime
 
-from .cuda_onnxruntime import Library, Machine
+from .cuda_onnxruntime import Machine
 
 MakeOnnx = Callable[..., Path]
 
@@ -33,14 +32,8 @@ MakeOnnx = Callable[..., Path]
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """One with a GPU, whose CUDA came with pip; at the end nothing illegal was done, and nothing is held."""
-    machine = Machine()
-    library = Library(machine)
-    monkeypatch.setitem(sys.modules, "onnxruntime", library)  # type: ignore[arg-type]  # it plays one
-    monkeypatch.setattr(onnxruntime_cuda, "onnxruntime", library)
-    sessions.preload_cuda.cache_clear()
+    machine = install_onnxruntime(monkeypatch)
     monkeypatch.setattr(nvidia, "cuda_devices", lambda: 2)
-    entry = dataclasses.replace(REGISTRY["onnxruntime-cuda"], absent=lambda: None)
-    monkeypatch.setitem(REGISTRY, "onnxruntime-cuda", entry)
     yield machine
     sessions.preload_cuda.cache_clear()
     assert machine.faults == []
