@@ -42,9 +42,13 @@ class Hands(Closing):
         """
         parts = [slice(start, min(start + at_once, rows)) for start in range(0, rows, at_once)]
         share = -(-len(parts) // self.count)
-        self.map(
-            lambda some: [work(part) for part in some], [parts[i : i + share] for i in range(0, len(parts), share)]
-        )
+
+        def do(mine: list[slice]) -> int:
+            for part in mine:
+                work(part)
+            return len(mine)
+
+        self.map(do, [parts[start : start + share] for start in range(0, len(parts), share)])
 
     def close(self) -> None:
         """End the threads."""
