@@ -34,6 +34,8 @@ def onnxruntime_session(
 
     options = options or onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Its threads would spin on after a call and take the cores from whoever comes next: PyTorch, a decoder, blending.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(
         model, options, list(providers), disabled_optimizers=HARMFUL_OPTIMIZERS, enable_fallback=0
     )

@@ -96,7 +96,10 @@ def strictest(found: Sequence[Executor]) -> Executor:
 
 def in_onnxruntime(model: bytes, spec: ModelSpec) -> Run:
     """The graph in ONNX Runtime on the CPU, behind the image contract."""
-    loaded = onnxruntime_session(model)
+    options = onnxruntime.SessionOptions()
+    # Nothing is timed here, and threads that spin take the cores from the others that compute.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    loaded = onnxruntime_session(model, options)
 
     def run(batch: Batch) -> Batch:
         return from_wire(loaded.run(None, {INPUT: to_wire(batch, spec.io)})[0], spec.io)

@@ -36,8 +36,6 @@ class OnnxRuntimeBackend(Backend):
 
     def _session(self, fixed: dict[str, int]) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
-        # Its threads would spin on after a call and take the cores from whoever decodes, blends and encodes.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
         if self.threads:
             options.intra_op_num_threads = self.threads
         for name, size in fixed.items():

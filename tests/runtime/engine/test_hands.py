@@ -1,0 +1,142 @@
+"""Beside a device: every pixel goes there and back whatever its type, in memory that is written again at once."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nafnet.runtime.backends.lanes import Lane, LaneBackend, SeveralDevices
+from nafnet.runtime.backends.model import Model
+from nafnet.runtime.backends.pending import Pending, Wired
+from nafnet.runtime.engine.hands import Hands
+from nafnet.runtime.engine.restorer import Restorer
+from nafnet.runtime.engine.tiles import to_pixels, write_planes
+from nafnet.spec import ModelSpec, WireType
+from nafnet.tiling import TileBlender, blend_tiles, cut_tiles, plan_tiles
+from nafnet.wire import wire_dtype, wire_shape
+
+
+class OneBuffer(Lane):
+    """A device that gives its input back, from memory that it spoils when it is started again."""
+
+    def __init__(self, wire: WireType) -> None:
+        self._wire = wire
+        self._memory: Wired = np.empty(0)
+
+    def start(self, pending: Pending) -> None:
+        self._memory[...] = 99  # whoever still looks at it sees that
+        self._memory = np.full(wire_shape(pending.shape, self._wire), 77, wire_dtype(self._wire))
+        pending.write(self._memory)
+
+    def finish(self) -> Wired:
+        return self._memory
+
+
+class Mirror(LaneBackend):
+    """Gives its input back."""
+
+    name = "mirror"
+
+    @property
+    def description(self) -> str:
+        return "a mirror"
+
+    def make_lanes(self, count: int) -> list[Lane]:
+        return [OneBuffer(self.model.spec.io) for _ in range(count)]
+
+
+def mirror(wire: WireType, channels: int = 3, threads: int = 3, device: str = "cuda:0") -> Mirror:
+    spec = ModelSpec(multiple=16, tile=64, overlap=16, io=wire, channels=channels)
+    return Mirror(Model(path=Path("mirror.onnx"), spec=spec), threads, device)
+
+
+def picture(kind: str, channels: int, height: int = 150, width: int = 333) -> NDArray[np.generic]:
+    values = np.random.default_rng(channels).random((height, width, channels))
+    if kind == "float32":
+        return values.astype(np.float32)
+    return (values * (np.iinfo(kind).max + 1)).astype(kind)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("of_model", [1, 3])
+@pytest.mark.parametrize(
+    ("wire", "kind", "off"),
+    [
+        ("uint8", "uint8", 0), ("float32", "uint8", 0), ("float32", "uint16", 0), ("float32", "float32", 1e-7),
+        ("float16", "uint8", 0), ("float16", "uint16", 16), ("float16", "float32", 2.0**-12),
+    ],
+)  # fmt: skip
+def test_what_goes_to_a_device_comes_back(wire: WireType, kind: str, off: float, of_model: int, channels: int) -> None:
+    given = picture(kind, channels)
+    with Restorer(mirror(wire, of_model), tile=64, overlap=16, batch=4) as restorer:
+        for _ in range(2):
+            restored = restorer.restore(given)
+            assert np.abs(restored.astype(np.float64) - given).max() <= off
+
+
+def test_several_devices_write_over_nothing_that_is_still_used() -> None:
+    given = picture("uint8", 3, 400, 300)
+    with Restorer(
+        SeveralDevices([mirror("uint8", device=f"cuda:{number}") for number in range(3)]), tile=64, overlap=16, batch=2
+    ) as restorer:
+        assert np.array_equal(restorer.restore(given), given)
+
+
+def test_a_device_gets_tiles_of_one_shape() -> None:
+    with Restorer(mirror("float32"), tile=64, overlap=16, batch=1) as restorer:
+        assert {restorer.plan(*size).tile_shape for size in ((1, 1), (65, 64), (150, 333), (1000, 70))} == {(64, 64)}
+        for size in ((1, 1), (65, 64), (70, 200)):
+            given = picture("uint8", 3, *size)
+            assert np.array_equal(restorer.restore(given), given)
+
+
+def test_bytes_are_blended_to_a_step() -> None:
+    """Against floats: what is rounded at both axes is a step off at most, and seldom."""
+    plan = plan_tiles(150, 200, tile=64, overlap=20, multiple=16)
+    image = np.random.default_rng(0).random((3, 150, 200), np.float32) * 255
+    tiles = [np.rint(tile + offset) for offset, tile in enumerate(cut_tiles(image * 0.9, plan))]
+    blender = TileBlender(plan, 3, "uint8")
+    rows = [made.copy() for tile in tiles if (made := blender.add(tile.astype(np.uint8))) is not None]
+    found = np.concatenate(rows, axis=1).astype(int)
+    exact = blend_tiles(tiles, plan, 3)
+    assert np.abs(found - exact).max() <= 1
+    assert (found == np.rint(exact)).mean() > 0.97
+
+
+def test_halves_are_the_nearest() -> None:
+    for kind in (np.uint8, np.uint16):
+        pixels = np.arange(np.iinfo(kind).max + 1, dtype=kind).reshape(1, -1, 1)
+        out = np.empty((3, *pixels.shape[:2]), np.float16)
+        write_planes(pixels, out)
+        expected = pixels[..., 0].astype(np.float64) / np.iinfo(kind).max
+        assert np.abs(out.astype(np.float64) - expected).max() <= 2.0**-12 + 1e-7
+        assert np.array_equal(out[0], out[2])
+
+
+def test_pixels_are_rounded_and_clipped_whoever_turns_them() -> None:
+    planes = np.random.default_rng(0).uniform(-0.2, 1.2, (3, 700, 90)).astype(np.float32)
+    expected = np.clip(np.rint(planes * np.float32(255)), 0, 255).astype(np.uint8).transpose(1, 2, 0)
+    for count in (1, 4):
+        with Hands(count) as hands:
+            assert np.array_equal(to_pixels(planes.copy(), "uint8", hands), expected)
+
+
+def test_hands_wait_for_all_before_an_error_is_raised() -> None:
+    done, gate = [], threading.Event()
+
+    def work(index: int) -> None:
+        if index == 0:
+            raise ValueError("the first")
+        gate.wait(10)
+        done.append(index)
+
+    with Hands(3) as hands:
+        threading.Timer(0.05, gate.set).start()
+        with pytest.raises(ValueError, match="the first"):
+            hands.map(work, range(3))
+        assert sorted(done) == [1, 2]
+        assert hands.map(lambda index: index * 2, range(9)) == list(range(0, 18, 2))
