@@ -22,6 +22,8 @@ from nafnet.spec import WireType
 
 INPUT, OUTPUT = "image", "restored"
 OPSET, OLDEST_OPSET, NEWEST_OPSET = 20, 18, 24
+FINITE = 1e30
+"""More than any picture's values add up to."""
 BFLOAT16_OPSET = 22  # the first whose Conv takes bfloat16
 
 
@@ -29,7 +31,8 @@ class Wire(nn.Module):
     """`module`, float32[N,C,H,W] in [0, 1] to the same, behind a border of another type.
 
     float32: as it is. float16: a cast on both sides. uint8: [N,H,W,C] as files hold it, 0 to 255; scaled, turned,
-    and after the network clipped and rounded to the nearest, ties to even, all of it in the graph.
+    and after the network clipped and rounded to the nearest, ties to even, all of it in the graph. A byte cannot say
+    that a result is no number, as after an overflow in half: an image with such a value becomes all zeros.
     """
 
     def __init__(self, module: nn.Module, wire: WireType) -> None:
@@ -42,9 +45,15 @@ class Wire(nn.Module):
         if self.wire == "uint8":
             # The multiplication that the runtime does for 8-bit files, so that both give the very same values. The
             # casts are outermost, for TensorRT takes uint8 at its border alone.
-            restored = self.module(image.float().permute(0, 3, 1, 2) * (1 / 255))
-            return (restored * 255).round().clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
+            restored = self.module(image.float().permute(0, 3, 1, 2) * (1 / 255)).float()
+            steps = (restored * 255).round().clamp(0, 255)
+            return torch.where(_is_finite(restored), steps, 0.0).permute(0, 2, 3, 1).to(torch.uint8)
         return self.module(image)
+
+
+def _is_finite(restored: Tensor) -> Tensor:
+    """bool[N,1,1,1] of float32[N,C,H,W]: a sum keeps what is infinite or no number, whatever computes it."""
+    return restored.sum((1, 2, 3), keepdim=True).abs() <= FINITE
 
 
 def to_onnx(

@@ -21,12 +21,14 @@ from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.backends.pending import Pending, Wired
 from nafnet.runtime.engine.events import Item
 from nafnet.runtime.engine.hands import Hands
-from nafnet.wire import Batch
+from nafnet.wire import Batch, to_wire
 
 Recompute = Callable[[Batch], Batch]
 # A restored value may leave the range that the tile's input and [0, 1] span by this share of it. A deblurring model
 # overshoots at edges by a few hundredths; what overflowed in half lies orders of magnitude outside.
 OVERSHOOT = 0.5
+DARK = 16 / 255
+"""No brighter tile is restored to nothing but black."""
 # Images in a row that the backend may fail on before it is taken to be the backend that is broken.
 MOST_FAILURES = 5
 
@@ -204,28 +206,32 @@ class TileRunner(Generic[T]):
     def _checked(self, task: T, restored: Wired) -> Wired | None:
         """The restored planes, or those of a second run in fp32 where they cannot be true; the item counts it."""
         with task.item.guarded():
-            if restored.dtype == np.uint8:  # any byte can be true
-                return restored
-            planes = restored.astype(np.float32, copy=False)
-            if not cannot_be_true(planes, task.bounds):
-                return planes
+            made = restored if restored.dtype == np.uint8 else restored.astype(np.float32, copy=False)
+            if not cannot_be_true(made, task.bounds):
+                return made
             given = task.planes
+            if made.dtype == np.uint8 and given.max() <= DARK:
+                return made
             if not np.isfinite(given).all():
                 raise ImageError("the image holds values that are not finite (NaN or infinity)")
             with self._recomputing:
                 again = self._recompute(given)
             task.item.recomputed += 1
-            if not np.isfinite(again).all():
+            again = again if made.dtype != np.uint8 else to_wire(again, "uint8")
+            if cannot_be_true(again, (-np.inf, np.inf)):
                 raise BackendError(f"{self.backend.name}: the model's result is not finite, in fp32 either")
             return again
         return None
 
 
-def cannot_be_true(restored: Batch, given: tuple[float, float]) -> bool:
-    """Whether a result is not finite, or far outside the range of what it was made of."""
-    low, high = float(restored.min()), float(restored.max())  # NaN if any is
-    floor, ceiling = min(given[0], 0.0), max(given[1], 1.0)
-    margin = OVERSHOOT * (ceiling - floor)
+def cannot_be_true(restored: Wired, given: tuple[float, float]) -> bool:
+    """Whether a result is not finite, or far outside the range of what it was made of; of bytes, whether it is all
+    zeros, by which a graph says so."""
+    if restored.dtype == np.uint8:
+        return not restored.any()
+    low, high = float(restored.min()), float(restored.max())  # type: ignore[arg-type]  # NaN if any is
     if not (math.isfinite(low) and math.isfinite(high)):
         return True
+    floor, ceiling = min(given[0], 0.0), max(given[1], 1.0)
+    margin = OVERSHOOT * (ceiling - floor)
     return not (low >= floor - margin and high <= ceiling + margin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from nafnet.checkpoint import Checkpoint, load_checkpoint
 from nafnet.errors import NafnetError
 from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.exporter import export
+from nafnet.export.gate.executors import in_onnxruntime, in_openvino
 from nafnet.export.network.graph import to_onnx
 from nafnet.files import write_whole
 from nafnet.runtime import Restorer
-from nafnet.spec import WireType
+from nafnet.spec import ModelSpec, WireType
 from nafnet.wire import from_wire, to_wire
 
 Bytes = NDArray[np.uint8]
@@ -41,6 +43,25 @@ def test_every_byte_comes_back() -> None:
     values = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, 3)
     model = to_onnx(nn.Identity(), 3, 4, wire="uint8")
     np.testing.assert_array_equal(session(model).run(None, {"image": values})[0], values)
+
+
+class Overflowing(nn.Module):
+    """Gives its input back, but no number in place of white."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.log(1 - image) * 0 + image
+
+
+@pytest.mark.parametrize("library", ["onnxruntime", "openvino"])
+def test_bytes_that_are_no_numbers_are_all_zeros(library: str) -> None:
+    """In the image that has one alone."""
+    values = np.full((3, 16, 16, 3), 100, np.uint8)
+    values[1, 3, 4, 2] = 255
+    model = to_onnx(Overflowing(), 3, 4, wire="uint8")
+    run = in_onnxruntime if library == "onnxruntime" else partial(in_openvino, precision="f32")
+    made = to_wire(run(model.SerializeToString(), ModelSpec(io="uint8"))(from_wire(values, "uint8")), "uint8")
+    assert not made[1].any()
+    assert (made[[0, 2]] == 100).all()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

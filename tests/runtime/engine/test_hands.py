@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nafnet.errors import BackendError
 from nafnet.runtime.backends.lanes import Lane, LaneBackend, SeveralDevices
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending, Wired
@@ -123,6 +124,37 @@ def test_pixels_are_rounded_and_clipped_whoever_turns_them() -> None:
     for count in (1, 4):
         with Hands(count) as hands:
             assert np.array_equal(to_pixels(planes.copy(), "uint8", hands), expected)
+
+
+class Failing(OneBuffer):
+    """Gives all zeros, as a graph that takes bytes does for what is no number, of each batch's first tile."""
+
+    def finish(self) -> Wired:
+        self._memory[0] = 0
+        return self._memory
+
+
+def test_a_tile_of_bytes_that_came_to_nothing_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    again: list[NDArray[np.float32]] = []
+
+    def in_fp32(_: object, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        again.append(planes)
+        return planes
+
+    monkeypatch.setattr(Mirror, "make_lanes", lambda _, count: [Failing("uint8") for _ in range(count)])
+    monkeypatch.setattr("nafnet.runtime.engine.fallback.Fallback.__call__", in_fp32)
+    bright = picture("uint8", 3)
+    with Restorer(mirror("uint8"), tile=64, overlap=16, batch=4) as restorer:
+        assert np.array_equal(restorer.restore(bright), bright)
+        assert {planes.shape for planes in again} == {(1, 3, 64, 64)}
+        assert len(again) == -(-restorer.plan(*bright.shape[:2]).count // 4)
+        again.clear()
+        dark = np.full_like(bright, 9)
+        assert restorer.restore(dark).min() == 0
+        assert again == [], "black may well be right"
+        monkeypatch.setattr("nafnet.runtime.engine.fallback.Fallback.__call__", lambda _, planes: planes * 0)
+        with pytest.raises(BackendError, match="not finite, in fp32 either"):
+            restorer.restore(bright)
 
 
 def test_hands_wait_for_all_before_an_error_is_raised() -> None:

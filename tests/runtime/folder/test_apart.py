@@ -232,7 +232,10 @@ def test_a_backend_that_computes_in_less_has_other_results(identity_onnx: Path) 
         for kind in (OpenVinoBfloat16Backend, OpenVinoBackend):
             restorer.backend.__class__ = kind
             settings.append(result_settings(restorer, Encoding()))
-    assert [each["precision"] for each in settings] == ["fp32", "bf16", "fp32"]
+        restorer.backend.beside_cpu = True  # there tiles have another size
+        settings.append(result_settings(restorer, Encoding()))
+    assert [each["precision"] for each in settings] == ["fp32", "bf16", "fp32", "fp32"]
+    assert settings[2] == settings[0] != settings[3]
 
 
 def test_a_library_that_hears_no_signal_does_not_hold_the_run(here: Path, identity_onnx: Path) -> None:
