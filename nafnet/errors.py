@@ -21,7 +21,7 @@ class NafnetError(Exception):
 
     def __init__(self, message: str = "", choices: Sequence[str] = ()) -> None:
         # A library that is quoted may say several. Blanks within a line stay: a path may have them.
-        lines = (line.strip() for line in message.splitlines())
+        lines = (line.strip() for line in str(message).splitlines())
         super().__init__(" ".join(line for line in lines if line))
         self.choices = tuple(choices)
 

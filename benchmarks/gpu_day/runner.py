@@ -134,11 +134,10 @@ def _watched(
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """The process and what it started, if it still runs: after its time, or on Ctrl-C, which does not reach it."""
-    if process.poll() is None:
-        with contextlib.suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
+    """What it started as well: after its time, on Ctrl-C, which does not reach it, and where it left some behind."""
+    with contextlib.suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)  # a group lives on while one of it does
+        else:
+            process.kill()
         process.wait()

@@ -141,6 +141,7 @@ class EngineLane(TimedLane):
 
     def _take_shape(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         """Context and memory for another shape; its input and output are of one size."""
+        self._stream.wait()  # for a start that failed half way
         self._stream.forget()
         self._shape = ()
         if not self._context.set_input_shape(self._input, shape):

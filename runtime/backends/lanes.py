@@ -20,6 +20,7 @@ from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending, Wired
 
 LANES = 2
+CLOSED = "closed; it takes no batch any more"
 
 
 class Lane(abc.ABC):
@@ -70,7 +71,7 @@ class LaneBackend(Backend):
 
     def _open_lanes(self) -> list[Lane]:
         if not self._lanes:
-            raise BackendError("closed; it takes no batch any more")
+            raise BackendError(CLOSED)
         return self._lanes
 
     def stream_pending(self, batches: Iterator[Pending]) -> Iterator[Wired]:
@@ -79,6 +80,8 @@ class LaneBackend(Backend):
         flying: deque[tuple[Lane, Pending]] = deque()
         try:
             for lane, pending in zip(itertools.cycle(lanes), batches, strict=False):
+                if self._lanes is not lanes:
+                    raise BackendError(CLOSED)
                 self.check_given(pending)
                 with self.translated():
                     lane.start(pending)
@@ -88,7 +91,8 @@ class LaneBackend(Backend):
             while flying:
                 yield self._finish_first(flying)
         finally:
-            for lane, _ in flying:  # after an error: what was started must not be written over
+            # After an error: what was started must not be written over. Of lanes that are closed nothing is left.
+            for lane, _ in flying if self._lanes is lanes else ():
                 try:
                     lane.finish()
                 except Exception:  # the first error is the one that is told
@@ -107,9 +111,9 @@ class LaneBackend(Backend):
     def close(self) -> None:
         super().close()
         with contextlib.ExitStack() as stack:  # each is closed, whatever another raises
-            for lane in self._lanes:
+            lanes, self._lanes = self._lanes, []
+            for lane in lanes:
                 stack.callback(lane.close)
-            self._lanes.clear()
 
 
 class SeveralDevices(Backend):
@@ -209,6 +213,8 @@ class _Feed:
     def _run(self, backend: Backend) -> None:
         try:
             for restored in backend.stream_pending(self._given()):
-                self._results.put(restored.copy())  # the lane goes on while it waits here
+                with backend.translated():
+                    copied = restored.copy()  # the lane goes on while it waits here
+                self._results.put(copied)
         except Exception as error:  # it is raised where the result is asked for
             self._results.put(error)

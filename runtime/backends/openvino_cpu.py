@@ -152,3 +152,4 @@ class OpenVinoGpuBackend(OpenVinoBackend):
     """The same on an Intel GPU, in fp32. Not run on hardware yet."""
 
     name = "openvino-gpu"
+    beside_cpu = True

@@ -71,7 +71,7 @@ class ArrayImage:
         Raises:
             NafnetError: it could not be restored.
         """
-        image, done = np.empty_like(self._rows), 0
+        image, done = np.empty(self._rows.shape, self._rows.dtype), 0
         for event in restored:
             if isinstance(event, Band):
                 image[done : done + len(event.rows)] = event.rows

@@ -143,6 +143,8 @@ class TileRunner(Generic[T]):
         except DeviceMemoryError:
             raise
         except BackendError as error:
+            if not self._flying:  # it takes nothing at all, as one that is closed
+                raise
             raise _InFlightError(str(error)) from error
 
     def _until_failure(self, tasks: Iterator[T]) -> Iterator[tuple[T, Wired]]:
@@ -216,7 +218,7 @@ class TileRunner(Generic[T]):
                 raise ImageError("the image holds values that are not finite (NaN or infinity)")
             with self._recomputing:
                 again = self._recompute(given)
-            task.item.recomputed += 1
+                task.item.recomputed += 1
             again = again if made.dtype != np.uint8 else to_wire(again, "uint8")
             if cannot_be_true(again, (-np.inf, np.inf)):
                 raise BackendError(f"{self.backend.name}: the model's result is not finite, in fp32 either")

@@ -31,7 +31,13 @@ class Hands(Closing):
         if self._pool is None or len(each) < 2:
             return [work(item) for item in each]
         futures = [self._pool.submit(work, item) for item in each]
-        wait(futures)  # all of them, before an error frees what they write to
+        try:
+            wait(futures)  # all of them, before an error frees what they write to
+        except BaseException:  # Ctrl-C
+            for future in futures:
+                future.cancel()
+            wait(futures)
+            raise
         return [future.result() for future in futures]
 
     def over_rows(self, work: Callable[[slice], None], rows: int, at_once: int) -> None:

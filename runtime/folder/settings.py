@@ -73,6 +73,6 @@ def result_settings(restorer: Restorer, encoding: Encoding) -> dict[str, Any]:
         "precision": restorer.backend.reduced_to or spec.precision, "local_pooling": spec.local_pooling,
         "tile": restorer.tile, "overlap": restorer.overlap, "whole": restorer.whole,
         "output": [encoding.format, encoding.bits, encoding.quality],
-        # Beside a device tiles are not fitted to a picture's size. Only there, for journals from before know no such key.
+        # Beside a device tiles are not fitted to a picture's size. Only there: journals from before know no such key.
         **({"fixed_tiles": True} if restorer.backend.beside_cpu else {}),
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,6 +86,60 @@ def test_several_devices_write_over_nothing_that_is_still_used() -> None:
         SeveralDevices([mirror("uint8", device=f"cuda:{number}") for number in range(3)]), tile=64, overlap=16, batch=2
     ) as restorer:
         assert np.array_equal(restorer.restore(given), given)
+
+
+def test_what_is_closed_restores_nothing_and_says_so() -> None:
+    given = picture("uint8", 3)
+    restorer = Restorer(mirror("uint8"), tile=64, overlap=16, batch=2)
+    stream = restorer.backend.stream_pending(
+        Pending.of(np.zeros((1, 3, 64, 64), np.float32), "uint8") for _ in range(9)
+    )
+    next(stream)
+    restorer.close()
+    with pytest.raises(BackendError, match="closed"):
+        list(stream)
+    with pytest.raises(BackendError, match="closed"):
+        restorer.restore(given)
+
+
+def test_ctrl_c_leaves_nobody_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes next may free or write what the threads write to."""
+    from nafnet.runtime.engine import hands as module
+
+    done, begun, gate, really = [], threading.Event(), threading.Event(), module.wait
+
+    def work(index: int) -> None:
+        begun.set()
+        gate.wait(10)
+        done.append(index)
+
+    def interrupted(_: list[Any]) -> None:
+        monkeypatch.setattr(module, "wait", patient)
+        begun.wait(10)
+        raise KeyboardInterrupt
+
+    def patient(futures: list[Any]) -> None:
+        gate.set()
+        really(futures)
+
+    monkeypatch.setattr(module, "wait", interrupted)
+    with Hands(2) as hands:
+        with pytest.raises(KeyboardInterrupt):
+            hands.map(work, range(8))
+        ended = list(done)
+    assert 1 <= len(ended) <= 2, "what had begun; no more is begun"
+    assert ended == done
+
+
+def test_the_result_is_an_array_of_its_own(tmp_path: Path) -> None:
+    given = picture("uint8", 3)
+    mapped = np.memmap(tmp_path / "pixels", np.uint8, "w+", shape=given.shape)
+    mapped[...] = given
+    with Restorer(mirror("uint8"), tile=64, overlap=16, batch=2) as restorer:
+        for pixels in (mapped, given.transpose(1, 0, 2)):
+            restored = restorer.restore(pixels)
+            assert type(restored) is np.ndarray
+            assert restored.flags.c_contiguous
 
 
 def test_a_device_gets_tiles_of_one_shape() -> None:
