@@ -208,7 +208,7 @@ class TileRunner(Generic[T]):
     def _checked(self, task: T, restored: Wired) -> Wired | None:
         """The restored planes, or those of a second run in fp32 where they cannot be true; the item counts it."""
         with task.item.guarded():
-            made = restored if restored.dtype == np.uint8 else restored.astype(np.float32, copy=False)
+            made: Wired = restored if restored.dtype == np.uint8 else restored.astype(np.float32, copy=False)
             if not cannot_be_true(made, task.bounds):
                 return made
             given = task.planes
@@ -219,10 +219,10 @@ class TileRunner(Generic[T]):
             with self._recomputing:
                 again = self._recompute(given)
                 task.item.recomputed += 1
-            again = again if made.dtype != np.uint8 else to_wire(again, "uint8")
-            if cannot_be_true(again, (-np.inf, np.inf)):
+            made = to_wire(again, "uint8") if made.dtype == np.uint8 else again
+            if cannot_be_true(made, (-np.inf, np.inf)):
                 raise BackendError(f"{self.backend.name}: the model's result is not finite, in fp32 either")
-            return again
+            return made
         return None
 
 
@@ -231,7 +231,7 @@ def cannot_be_true(restored: Wired, given: tuple[float, float]) -> bool:
     zeros, by which a graph says so."""
     if restored.dtype == np.uint8:
         return not restored.any()
-    low, high = float(restored.min()), float(restored.max())  # type: ignore[arg-type]  # NaN if any is
+    low, high = float(restored.min()), float(restored.max())  # NaN if any is
     if not (math.isfinite(low) and math.isfinite(high)):
         return True
     floor, ceiling = min(given[0], 0.0), max(given[1], 1.0)
