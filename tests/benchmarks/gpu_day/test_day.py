@@ -117,7 +117,7 @@ def test_all_of_it_on_the_stand_in(tiny_network: NAFNet, tmp_path: Path) -> None
     photographs(tmp_path / "images")
     folder = tmp_path / "day"
     env = {
-        **os.environ, "PYTHONPATH": str(STAND_IN / "site"), "NAFNET_CACHE": str(tmp_path / "cache"),
+        **os.environ, "PYTHONPATH": str(STAND_IN / "start"), "NAFNET_CACHE": str(tmp_path / "cache"),
         "PATH": f"{STAND_IN / 'bin'}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
     words = ["--quick", "--network", str(network), "--images", str(tmp_path / "images"), "--engine", "tensorrt"]
