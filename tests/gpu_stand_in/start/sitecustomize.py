@@ -17,7 +17,7 @@ def _install() -> None:
     import pytest
     import tensorrt_rtx_bindings as real
 
-    import nafnet.export.exporter  # which imports more of ONNX Runtime than the stand-in plays
+    import nafnet.export.exporter  # noqa: F401, it imports more of ONNX Runtime than the stand-in plays
     from nafnet.benchmarks.measure import roofline, whole_path
     from tests.gpu_stand_in.machine import Machine, install_onnxruntime
 
