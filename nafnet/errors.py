@@ -9,6 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def one_line(text: str) -> str:
+    """Lines of a text as one: a library that is quoted may say several. Blanks within a line stay, as in a path."""
+    lines = (line.strip() for line in text.splitlines())
+    return " ".join(line for line in lines if line)
+
+
 class NafnetError(Exception):
     """Base of all errors whose message is meant for the user.
 
@@ -20,9 +26,7 @@ class NafnetError(Exception):
     exit_code = 2
 
     def __init__(self, message: str = "", choices: Sequence[str] = ()) -> None:
-        # A library that is quoted may say several. Blanks within a line stay: a path may have them.
-        lines = (line.strip() for line in str(message).splitlines())
-        super().__init__(" ".join(line for line in lines if line))
+        super().__init__(one_line(str(message)))
         self.choices = tuple(choices)
 
 

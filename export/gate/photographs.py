@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nafnet.errors import ImageError, NafnetError, UsageError
+from nafnet.errors import ImageError, NafnetError, UsageError, one_line
 from nafnet.images.formats import SUFFIXES
 from nafnet.images.pixels import WHITE
 from nafnet.words import counted
@@ -224,7 +224,7 @@ def _read(path: Path) -> Planes:
 
 def _reason(path: Path, error: NafnetError) -> str:
     """An error without the path in front, which is known, and without the advice at the end."""
-    words = str(error).removeprefix(f"{path}: ").removeprefix(f"{str(path)!a}: ")
+    words = str(error).removeprefix(one_line(f"{path}:") + " ").removeprefix(f"{str(path)!a}: ")
     return words.partition(";")[0]
 
 

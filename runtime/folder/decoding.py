@@ -17,7 +17,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 
 from nafnet.closing import Closing
-from nafnet.errors import DecodingError, ImageError
+from nafnet.errors import DecodingError, ImageError, one_line
 from nafnet.images.header import Header
 from nafnet.images.pixels import Rows
 from nafnet.interpreter import module_command
@@ -201,7 +201,9 @@ class Decoder(Closing):
         data = self._read(path, length)
         if kind == FAILED:
             reason = str(data, "utf-8", "replace")
-            raise ImageError(reason if str(path) in reason or "name is not UTF-8" in reason else f"{path}: {reason}")
+            raise ImageError(
+                reason if one_line(str(path)) in reason or "name is not UTF-8" in reason else f"{path}: {reason}"
+            )
         assert kind == expected
         return data
 
