@@ -169,11 +169,7 @@ class Backend(Closing):
 
     def run(self, pending: Pending) -> Wired:
         """Restore one batch; the result is as the model gives it, and the caller's to keep. Errors as above."""
-        self.check_given(pending)
-        with self.translated():
-            restored = self._run(pending.written(self.model.spec.io))
-        self.check_restored(restored, pending)
-        return restored
+        return self._run_written(self._written(pending), pending)
 
     def stream(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Restore batches, float32[N,C,H,W], in their order; the results are the caller's to keep."""
@@ -191,14 +187,16 @@ class Backend(Closing):
         with ThreadPoolExecutor(self.at_once, thread_name_prefix="infer") as pool:
             flying: deque[Future[Wired]] = deque()
             for pending in batches:
-                self.check_given(pending)
-                with self.translated():
-                    given = pending.written(self.model.spec.io)
-                flying.append(pool.submit(self._run_written, given, pending))
+                flying.append(pool.submit(self._run_written, self._written(pending), pending))
                 if len(flying) > self.at_once:
                     yield flying.popleft().result()
             while flying:
                 yield flying.popleft().result()
+
+    def _written(self, pending: Pending) -> Wired:
+        self.check_given(pending)
+        with self.translated():
+            return pending.written(self.model.spec.io)
 
     def _run_written(self, given: Wired, pending: Pending) -> Wired:
         with self.translated():
