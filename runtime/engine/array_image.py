@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nafnet.errors import BackendError, NafnetError, UsageError
 from nafnet.images.pixels import WHITE
 from nafnet.runtime.engine.events import Band, Closed, Event, Item, Layout, Opened, State
+from nafnet.runtime.engine.look import WHOLE, Look
 
 MOST_MEAN = 2.0
 """Of a float image: not even a bright HDR picture has a mean so far above white, and one from 0 to 255 has."""
@@ -37,12 +38,13 @@ class ArrayImage:
     Args:
         pixels: [H,W] or [H,W,C], C 1 (grey) or 3 (RGB); uint8 or uint16 over its full range, or float32 with white
             at 1.
+        look: how much of the model's work is taken.
 
     Raises:
         UsageError: another shape, dtype or range, or an empty image.
     """
 
-    def __init__(self, pixels: NDArray[np.generic]) -> None:
+    def __init__(self, pixels: NDArray[np.generic], look: Look = WHOLE) -> None:
         if not isinstance(pixels, np.ndarray):
             raise UsageError(f"{type(pixels).__name__}; expected a NumPy array")
         shape = pixels.shape if pixels.ndim == 3 else (*pixels.shape, 1)
@@ -55,13 +57,16 @@ class ArrayImage:
                 f"image of float32 with a mean of {mean:.4g}; expected values in [0, 1]: divide by 255 or 65535 first"
             )
         self._rows: NDArray[Any] = pixels.reshape(shape)
+        self._look = look
         self._item = _ArrayItem()
 
     def events(self) -> Iterator[Event[_ArrayItem]]:
         """The image as the stages take it, from the start."""
         height, width, channels = self._rows.shape
         kind: Any = self._rows.dtype.name
-        layout = Layout(height=height, width=width, channels=channels, alpha=False, given=kind, wanted=kind)
+        layout = Layout(
+            height=height, width=width, channels=channels, alpha=False, given=kind, wanted=kind, look=self._look
+        )
         self._item.begin()
         yield from (Opened(self._item, layout), Band(self._item, self._rows), Closed(self._item))
 

@@ -14,7 +14,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeAlias, TypeVar
 
+from nafnet.images.colour.tone import Tone
 from nafnet.images.pixels import PixelType, Rows
+from nafnet.runtime.engine.look import WHOLE, Look
 
 
 class State(enum.Enum):
@@ -107,6 +109,12 @@ class Layout:
     """Whether each pixel has one value more, which is passed through."""
     given: PixelType
     wanted: PixelType
+    tone: Tone | None = None
+    """Of the values that come; None gives them to the network as they are."""
+    wanted_tone: Tone | None = None
+    """Of the values that go."""
+    look: Look = WHOLE
+    """How much of the model's work is taken."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -54,7 +54,7 @@ class ImageStream(Generic[I]):
             image, begun = tile.image, tile.image.begun
             made = None
             with image.item.guarded():
-                made = image.add(planes)
+                made = image.add(tile, planes)
             if made is None or not image.item.under_way:
                 continue
             if not begun:

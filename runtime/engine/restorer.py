@@ -25,6 +25,7 @@ from nafnet.runtime.engine.image_stream import ImageStream
 from nafnet.runtime.engine.load_check import try_out
 from nafnet.runtime.engine.memory import fits_whole
 from nafnet.runtime.engine.model_source import open_model, tiling_of
+from nafnet.runtime.engine.look import WHOLE, Look
 from nafnet.runtime.engine.tiles import Tile
 from nafnet.steps import OnStep, unwatched
 from nafnet.tiling import TilePlan, check_tile, plan_tiles
@@ -157,11 +158,13 @@ class Restorer(Closing):
         with self._lock:
             self.tile, self.overlap, self._runner.batch = tile, overlap, batch
 
-    def restore(self, pixels: Pixels) -> Pixels:
+    def restore(self, pixels: Pixels, look: Look = WHOLE) -> Pixels:
         """Restore an image: [H,W] or [H,W,C], C 1 (grey) or 3 (RGB); the result has its shape and dtype.
 
         Args:
-            pixels: uint8 or uint16 over its full range, or float32 with white at 1.
+            pixels: uint8 or uint16 over its full range, or float32 with white at 1; encoded as sRGB, which is what
+                models are trained on.
+            look: how much of the model's work is taken.
 
         Returns:
             The restored image; integers are clipped and rounded, floats are neither.
@@ -170,7 +173,7 @@ class Restorer(Closing):
             UsageError: another shape, dtype or range, or an empty image.
             BackendError: the backend failed, or the result is not finite.
         """
-        image = ArrayImage(pixels)
+        image = ArrayImage(pixels, look)
         with self._lock:
             while (restored := image.collect(self.restore_stream(image.events()))) is None:
                 pass  # the device's memory did not suffice: the tiles are smaller now

@@ -12,17 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import UsageError
-from nafnet.images.pixels import WHITE, PixelType, Rows, convert_depth
+from nafnet.images.pixels import WHITE, Rows, convert_depth
 from nafnet.runtime.backends.pending import Wired
 from nafnet.runtime.engine.events import I, Layout
+from nafnet.runtime.engine.finishing import Finish
 from nafnet.runtime.engine.hands import Hands
-from nafnet.spec import ModelSpec
+from nafnet.spec import ModelSpec, WireType
 from nafnet.tiling import Planes, PlaneType, TileBlender, TileCutter, TilePlan
-from nafnet.wire import Batch
-
-CACHED = 1 << 17
-"""Values of a part that a core works on: half a megabyte of float32, which its second cache holds."""
-
+from nafnet.wire import Batch, from_wire, to_wire
 
 @dataclasses.dataclass(eq=False)
 class Tile(Generic[I]):
@@ -54,20 +51,24 @@ class Tile(Generic[I]):
     @property
     def bounds(self) -> tuple[float, float]:
         """The least and the greatest value, where white is 1; NaN if any is."""
-        if self.pixels.dtype.kind == "u":
+        if self.pixels.dtype.kind == "u" or not self.image.finish.sees_as_it_is:
             return 0.0, 1.0
         return float(self.pixels.min()), float(self.pixels.max())
 
     def write(self, out: Wired) -> None:
         """Write it as a model takes it: float32 or float16 [G,c,h,w], or uint8[G,h,w,c]; grey repeated for RGB."""
         single = self.image.spec.channels == 1
+        finish, pixels = self.image.finish, self.pixels
+        if not finish.sees_as_it_is:
+            pixels = finish.seen(pixels)
         if out.dtype == np.uint8:
+            eight_bits = pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255)
             if single:
-                out[..., 0] = self.pixels.transpose(2, 0, 1)
+                out[..., 0] = eight_bits.transpose(2, 0, 1)
             else:
-                out[0] = self.pixels
+                out[0] = eight_bits
             return
-        write_planes(self.pixels, out[:, 0] if single else out[0])
+        write_planes(pixels, out[:, 0] if single else out[0])
 
 
 class TiledImage(Generic[I]):
@@ -90,7 +91,9 @@ class TiledImage(Generic[I]):
                 f"image of {layout.given}; this model takes and gives 8 bits (--io uint8) and would lose the "
                 "rest: use an export with --io float32"
             )
-        self.item, self.layout, self.spec, self._hands = item, layout, spec, hands
+        self.item, self.layout, self.spec = item, layout, spec
+        self.finish = Finish(layout, hands)
+        """From values to what the network sees, and back."""
         kind: PlaneType = "uint8" if spec.io == "uint8" else "float32"
         self._cutter, self._blender = TileCutter(plan), TileBlender(plan, layout.channels, kind)
         self._originals: deque[Rows] = deque()
@@ -112,19 +115,22 @@ class TiledImage(Generic[I]):
         for tile in self._cutter.feed(rows[:, :, : self.layout.channels]):
             yield Tile(self, tile)
 
-    def add(self, restored: Wired) -> tuple[Rows, Rows] | None:
+    def add(self, tile: Tile[I], restored: Wired) -> tuple[Rows, Rows] | None:
         """Take the next restored tile; gives rows that are finished and what they were made of.
 
         Args:
+            tile: as it was given.
             restored: float32[G,c,h,w], or uint8[G,h,w,c]; it is not kept.
         """
         self.item.tiles += 1
+        if self.layout.look.detail:
+            restored = _with_detail(tile, restored)
         finished = self._blender.add(self._to_image(restored))
         if finished is None:
             return None
         self._rows_done += finished.shape[1]
         original = self._take_originals(finished.shape[1])
-        colours = to_pixels(finished, self.layout.wanted, self._hands)
+        colours = self.finish.pixels(finished, original[:, :, : self.layout.channels])
         if not self.layout.alpha:
             return colours, original
         alpha = convert_depth(original[:, :, -1:], self.layout.wanted)
@@ -153,6 +159,14 @@ class TiledImage(Generic[I]):
         return taken[0] if len(taken) == 1 else np.concatenate(taken)
 
 
+def _with_detail(tile: Tile[Any], restored: Wired) -> Wired:
+    """A restored tile with the structure that comes back, as the model gave it."""
+    wire: WireType = "uint8" if restored.dtype == np.uint8 else "float32"
+    look, made = tile.image.layout.look, from_wire(restored, wire)
+    with_it = [look.with_detail(seen, planes) for seen, planes in zip(tile.planes, made, strict=True)]
+    return to_wire(np.stack(with_it), wire)
+
+
 def write_planes(pixels: Rows, out: Planes) -> None:
     """Write [h,w,C] as [K,h,w] of float32 or float16 in [0, 1]; a single channel is repeated where K is larger."""
     height, width, channels = pixels.shape
@@ -173,25 +187,3 @@ def _halves(kind: str) -> NDArray[np.float16]:
     """Each integer of a type as float16 in [0, 1]: a processor looks it up faster than NumPy rounds it."""
     white = WHITE[kind]
     return (np.arange(white + 1, dtype=np.float32) * np.float32(1 / white)).astype(np.float16)
-
-
-def to_pixels(planes: Planes, kind: PixelType, hands: Hands) -> Rows:
-    """[C,n,W] as [n,W,C]; floats become integers clipped and rounded. May overwrite `planes`."""
-    if planes.dtype == np.uint8:
-        return convert_depth(planes.transpose(1, 2, 0).copy(), kind)
-    channels, height, width = planes.shape
-    pixels = np.empty((height, width, channels), kind)
-    scale = np.float32(WHITE[kind])
-
-    def turn(rows: slice) -> None:
-        part = planes[:, rows]
-        if scale != 1:
-            part *= scale
-            np.clip(np.rint(part, out=part), 0, scale, out=part)
-        # Converted first: there is a quarter of the bytes to turn round then.
-        converted = part.astype(kind, copy=False)
-        for channel in range(channels):
-            pixels[rows, :, channel] = converted[channel]
-
-    hands.over_rows(turn, height, max(CACHED // (channels * width), 1))
-    return pixels
