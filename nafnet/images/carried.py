@@ -1,8 +1,8 @@
-"""What a file carries beside its pixels, read through libvips and from its bytes, and written the same two ways."""
+"""What a file carries beside its pixels, read by its decoder and from its bytes, and written the same two ways."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,6 @@ from nafnet.images.metadata.metadata import WORDS, Metadata
 
 MOST_FIELD_BYTES = 16 * 2**20
 """Of one text, profile or preview: compressed, a small file can hold thousands of megabytes."""
-_FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
-"""Of `Metadata`, as libvips calls them."""
 _READERS: dict[Format, Callable[[Path], tuple[dict[str, Any], list[str]]]] = {
     "png": lambda path: read_png(path, MOST_FIELD_BYTES),
     "jpeg": read_jpeg, "tiff": read_tiff, "avif": read_heif, "heif": read_heif,
@@ -36,21 +34,22 @@ _PLACE_IS_LIBVIPS = ("webp", "avif", "heif")
 """Formats in which libvips makes the place of the EXIF, which then is filled."""
 
 
-def read_metadata(path: Path, file_format: Format, image: pyvips.Image, quarter: bool) -> tuple[Metadata, list[str]]:
+def read_metadata(
+    path: Path, file_format: Format, given: Mapping[str, bytes], width: int, height: int, *, quarter: bool = False
+) -> tuple[Metadata, list[str]]:
     """What a file carries, true of the upright picture, and in words what of it is not kept.
 
     Args:
         path: of the file.
         file_format: that its first bytes say.
-        image: as libvips opened it, and upright.
+        given: icc, exif and xmp as far as the decoder read them.
+        width: of the upright picture.
+        height: likewise.
         quarter: whether it was turned by a quarter.
     """
     fields: dict[str, Any] = {}
     lost = []
-    for name, field in _FIELDS.items():
-        if file_format == "png" and name != "icc":
-            continue  # libvips reads no chunk behind the pixels
-        value = image.get(field) if image.get_typeof(field) else b""
+    for name, value in given.items():
         if len(value) > MOST_FIELD_BYTES:
             size, most = (count / 2**20 for count in (len(value), MOST_FIELD_BYTES))
             lost.append(f"{WORDS[name]} of {size:.0f} MB not kept: at most {most:.0f} MB are")
@@ -65,7 +64,7 @@ def read_metadata(path: Path, file_format: Format, image: pyvips.Image, quarter:
         lost += missing
     if quarter and fields.get("density"):
         fields["density"] = fields["density"][::-1]
-    lost += _made_true(fields, image.width, image.height, quarter)
+    lost += _made_true(fields, width, height, quarter)
     return Metadata(**fields), list(dict.fromkeys(lost))
 
 

@@ -1,0 +1,58 @@
+"""What every decoder gives: a header, and rows from top to bottom.
+
+Shapes: n rows, W width, C values of a pixel, alpha included and last.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from nafnet.errors import ImageError
+from nafnet.images.header import Header
+from nafnet.images.pixels import Rows
+
+
+class ImageReader(abc.ABC):
+    """Reads one file; see `nafnet.images.reader.open_image`."""
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self.path, self.header = path, header
+        self.damage = ""
+        """What is wrong with a file that was decoded all the same, in words; known when all rows are read."""
+
+    @abc.abstractmethod
+    def rows(self, count: int) -> Iterator[Rows]:
+        """All rows from the top, `count` at a time, [n,W,C]; the last have fewer.
+
+        Raises:
+            ImageError: the file is damaged; a truncated file is never half read.
+        """
+
+
+class WholeReader(ImageReader):
+    """Of a decoder that knows no rows: the picture is decoded as a whole when the first is asked for.
+
+    Args:
+        path: of the file.
+        header: of the picture.
+        decode: gives all rows, [H,W,C] in the header's type; raises ImageError where the file is damaged.
+    """
+
+    def __init__(self, path: Path, header: Header, decode: Callable[[], Rows]) -> None:
+        super().__init__(path, header)
+        self._decode = decode
+
+    def rows(self, count: int) -> Iterator[Rows]:
+        header, pixels = self.header, self._decode()
+        if pixels.shape != (header.height, header.width, header.bands) or pixels.dtype != header.pixel_type:
+            raise ImageError(f"{self.path}: damaged {header.format.upper()} (its pixels are not what its header says)")
+        for start in range(0, header.height, count):
+            yield pixels[start : start + count]
+
+
+def refuse_large(path: Path, width: int, height: int, max_pixels: int) -> None:
+    """Raise ImageError where a picture has more pixels than may be decoded."""
+    if width * height > max_pixels:
+        raise ImageError(f"{path}: {width}x{height} pixels; at most {max_pixels / 1e6:g} megapixels")

@@ -1,0 +1,189 @@
+"""libvips: every format that it reads well, in bands of rows, so that a file larger than memory can be read.
+
+Only rotated images, and formats that are compressed as a whole, are decoded before the first row. What cannot be kept
+whole (animations, many pages, other colour spaces) is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+
+from nafnet.errors import ImageError
+from nafnet.images.carried import read_metadata
+from nafnet.images.containers.jpeg import hole, is_damage
+from nafnet.images.containers.png import is_animated
+from nafnet.images.containers.tiff import refusal
+from nafnet.images.containers.webp import is_lossless
+from nafnet.images.decoders.base import ImageReader, refuse_large
+from nafnet.images.formats import Format
+from nafnet.images.header import Header
+from nafnet.images.pixels import PixelType, Rows
+
+_LOADERS: dict[Format, str] = {
+    **{"png": "pngload", "jpeg": "jpegload", "tiff": "tiffload", "webp": "webpload"},
+    **{"avif": "heifload", "heif": "heifload"},
+}
+_FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
+"""Of `Metadata`, as libvips calls them."""
+_WARNED_OF = ("jpeg",)
+"""Formats whose decoder goes on after damage, with whatever it makes of it."""
+_QUARTERS = 5
+"""EXIF's orientations from here on turn a picture by a quarter."""
+_TYPES: dict[str, PixelType] = {"uchar": "uint8", "ushort": "uint16", "float": "float32"}
+_COLOURS = ("srgb", "rgb", "rgb16", "scrgb", "b-w", "grey16")
+
+
+class _Reader(ImageReader):
+    def __init__(self, path: Path, header: Header, image: pyvips.Image) -> None:
+        super().__init__(path, header)
+        self._image, self._is_lenient = image, False
+
+    def rows(self, count: int) -> Iterator[Rows]:
+        header, region = self.header, pyvips.Region.new(self._image)
+        for start in range(0, header.height, count):
+            taken = min(count, header.height - start)
+            try:
+                band = region.fetch(0, start, header.width, taken)
+            except pyvips.Error as error:
+                region = self._lenient(error)
+                band = self._fetch(region, start, taken)
+            yield np.frombuffer(band, header.pixel_type).reshape(taken, header.width, header.bands)
+        if header.format == "jpeg" and not self.damage and (zeros := hole(self.path)):
+            self.damage = f"{zeros} bytes of zeros stand in its compressed data, where a part of the picture was"
+
+    def _lenient(self, error: pyvips.Error) -> pyvips.Region:
+        """Where a decoder that stops at every doubt has stopped, one that goes on where it can."""
+        path, file_format = self.path, self.header.format
+        if file_format not in _WARNED_OF or self._is_lenient:
+            raise _damaged(path, file_format, error) from error
+        self._is_lenient = True
+        words = _reason(error)
+        self.damage = words if is_damage(words) else ""
+        image = _upright(path, file_format, _load(path, file_format, lenient=True), lenient=True)
+        return pyvips.Region.new(_from_cmyk(path, image) if image.interpretation == "cmyk" else image)
+
+    def _fetch(self, region: pyvips.Region, start: int, count: int) -> Any:
+        try:
+            return region.fetch(0, start, self.header.width, count)
+        except pyvips.Error as error:
+            raise _damaged(self.path, self.header.format, error) from error
+
+
+def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
+    """Read a file's header; see `nafnet.images.reader.open_image`."""
+    if file_format == "tiff" and (reason := refusal(path)):
+        raise ImageError(f"{path}: {reason}")
+    image = _load(path, file_format)
+    refuse_large(path, image.width, image.height, max_pixels)
+    upright = _upright(path, file_format, image)
+    _refuse_unsupported(path, upright)
+    notes = []
+    if upright.interpretation == "cmyk":
+        upright = _from_cmyk(path, upright)
+        notes.append("CMYK became sRGB, by its profile")
+    bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 0
+    if upright.format == "ushort" and 8 < bits < 16:
+        upright = _over_the_range(upright, bits)
+    if 0 < bits < 8 and not image.get_typeof("palette"):
+        notes.append(f"{bits} bit{'s' if bits > 1 else ''} became 8")
+    if file_format == "png" and is_animated(path):
+        raise ImageError(f"{path}: an animation; only single images are restored, so split it first")
+    kind, alpha = _TYPES[upright.format], upright.hasalpha()
+    given = _given(upright, ("icc",) if file_format == "png" else tuple(_FIELDS))
+    quarter = _orientation(image) >= _QUARTERS
+    metadata, lost = read_metadata(path, file_format, given, upright.width, upright.height, quarter=quarter)
+    header = Header(
+        width=upright.width,
+        height=upright.height,
+        format=file_format,
+        channels=upright.bands - alpha,
+        alpha=bool(alpha),
+        pixel_type=kind,
+        bits=bits if kind == "uint16" and bits > 8 else 8 * np.dtype(kind).itemsize,
+        lossless=file_format in ("png", "tiff") or (file_format == "webp" and is_lossless(path)),
+        metadata=metadata,
+        notes=(*notes, *lost),
+    )
+    return _Reader(path, header, upright)
+
+
+def _given(image: pyvips.Image, names: tuple[str, ...]) -> dict[str, bytes]:
+    """What libvips read beside the pixels. Of a PNG it reads no chunk behind them."""
+    fields = {name: _FIELDS[name] for name in names}
+    return {name: image.get(field) for name, field in fields.items() if image.get_typeof(field)}
+
+
+def _load(path: Path, file_format: Format, access: str = "sequential", *, lenient: bool = False) -> pyvips.Image:
+    """Open lazily with the loader the first bytes ask for; the lenient one goes on where it can."""
+    # Of a truncated TIFF libvips says "error", which is graver than "truncated" and so includes it.
+    fail_on = "warning" if file_format in _WARNED_OF and not lenient else "error"
+    try:
+        load = getattr(pyvips.Image, _LOADERS[file_format])
+        return load(str(path), fail_on=fail_on, revalidate=True, access=access)
+    except pyvips.Error as error:
+        if file_format == "heif":
+            raise ImageError(f"{path}: HEIF that this libvips cannot decode ({_reason(error)}): convert it") from error
+        raise _damaged(path, file_format, error) from error
+
+
+def _orientation(image: pyvips.Image) -> int:
+    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
+
+
+def _upright(path: Path, file_format: Format, image: pyvips.Image, *, lenient: bool = False) -> pyvips.Image:
+    """The image turned as EXIF says, which needs its rows out of order."""
+    if _orientation(image) == 1:
+        return image
+    try:
+        return _load(path, file_format, "random", lenient=lenient).autorot()
+    except pyvips.Error as error:
+        raise _damaged(path, file_format, error) from error
+
+
+def _refuse_unsupported(path: Path, image: pyvips.Image) -> None:
+    pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
+    if pages > 1:
+        raise ImageError(f"{path}: holds {pages} pages or frames; only single images are restored, so split it first")
+    if image.format not in _TYPES:
+        raise ImageError(f"{path}: pixels are of type {image.format}; expected 8, 16 or 32 bits: convert it first")
+    colours = image.bands - (1 if image.hasalpha() else 0)
+    profiled_cmyk = image.interpretation == "cmyk" and image.bands == 4 and image.get_typeof("icc-profile-data")
+    if not profiled_cmyk and (image.interpretation not in _COLOURS or colours not in (1, 3)):
+        raise ImageError(
+            f"{path}: colour space {image.interpretation} with {image.bands} bands; "
+            "expected grey, RGB, or CMYK with a profile: convert it first"
+        )
+
+
+def _over_the_range(image: pyvips.Image, bits: int) -> pyvips.Image:
+    """Values of 10 or 12 bits, which libvips shifts to the left, over 16: white becomes 65535, and back what it was."""
+    return (
+        ((image >> (16 - bits)) * (65535 / (2**bits - 1)))
+        .rint()
+        .cast("ushort")
+        .copy(interpretation=image.interpretation)
+    )
+
+
+def _from_cmyk(path: Path, image: pyvips.Image) -> pyvips.Image:
+    try:
+        return image.icc_transform(
+            "srgb", embedded=True, intent="relative", depth=16 if image.format == "ushort" else 8
+        )
+    except pyvips.Error as error:
+        raise ImageError(f"{path}: CMYK that its profile does not convert ({_reason(error)})") from error
+
+
+def _damaged(path: Path, file_format: Format, error: pyvips.Error) -> ImageError:
+    return ImageError(f"{path}: damaged {file_format.upper()} ({_reason(error)})")
+
+
+def _reason(error: pyvips.Error) -> str:
+    """libvips' own words, the first line of them: it is the cause, the others are where it was noticed."""
+    lines = [line for line in str(error.detail or error.message).splitlines() if line.strip()]
+    return lines[0].strip() if lines else "no reason given"
