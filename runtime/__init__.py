@@ -6,16 +6,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nafnet.runtime.engine.look import Look
     from nafnet.runtime.engine.restorer import Restorer
     from nafnet.runtime.folder.one_file import restore_file
     from nafnet.runtime.folder.report import FileReport
     from nafnet.runtime.folder.settings import Encoding
 
-__all__ = ["Encoding", "FileReport", "Restorer", "restore_file"]
+__all__ = ["Encoding", "FileReport", "Look", "Restorer", "restore_file"]
 
 _PLACES = {
     "Encoding": "nafnet.runtime.folder.settings",
     "FileReport": "nafnet.runtime.folder.report",
+    "Look": "nafnet.runtime.engine.look",
     "Restorer": "nafnet.runtime.engine.restorer",
     "restore_file": "nafnet.runtime.folder.one_file",
 }

@@ -24,6 +24,7 @@ def _list_backends(context: click.Context, _: click.Parameter, asked: bool) -> N
 
 _PATH = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
+_SHARE = click.FloatRange(0, 1)
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,6 +65,27 @@ _COUNT = click.IntRange(min=1)
     "--depth", type=click.Choice(["8", "16", "32"]), help="Bits of each value of the results.  [default: the file's]"
 )
 @click.option("--quality", type=click.IntRange(1, 100), help="Quality of JPEG, WebP and AVIF, 1 to 100.  [default: 95]")
+@click.option(
+    "--strength",
+    type=_SHARE,
+    default=1.0,
+    show_default=True,
+    help="How much of the model's work is taken: 0 nothing, 1 all of it.",
+)
+@click.option(
+    "--chroma", type=_SHARE, help="The same for spots of colour, apart from luminance.  [default: as --strength]"
+)
+@click.option(
+    "--detail",
+    type=_SHARE,
+    default=0.0,
+    show_default=True,
+    help="How much of the fine structure that the model took away comes back.",
+)
+@click.option(
+    "--colour", type=click.Choice(["auto", "as-is"]), default="auto", show_default=True,
+    help="Give the model colours as sRGB has them, by what a file says of its own; or its values as they are.",
+)  # fmt: skip
 @click.option(
     "--compare", type=_PATH, metavar="FOLDER", help="Also write original and result side by side, into this folder."
 )

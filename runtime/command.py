@@ -210,6 +210,8 @@ def report_settings(restorer: Restorer, options: RunOptions) -> dict[str, Any]:
         "tile": restorer.tile,
         "overlap": restorer.overlap,
         "batch": restorer.batch,
+        "colour": options.colour,
+        "look": dataclasses.asdict(options.encoding.look),
         "shard": options.shard,
     }
 

@@ -10,8 +10,9 @@ import click
 
 from nafnet.images.formats import Format
 from nafnet.page import MARK as PAGE_MARK
+from nafnet.runtime.engine.look import Look
 from nafnet.runtime.folder import report
-from nafnet.runtime.folder.settings import Encoding, Limits
+from nafnet.runtime.folder.settings import Colour, Encoding, Limits
 from nafnet.runtime.paths.outputs import Beside, Identity
 from nafnet.words import printable
 
@@ -37,6 +38,10 @@ class RunOptions:
     file_format: Format | None
     depth: int | None
     quality: int | None
+    strength: float
+    chroma: float | None
+    detail: float
+    colour: Colour
     compare: Path | None
     overwrite: bool
     keep_folders: bool
@@ -69,7 +74,8 @@ class RunOptions:
 
     @property
     def encoding(self) -> Encoding:
-        return Encoding(format=self.file_format, bits=self.depth, quality=self.quality)
+        look = Look(strength=self.strength, chroma=self.chroma, detail=self.detail)
+        return Encoding(format=self.file_format, bits=self.depth, quality=self.quality, colour=self.colour, look=look)
 
     @property
     def beside(self) -> tuple[Beside, ...]:

@@ -131,11 +131,12 @@ class Stages:
     def blend(self) -> None:
         """Tiles blended, and made pixels."""
         image = self._image()
-        for _ in image.tiles(self._pixels):
-            pass
+        tiles = iter(list(image.tiles(self._pixels)))
         for memory in self._written:
-            for tile in memory:
-                image.add(tile[None].astype(np.float32, copy=False) if memory.dtype != np.uint8 else tile[None])
+            for made in memory:
+                image.add(
+                    next(tiles), made[None].astype(np.float32, copy=False) if made.dtype != np.uint8 else made[None]
+                )
 
     def whole(self) -> None:
         """All of it, as `Restorer.restore` does it."""

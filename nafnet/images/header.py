@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from nafnet.errors import ImageError
+from nafnet.images.colour.primaries import primaries_of, srgb_toned_profile
+from nafnet.images.colour.said import Said, counting, space_of
+from nafnet.images.colour.space import Space
+from nafnet.images.colour.tone import SRGB
 from nafnet.images.formats import FORMATS, Format
-from nafnet.images.metadata.metadata import NOTHING, Metadata, carry
+from nafnet.images.metadata.metadata import KEPT, NOTHING, Metadata, carry
 from nafnet.images.pixels import PIXEL_TYPES, PixelType
+
+BRIGHTER = 1.1
+"""Light that is meant to be more than white's."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +38,8 @@ class Header:
     lossless: bool
     """Whether the file's compression kept every pixel; decides how WebP is written."""
     metadata: Metadata = NOTHING
+    said: Said = ()
+    """What it says of its colour space."""
     notes: tuple[str, ...] = ()
     """What the restored file cannot keep as it was, in words."""
 
@@ -39,17 +49,28 @@ class Header:
         return self.channels + self.alpha
 
     @property
+    def space(self) -> Space:
+        """What its values stand for."""
+        return space_of(self.said, self.metadata, self.format, self.pixel_type)
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of a decoded row."""
         return self.width * self.bands * np.dtype(self.pixel_type).itemsize
 
-    def converted(self, file_format: Format | None, bits: int | None, *, with_loss: bool = False) -> Header:
+    def converted(
+        self, file_format: Format | None, bits: int | None, *, with_loss: bool = False, colours: bool = False
+    ) -> Header:
         """The header of a file in another format or depth (8, 16 or 32 bits); None keeps what is.
 
         A format that cannot hold the depth takes the deepest that it can; notes say so, and what of the metadata it
         has no place for.
 
-        Where a loss is asked for, as a quality does, a format that could do without is written with it.
+        Args:
+            file_format: of that file.
+            bits: of its values.
+            with_loss: a loss is asked for, as by a quality: a format that could do without it is written with it.
+            colours: values are changed to those of the `space` it then has; else they stay, whatever they stand for.
 
         Raises:
             ImageError: the format cannot hold the depth asked for, the alpha channel or the size.
@@ -68,9 +89,38 @@ class Header:
             raise ImageError(f"{chosen} holds at most {info.max_side} pixels a side; choose another --format")
         kept = chosen == self.format and kind == self.pixel_type
         natural = 8 * np.dtype(kind).itemsize
-        metadata, lost = carry(self.metadata, chosen, self.channels)
-        return dataclasses.replace(
+        metadata, lost = carry(self._fitting_colours(chosen) if colours else self.metadata, chosen, self.channels)
+        made = dataclasses.replace(
             self, format=chosen, pixel_type=kind, bits=self.bits if kept else natural, notes=(*notes, *lost),
             metadata=metadata,
             lossless=not with_loss and self.lossless and (kept or not info.has_quality or self.format != "jpeg"),
         )  # fmt: skip
+        if not colours:
+            return made
+        said = tuple((carrier, space) for carrier, space in self.said if getattr(metadata, carrier))
+        if metadata.icc != self.metadata.icc:
+            made_one = (("icc", Space(SRGB, self.space.matrix)),) if metadata.icc else ()
+            said = (*(pair for pair in said if pair[0] != "icc"), *made_one)
+        made = dataclasses.replace(made, said=said)
+        return dataclasses.replace(made, notes=(*made.notes, *_exchanged(self.space, made.space)))
+
+    def _fitting_colours(self, file_format: Format) -> Metadata:
+        """The metadata; colours in numbers that a format has no place for are a profile, or what means sRGB."""
+        metadata = self.metadata
+        counts = counting(self.said, metadata, self.format)
+        if counts in (None, "icc") or counts in KEPT[file_format]:
+            return metadata
+        carrier: Any = counts
+        primaries = primaries_of(metadata, carrier) if self.channels == 3 else None
+        if primaries and "icc" not in KEPT[file_format]:
+            return metadata
+        icc = srgb_toned_profile(primaries) if primaries else b""
+        return dataclasses.replace(metadata, icc=icc, codes=None, calibration=())
+
+
+def _exchanged(given: Space, made: Space) -> tuple[str, ...]:
+    """What becomes of colours, in words."""
+    if given.tone == made.tone or (given.tone.is_srgb and made.tone.is_srgb):
+        return ()
+    lost = made.tone.is_srgb and given.tone.light[0][-1] > BRIGHTER
+    return (f"{given.tone.name} became {made.tone.name}{'; what is brighter than white is cut off' if lost else ''}",)

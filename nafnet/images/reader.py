@@ -5,10 +5,12 @@ A file's kind comes from its first bytes and its depth from its header, never fr
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from pathlib import Path
 
 from nafnet.errors import ImageError
+from nafnet.images.colour.reading import read_said
 from nafnet.images.decoders.base import ImageReader
 from nafnet.images.formats import MAX_PIXELS, SNIFFED, Format, sniff
 
@@ -33,6 +35,9 @@ def open_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageReader:
     """
     file_format = recognise(path)
     reader: ImageReader = importlib.import_module(_DECODERS[file_format]).open_file(path, file_format, max_pixels)
+    header = reader.header
+    said, notes = read_said(header.metadata, header.channels)
+    reader.header = dataclasses.replace(header, said=said, notes=(*header.notes, *notes))
     return reader
 
 

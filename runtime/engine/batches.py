@@ -29,6 +29,7 @@ Recompute = Callable[[Batch], Batch]
 OVERSHOOT = 0.5
 DARK = 16 / 255
 """No brighter tile is restored to nothing but black."""
+NOT_FINITE = "the image holds values that are not finite (NaN or infinity)"
 # Images in a row that the backend may fail on before it is taken to be the backend that is broken.
 MOST_FAILURES = 5
 
@@ -215,7 +216,7 @@ class TileRunner(Generic[T]):
             if made.dtype == np.uint8 and given.max() <= DARK:
                 return made
             if not np.isfinite(given).all():
-                raise ImageError("the image holds values that are not finite (NaN or infinity)")
+                raise ImageError(NOT_FINITE)
             with self._recomputing:
                 again = self._recompute(given)
                 task.item.recomputed += 1

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeAlias, TypeVar
 
-from nafnet.images.colour.tone import Tone
+from nafnet.images.colour.space import Space
 from nafnet.images.pixels import PixelType, Rows
 from nafnet.runtime.engine.look import WHOLE, Look
 
@@ -109,9 +109,9 @@ class Layout:
     """Whether each pixel has one value more, which is passed through."""
     given: PixelType
     wanted: PixelType
-    tone: Tone | None = None
+    space: Space | None = None
     """Of the values that come; None gives them to the network as they are."""
-    wanted_tone: Tone | None = None
+    wanted_space: Space | None = None
     """Of the values that go."""
     look: Look = WHOLE
     """How much of the model's work is taken."""

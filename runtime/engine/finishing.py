@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nafnet.images.colour.tone import Tone
+from nafnet.images.colour.space import exchanged
 from nafnet.images.pixels import WHITE, PixelType, Rows, convert_depth
 from nafnet.runtime.engine.events import Layout
 from nafnet.runtime.engine.hands import Hands
@@ -23,9 +23,8 @@ CACHED = 1 << 17
 class Finish:
     """What is done to the values of one picture before the network and after it.
 
-    Values that are not encoded as sRGB are given to the network as if they were, and what it made is encoded as they
-    are. It sees what is brighter than diffuse white, or darker than black, as these; what it changes is added to what
-    was there, less and less until at twice the light of white nothing is.
+    Values that are not sRGB's are given to the network as if they were, and what it made becomes values as they were;
+    see `nafnet.images.colour.space.exchanged`.
 
     Args:
         layout: of the picture.
@@ -34,22 +33,21 @@ class Finish:
 
     def __init__(self, layout: Layout, hands: Hands) -> None:
         self._layout, self._hands = layout, hands
-        tone, floats = layout.tone, layout.given == "float32"
-        untouched = tone is None or (tone.is_srgb and not floats)
-        self._tone: Tone | None = None if untouched else tone
-        """Of what comes, where the network is not to see it as it is."""
-        self._is_same = layout.tone == layout.wanted_tone
-        self._is_direct = untouched and layout.look.is_whole and (self._is_same or _is_srgb(layout.wanted_tone))
+        space, wanted = layout.space, layout.wanted_space
+        assert (space is None) == (wanted is None)
+        is_plain = space is None or wanted is None or (space.is_srgb and wanted.is_srgb and layout.given != "float32")
+        self._spaces = None if is_plain or space is None or wanted is None else (space, wanted)
+        """Of what comes and what goes, where the network is not to see values as they are."""
 
     @property
     def sees_as_it_is(self) -> bool:
         """Whether the network sees the values themselves."""
-        return self._tone is None
+        return self._spaces is None
 
     def seen(self, pixels: Rows) -> NDArray[np.float32]:
         """What the network is to see of [h,w,C]: float32[h,w,C], where white is 1."""
-        if self._tone:
-            return self._tone.encoded(pixels)
+        if self._spaces:
+            return self._spaces[0].seen(pixels)
         return pixels * np.float32(1 / WHITE[pixels.dtype.name])
 
     def pixels(self, planes: Planes, original: Rows) -> Rows:
@@ -60,9 +58,9 @@ class Finish:
             original: the rows that came, [n,W,C].
         """
         layout, wanted = self._layout, self._layout.wanted
-        if self._is_direct:
+        if self._spaces is None and layout.look.is_whole:
             return to_pixels(planes, wanted, self._hands)
-        if layout.look.is_nothing and self._is_same:
+        if layout.look.is_nothing and (self._spaces is None or self._spaces[0] == self._spaces[1]):
             return convert_depth(original, wanted)
         made = np.empty(original.shape, wanted)
 
@@ -75,42 +73,10 @@ class Finish:
         return made
 
     def _values(self, made: NDArray[Any], original: Rows) -> NDArray[np.float32]:
-        """float32[n,W,C], of which 1 is the greatest integer, of the wanted tone."""
-        layout = self._layout
+        """float32[n,W,C], of which 1 is the greatest integer."""
         seen = self.seen(original)
-        mixed = layout.look.mixed(seen, made)
-        if not self._is_same:
-            return _decoded(layout.wanted_tone, mixed)
-        if self._tone is None:
-            return mixed
-        # What the network was shown may be rounded, and it does not see what is beyond white: its change is added.
-        values = original * np.float32(1 / WHITE[original.dtype.name])
-        change = _decoded(self._tone, mixed)
-        change -= _decoded(self._tone, seen)
-        _fade(change, values, self._tone)
-        change += values
-        return change
-
-
-def _is_srgb(tone: Tone | None) -> bool:
-    return tone is None or tone.is_srgb
-
-
-def _decoded(tone: Tone | None, encoded: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The values of a tone for what is encoded as sRGB, float32[n,W,C]."""
-    if tone is None or tone.is_srgb:
-        return encoded.copy()
-    return np.stack([tone.values(encoded[:, :, channel], channel) for channel in range(encoded.shape[2])], axis=2)
-
-
-def _fade(change: NDArray[np.float32], values: NDArray[np.float32], tone: Tone) -> None:
-    """Take from a change what is made where the network saw white for something brighter, or black for less."""
-    for channel in range(values.shape[2]):
-        white, twice = tone.white[min(channel, len(tone.white) - 1)]
-        own = values[:, :, channel]
-        beyond = np.maximum(own - white, -own)
-        if beyond.max(initial=0.0) > 0:
-            change[:, :, channel] *= np.clip(1 - beyond / max(twice - white, np.float32(1e-3)), 0, 1)
+        mixed = self._layout.look.mixed(seen, made)
+        return mixed if self._spaces is None else exchanged(original, seen, mixed, *self._spaces)
 
 
 def _as_kind(values: NDArray[np.float32], kind: PixelType) -> Rows:

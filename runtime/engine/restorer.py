@@ -23,9 +23,9 @@ from nafnet.runtime.engine.fallback import Fallback
 from nafnet.runtime.engine.hands import Hands
 from nafnet.runtime.engine.image_stream import ImageStream
 from nafnet.runtime.engine.load_check import try_out
+from nafnet.runtime.engine.look import WHOLE, Look
 from nafnet.runtime.engine.memory import fits_whole
 from nafnet.runtime.engine.model_source import open_model, tiling_of
-from nafnet.runtime.engine.look import WHOLE, Look
 from nafnet.runtime.engine.tiles import Tile
 from nafnet.steps import OnStep, unwatched
 from nafnet.tiling import TilePlan, check_tile, plan_tiles

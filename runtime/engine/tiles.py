@@ -11,15 +11,17 @@ from typing import Any, Generic
 import numpy as np
 from numpy.typing import NDArray
 
-from nafnet.errors import UsageError
+from nafnet.errors import ImageError, UsageError
 from nafnet.images.pixels import WHITE, Rows, convert_depth
 from nafnet.runtime.backends.pending import Wired
+from nafnet.runtime.engine.batches import NOT_FINITE
 from nafnet.runtime.engine.events import I, Layout
 from nafnet.runtime.engine.finishing import Finish
 from nafnet.runtime.engine.hands import Hands
 from nafnet.spec import ModelSpec, WireType
 from nafnet.tiling import Planes, PlaneType, TileBlender, TileCutter, TilePlan
 from nafnet.wire import Batch, from_wire, to_wire
+
 
 @dataclasses.dataclass(eq=False)
 class Tile(Generic[I]):
@@ -112,6 +114,8 @@ class TiledImage(Generic[I]):
     def tiles(self, rows: Rows) -> Iterator[Tile[I]]:
         """Take the next rows, [n,W,C] with alpha; gives the tiles that are complete with them."""
         self._originals.append(rows)
+        if not self.finish.sees_as_it_is and rows.dtype == np.float32 and not np.isfinite(rows).all():
+            raise ImageError(NOT_FINITE)  # the network would see white for infinity
         for tile in self._cutter.feed(rows[:, :, : self.layout.channels]):
             yield Tile(self, tile)
 

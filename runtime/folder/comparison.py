@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from nafnet.files import Place
 from nafnet.images.formats import FORMATS
 from nafnet.images.header import Header
 from nafnet.images.metadata.metadata import Metadata
-from nafnet.images.pixels import Rows, convert_depth
+from nafnet.images.pixels import Rows
+from nafnet.images.shown import Shown
 from nafnet.images.writer import ImageWriter
 
 QUALITY = 92
@@ -26,19 +28,21 @@ class Comparison(Closing):
 
     Args:
         path: of the JPEG; its folder exists.
-        header: of the original, or of any image of its size and channels.
+        header: of the original.
+        result: of the restored file; it may have more channels, which are left out.
         tag: goes into the names of temporary files.
         place: gives the finished file its name.
         mode: permissions of the file, of which the umask takes some away.
     """
 
-    def __init__(self, path: Path, header: Header, tag: str, *, place: Place, mode: int) -> None:
+    def __init__(self, path: Path, header: Header, result: Header, tag: str, *, place: Place, mode: int) -> None:
+        self._original = Shown.of(header)
+        self._restored = dataclasses.replace(self._original, given=result.space)
         both = Header(
             width=2 * header.width, height=header.height, format="jpeg", channels=header.channels, alpha=False,
             pixel_type="uint8", bits=8, lossless=False,
-            metadata=Metadata(icc=header.metadata.icc),
+            metadata=Metadata(icc=self._original.icc),
         )  # fmt: skip
-        self._channels = header.channels
         self._writer = ImageWriter(path, both, quality=QUALITY, tag=tag, place=place, mode=mode)
 
     @staticmethod
@@ -48,8 +52,7 @@ class Comparison(Closing):
 
     def write(self, original: Rows, restored: Rows) -> None:
         """Append rows, [n,W,C] each, C at least the original's channels; what is beyond these is left out."""
-        pair = [convert_depth(rows[:, :, : self._channels], "uint8") for rows in (original, restored)]
-        self._writer.write(np.concatenate(pair, axis=1))
+        self._writer.write(np.concatenate([self._original.rows(original), self._restored.rows(restored)], axis=1))
 
     def finish(self) -> None:
         """Encode it and give it its name."""

@@ -72,9 +72,7 @@ class DryRun:
 
     def _add(self, job: Job, header: Header) -> None:
         restorer = self._restorer
-        target = header.converted(
-            job.format or self._encoding.format, self._encoding.bits, with_loss=self._encoding.quality is not None
-        )
+        target = self._encoding.target(header, job.format)
         if self._encoding.quality is not None:
             check_quality(self._encoding.quality, target)
         check_fits(restorer, header)

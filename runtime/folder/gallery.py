@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from nafnet.errors import NafnetError
 from nafnet.files import Place, write_whole
 from nafnet.images.header import Header
-from nafnet.images.pixels import WHITE
 from nafnet.page import picture_uri, render
 from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.report import FileReport
@@ -137,7 +136,7 @@ def _cut(path: Path, left: int, top: int, decoder: Decoder) -> Pixels:
 def _profile(path: Path, decoder: Decoder) -> bytes:
     """That of its colours; a picture of grey is shown as one of colours, to which its own does not apply."""
     header = decoder.header(path)
-    return header.metadata.icc if header.channels == 3 else b""
+    return Shown.of(header).icc if header.channels == 3 else b""
 
 
 def _eight_bits(path: Path, decoder: Decoder) -> Iterator[Pixels]:
@@ -146,10 +145,10 @@ def _eight_bits(path: Path, decoder: Decoder) -> Iterator[Pixels]:
     header = next(parts)
     assert isinstance(header, Header)
     held: list[Pixels] = []
+    shown = Shown.of(header)
     for rows in parts:
         assert not isinstance(rows, Header)
-        colours = rows[:, :, : header.channels].astype(np.float32) * (255 / WHITE[header.pixel_type])
-        pixels = np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
+        pixels = shown.rows(rows)
         held.append(np.broadcast_to(pixels, (*pixels.shape[:2], 3)) if header.channels == 1 else pixels)
         together = np.concatenate(held) if len(held) > 1 else held[0]
         whole = len(together) // _BAND * _BAND

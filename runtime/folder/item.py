@@ -8,7 +8,7 @@ from nafnet.errors import NafnetError
 from nafnet.images.header import Header
 from nafnet.runtime.engine.events import Item, Layout, Opened
 from nafnet.runtime.folder.report import FileReport, Status
-from nafnet.runtime.folder.settings import Encoding
+from nafnet.runtime.folder.settings import AS_IS, Encoding
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.standing import Standing
 from nafnet.words import counted
@@ -26,8 +26,10 @@ class FileItem(Item):
     def __init__(self, job: Job, row: FileReport, on_done: Callable[[FileReport], None]) -> None:
         super().__init__()
         self.job, self.row, self._on_done = job, row, on_done
+        self.header: Header | None = None
+        """Of the source, and"""
         self.target: Header | None = None
-        """Of the file to write; known once the source is opened."""
+        """of the file to write; known once the source is opened."""
         self.digest = ""
         """SHA-256 of the source, once it is known,"""
         self.times = (-2, -2)
@@ -49,15 +51,15 @@ class FileItem(Item):
         Raises:
             ImageError: the format to write cannot hold it.
         """
-        target = header.converted(
-            self.job.format or encoding.format, encoding.bits, with_loss=encoding.quality is not None
-        )
-        self.target = target
+        target = encoding.target(header, self.job.format)
+        self.header, self.target = header, target
         self.row.width, self.row.height = header.width, header.height
+        self.row.colours = header.space.name if encoding.colours else AS_IS
         self.row.notes = list(dict.fromkeys([*self.row.notes, *target.notes]))  # it may be opened again
         layout = Layout(
             height=header.height, width=header.width, channels=header.channels, alpha=header.alpha,
-            given=header.pixel_type, wanted=target.pixel_type,
+            given=header.pixel_type, wanted=target.pixel_type, look=encoding.look,
+            space=header.space if encoding.colours else None, wanted_space=target.space if encoding.colours else None,
         )  # fmt: skip
         return Opened(self, layout)
 
@@ -86,5 +88,5 @@ class FileItem(Item):
         row = self.row
         row.status, row.tiles, row.flagged = status, self.tiles, self.recomputed
         row.seconds["infer"] = self.infer_seconds
-        self.target = None  # its metadata can be megabytes, and there may be thousands of files
+        self.header = self.target = None  # its metadata can be megabytes, and there may be thousands of files
         self._on_done(row)

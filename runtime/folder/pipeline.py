@@ -192,13 +192,12 @@ class Pipeline:
                 return
             # By the original's header: some formats have no grey, and give it back in three equal channels.
             place, mode = publisher.comparison(item), permissions(job)
-            with (
-                Decoder(self._limits) as other,  # the two are read side by side
-                Comparison(job.compare, header, publisher.tag, place=place, mode=mode) as comparison,
-            ):
+            with Decoder(self._limits) as other:  # the two are read side by side
                 result = other.decode(job.target)
-                next(result)
-                compare_files(original, result, comparison)
+                made = next(result)
+                assert isinstance(made, Header)
+                with Comparison(job.compare, header, made, publisher.tag, place=place, mode=mode) as comparison:
+                    compare_files(original, result, comparison)
         except ImageError as error:
             item.row.notes.append(f"{NOT_COMPARED}: {error}")
         except OutputError as error:

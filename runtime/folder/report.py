@@ -38,6 +38,8 @@ class FileReport:
     """Tiles whose result could not be true, and that were run again in fp32."""
     seconds: dict[str, float] = dataclasses.field(default_factory=lambda: {"decode": 0.0, "infer": 0.0, "encode": 0.0})
     """Decoding, waiting for the model, encoding; they overlap."""
+    colours: str = ""
+    """What the file's values stand for, by which they were given to the model: `sRGB`, `linear light`, `as-is`."""
     notes: list[str] = dataclasses.field(default_factory=list)
     """What could not be kept as it was."""
     error: str | None = None

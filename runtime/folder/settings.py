@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from nafnet.errors import UsageError
 from nafnet.images.formats import FORMATS, MAX_PIXELS, SUFFIXES, Format
+from nafnet.images.header import Header
 from nafnet.images.pixels import PIXEL_TYPES
 from nafnet.images.writer import DEFAULT_QUALITY
+from nafnet.runtime.engine.look import WHOLE, Look
 from nafnet.runtime.engine.restorer import Restorer
+
+Colour = Literal["auto", "as-is"]
+AS_IS: Colour = "as-is"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +34,7 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How results are written."""
+    """What results are to be: how much of the model's work is taken, and how they are written."""
 
     format: Format | None = None
     """None keeps each file's own."""
@@ -37,12 +42,18 @@ class Encoding:
     """8, 16 or 32 (floating point); None keeps each file's own."""
     quality: int | None = None
     """1 to 100, of formats with loss."""
+    colour: Colour = "auto"
+    """`auto` gives the model values as sRGB has them, by what a file says of its own; `as-is` those of the file."""
+    look: Look = WHOLE
+    """How much of the model's work is taken."""
 
     def __post_init__(self) -> None:
         if self.bits is not None and self.bits not in PIXEL_TYPES:
             raise UsageError(f"--depth {self.bits}: expected {', '.join(map(str, PIXEL_TYPES))}")
         if self.format is not None and self.format not in FORMATS:
             raise UsageError(f"--format {self.format}: expected {', '.join(FORMATS)}")
+        if self.colour not in get_args(Colour):
+            raise UsageError(f"--colour {self.colour}: expected {' or '.join(get_args(Colour))}")
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise UsageError(f"--quality {self.quality}: expected 1 to 100")
 
@@ -58,6 +69,25 @@ class Encoding:
         if self.format not in (None, named):
             raise UsageError(f"{target}: its name says {named}, and format {self.format} was asked for")
         return named
+
+    def target(self, header: Header, file_format: Format | None) -> Header:
+        """The header of the result.
+
+        Args:
+            header: of the photograph.
+            file_format: that its name has.
+
+        Raises:
+            ImageError: the format cannot hold it.
+        """
+        return header.converted(
+            file_format or self.format, self.bits, with_loss=self.quality is not None, colours=self.colours
+        )
+
+    @property
+    def colours(self) -> bool:
+        """Whether values are given to the model as sRGB has them."""
+        return self.colour != AS_IS
 
     @property
     def effective_quality(self) -> int:
@@ -75,4 +105,7 @@ def result_settings(restorer: Restorer, encoding: Encoding) -> dict[str, Any]:
         "output": [encoding.format, encoding.bits, encoding.quality],
         # Beside a device tiles are not fitted to a picture's size. Only there: journals from before know no such key.
         **({"fixed_tiles": True} if restorer.backend.beside_cpu else {}),
+        # As well only where they are not what they always were.
+        **({"colour": encoding.colour} if encoding.colour != "auto" else {}),
+        **({"look": dataclasses.astuple(encoding.look)} if encoding.look != WHOLE else {}),
     }  # fmt: skip

@@ -119,7 +119,10 @@ class _Files:
         self._comparison: Comparison | None = None
         if item.job.compare and Comparison.fits(item.target):
             place = publisher.comparison(item)
-            self._comparison = Comparison(item.job.compare, item.target, publisher.tag, place=place, mode=mode)
+            assert item.header is not None
+            self._comparison = Comparison(
+                item.job.compare, item.header, item.target, publisher.tag, place=place, mode=mode
+            )
         elif item.job.compare:
             item.row.notes.append(TOO_WIDE)
 

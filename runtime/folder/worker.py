@@ -24,6 +24,7 @@ import numpy as np
 
 from nafnet.errors import ImageError, NafnetError
 from nafnet.files import file_sha256
+from nafnet.images.colour.said import said_from_json, said_to_json
 from nafnet.images.header import Header
 from nafnet.images.metadata.metadata import Metadata
 from nafnet.images.reader import open_image
@@ -37,14 +38,16 @@ READY, DIGEST, HEADER, ROWS, END, FAILED = b"Y", b"D", b"H", b"R", b"E", b"F"
 def header_to_json(header: Header) -> bytes:
     """A header as it crosses the socket."""
     fields = {field.name: getattr(header, field.name) for field in dataclasses.fields(header)}
-    return json.dumps({**fields, "metadata": header.metadata.to_json()}).encode()
+    plain = {"metadata": header.metadata.to_json(), "said": said_to_json(header.said)}
+    return json.dumps({**fields, **plain}).encode()
 
 
 def header_from_json(data: bytes | memoryview) -> Header:
     """What `header_to_json` wrote."""
     fields = json.loads(bytes(data))
     metadata = Metadata.from_json(fields["metadata"])
-    return Header(**{**fields, "metadata": metadata, "notes": tuple(fields["notes"])})
+    said = said_from_json(fields["said"])
+    return Header(**{**fields, "metadata": metadata, "said": said, "notes": tuple(fields["notes"])})
 
 
 def _send(peer: socket.socket, kind: bytes, data: bytes | memoryview) -> None:

@@ -1,4 +1,4 @@
-"""The tone of a colour profile, asked of the colour engine (LittleCMS, through libvips) and not read from its tags.
+"""The colour space of a profile, asked of the colour engine (LittleCMS, through libvips) and not read from its tags.
 
 A profile of curves and a matrix gives each channel's curve exactly: the light of a channel alone is the curve times a
 column of the matrix. Of a profile that is a table of colours the curve of its greys is taken for all channels.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pyvips
 
+from nafnet.images.colour.primaries import SRGB_PRIMARIES, to_d50, to_xyz
+from nafnet.images.colour.space import Space
 from nafnet.images.colour.tone import LINEAR, SRGB, STEPS, Tone
 from nafnet.images.colour.transfer import Floats, gamma
 
@@ -23,23 +25,32 @@ _EXPONENT_STEPS = 256
 _RGB, _GREY = b"RGB ", b"GRAY"
 
 
-def profile_tone(icc: bytes, channels: int) -> Tone | None:
-    """The tone of a profile; None where it is not one of so many channels, or the engine cannot use it.
+def is_of(icc: bytes, channels: int) -> bool:
+    """Whether a profile is one of so many channels."""
+    return (icc[16:20], channels) in ((_RGB, 3), (_GREY, 1))
+
+
+def profile_space(icc: bytes, channels: int) -> Space | None:
+    """The space of a profile; None where it is not one of so many channels, or the engine cannot use it.
 
     Args:
         icc: the profile.
         channels: of the picture's colours, 1 or 3.
     """
-    space = icc[16:20]
-    if (space, channels) not in ((_RGB, 3), (_GREY, 1)):
+    if not is_of(icc, channels):
         return None
     try:
-        light = _grey(icc) if channels == 1 else _colours(icc)
+        light, columns = _grey(icc) if channels == 1 else _colours(icc)
     except pyvips.Error:
         return None
     if not np.isfinite(light).all() or (light[:, -1] <= 0).any():
         return None
-    curves = np.stack([_smooth(curve / curve[-1]) for curve in light])
+    tone = _tone(np.stack([_smooth(curve / curve[-1]) for curve in light]))
+    return Space.of(tone, None if columns is None else np.linalg.inv(to_xyz(SRGB_PRIMARIES)) @ columns)
+
+
+def _tone(curves: Floats) -> Tone:
+    """float[K, STEPS + 1], by a name if it has one."""
     if Tone.sampled("", curves).is_srgb:
         return SRGB
     exponents = [_exponent(curve) for curve in curves]
@@ -65,12 +76,12 @@ def _xyz(icc: bytes, values: Floats) -> Floats:
     return made
 
 
-def _grey(icc: bytes) -> Floats:
-    return _xyz(icc, _ramp()[:, None])[None, :, 1]
+def _grey(icc: bytes) -> tuple[Floats, None]:
+    return _xyz(icc, _ramp()[:, None])[None, :, 1], None
 
 
-def _colours(icc: bytes) -> Floats:
-    """float[K, STEPS + 1]."""
+def _colours(icc: bytes) -> tuple[Floats, Floats | None]:
+    """The curves, float[K, STEPS + 1], and the matrix to XYZ, float[3,3]; None of a table."""
     ramp = _ramp()
     alone = np.zeros((3, len(ramp), 3))
     for channel in range(3):
@@ -82,8 +93,9 @@ def _colours(icc: bytes) -> Floats:
     strongest = [part[:, np.argmax(part[-1])] for part in parts]
     together = sum(part - black for part in parts) + black
     if np.abs(together - greys).max() > _SEPARABLE:
-        return np.maximum(greys[None, :, 1] - greys[0, 1], 0)
-    return np.stack([np.maximum(curve - curve[0], 0) for curve in strongest])
+        return np.maximum(greys[None, :, 1] - greys[0, 1], 0), None
+    curves = np.stack([np.maximum(curve - curve[0], 0) for curve in strongest])
+    return curves, to_d50(np.stack([part[-1] - black for part in parts], axis=1))  # libvips gives it under D65
 
 
 def _smooth(curve: Floats) -> Floats:

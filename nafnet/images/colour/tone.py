@@ -1,6 +1,6 @@
-"""The tone of a picture: how its values stand for light, and its values as a network that knows sRGB sees them.
+"""The tone of a picture: how its values stand for light.
 
-Shapes: h rows, w columns, C colour channels, 1 (grey) or 3 (RGB); K curves, one for all channels or one for each.
+Shapes: any; the channels last where there are several curves. K curves, one for all channels or one for each.
 """
 
 from __future__ import annotations
@@ -15,21 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.images.colour.transfer import Floats, light_to_srgb, linear, srgb_to_light
-from nafnet.images.pixels import WHITE, PixelType, Rows
+from nafnet.images.pixels import WHITE, PixelType
 
 STEPS = 4096
 """Of a curve, from 0 to 1; between them it is straight."""
 _GRID = 1 << 16
-"""Steps of the table from what a network gives to values."""
+"""Steps of a table from light to values, of equal fourth roots, which are near to what eyes see."""
 SAME = 0.5 / 255
 """By which a curve that is meant to be sRGB's may differ from it: programs round it in several ways."""
 _FAINTEST = 1e-9
 """The least rise of a curve from one step to the next, so that each value of light has one of its own."""
 
+Plane = NDArray[np.float32]
+
 
 @dataclasses.dataclass(frozen=True)
 class Tone:
-    """A transfer function: light, 1 is diffuse white, of values from 0 to 1."""
+    """A transfer function: light, of which 1 is diffuse white, of values from 0 to 1. Outside it goes on straight."""
 
     name: str
     """For notes and reports: `linear light`, `gamma 1.80`."""
@@ -49,7 +51,7 @@ class Tone:
         return cls(name, rising.astype(np.float32).tobytes())
 
     @property
-    def light(self) -> NDArray[np.float32]:
+    def light(self) -> Plane:
         """float32[K, STEPS + 1]."""
         return np.frombuffer(self.curves, np.float32).reshape(-1, STEPS + 1)
 
@@ -59,50 +61,34 @@ class Tone:
         values = np.linspace(0, 1, STEPS + 1)
         return bool(np.abs(light_to_srgb(np.maximum(self.light, 0)) - values).max() <= SAME)
 
-    def encoded(self, rows: Rows) -> NDArray[np.float32]:
-        """What a network sees of [h,w,C]: as sRGB has it, float32[h,w,C] in [0, 1]; NaN stays NaN."""
-        channels = rows.shape[2]
-        made = np.empty(rows.shape, np.float32)
-        for channel in range(channels):
-            values = rows[:, :, channel]
-            if rows.dtype.kind == "u":
-                np.take(self._table(rows.dtype.name, channel), values, out=made[:, :, channel], mode="clip")
-            elif self.is_srgb:
-                np.clip(values, 0, 1, out=made[:, :, channel])
-            else:
-                made[:, :, channel] = self._from_float(np.clip(values, 0, 1), channel)
-        return made
+    @functools.cached_property
+    def _is_light(self) -> bool:
+        return bool(np.abs(self.light - np.linspace(0, 1, STEPS + 1)).max() <= 2 * _FAINTEST * STEPS)
 
-    def values(self, encoded: NDArray[np.float32], channel: int) -> NDArray[np.float32]:
-        """The reverse for one channel, any shape: values of which 1 is the greatest integer. Beyond [0, 1] a straight
-        line goes on."""
-        inside = np.clip(encoded, 0, 1)
-        if self.is_srgb:
-            return encoded
-        table = _values_of(self, min(channel, len(self.light) - 1))
-        place = inside * np.float32(_GRID)
+    def light_of(self, values: NDArray[Any], channel: int) -> Plane:
+        """The light of values of one channel: integers over their range, or floats with 1 for the greatest."""
+        curve = min(channel, len(self.light) - 1)
+        if values.dtype.kind == "u":
+            return np.take(_light_of(self, values.dtype.name, curve), values, mode="clip")
+        if self._is_light:
+            return values.astype(np.float32)
+        return _straight_on(values, np.linspace(0, 1, STEPS + 1), self.light[curve])
+
+    def values_of(self, light: Plane, channel: int) -> Plane:
+        """The reverse: values, of which 1 is the greatest integer."""
+        if self._is_light:
+            return light
+        curve = min(channel, len(self.light) - 1)
+        table, most, first, last = _values_of(self, curve)
+        inside = np.clip(light, 0, most)
+        place = np.sqrt(np.sqrt(inside * np.float32(1 / most))) * np.float32(_GRID)
         step = np.nan_to_num(place).astype(np.int32)
         low = table[step]
-        made: NDArray[np.float32] = low + (place - step) * (table[step + 1] - low)
-        beyond = encoded - inside
-        slope = np.where(beyond > 0, table[_GRID] - table[_GRID - 1], table[1] - table[0]) * np.float32(_GRID)
-        made += beyond * np.where(beyond == 0, np.float32(0), slope)
+        made: Plane = low + (place - step) * (table[step + 1] - low)
+        beyond = light - inside
+        if beyond.any():
+            made += beyond * np.where(beyond > 0, np.float32(last), np.float32(first))
         return made
-
-    @functools.cached_property
-    def white(self) -> NDArray[np.float32]:
-        """float32[K, 2]: the value of diffuse white, and that of twice its light, or of as much as there is."""
-        grid = np.linspace(0, 1, STEPS + 1)
-        ends = [(np.interp(1.0, light, grid), _extended(light, 2.0, grid)) for light in self.light]
-        return np.array(ends, np.float32)
-
-    def _table(self, kind: str, channel: int) -> NDArray[np.float32]:
-        return _seen_of(self, kind, min(channel, len(self.light) - 1))
-
-    def _from_float(self, values: NDArray[Any], channel: int) -> NDArray[Any]:
-        light = self.light[min(channel, len(self.light) - 1)]
-        seen = np.interp(values.ravel(), np.linspace(0, 1, STEPS + 1), light).reshape(values.shape)
-        return np.minimum(light_to_srgb(np.maximum(seen, 0)), 1)
 
     def to_json(self) -> dict[str, str]:
         """As JSON holds it."""
@@ -114,26 +100,39 @@ class Tone:
         return cls(fields["name"], base64.b64decode(fields["curves"]))
 
 
-def _extended(light: NDArray[np.float32], wanted: float, grid: Floats) -> float:
-    """The value of so much light; a curve that ends before it goes on as steeply as from its middle to its end."""
-    if light[-1] >= wanted:
-        return float(np.interp(wanted, light, grid))
-    half = STEPS // 2
-    return float(1 + (wanted - light[-1]) * 0.5 / max(light[-1] - light[half], 1e-3))
+def _straight_on(values: NDArray[Any], places: Floats, heights: NDArray[Any]) -> Plane:
+    """A curve between its points, and beyond them as steep as at its ends."""
+    inside = np.clip(values, places[0], places[-1])
+    made = np.interp(inside.ravel(), places, heights).reshape(values.shape)
+    beyond = values - inside
+    if beyond.any():
+        first, last = _slopes(places, heights)
+        made += beyond * np.where(beyond > 0, last, first)
+    return made.astype(np.float32)
+
+
+def _slopes(places: NDArray[Any], heights: NDArray[Any]) -> tuple[float, float]:
+    """At the first and the last step of a curve."""
+    ends = ((0, 1), (-2, -1))
+    first, last = ((heights[end] - heights[start]) / (places[end] - places[start]) for start, end in ends)
+    return float(first), float(last)
 
 
 @functools.lru_cache(maxsize=32)
-def _seen_of(tone: Tone, kind: PixelType, curve: int) -> NDArray[np.float32]:
-    """What a network sees of each integer of a type."""
-    return np.asarray(tone._from_float(np.linspace(0, 1, WHITE[kind] + 1), curve), np.float32)
+def _light_of(tone: Tone, kind: PixelType, curve: int) -> Plane:
+    """The light of each integer of a type."""
+    values = np.linspace(0, 1, WHITE[kind] + 1)
+    return np.interp(values, np.linspace(0, 1, STEPS + 1), tone.light[curve]).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=32)
-def _values_of(tone: Tone, curve: int) -> NDArray[np.float32]:
-    """The value for each step of what a network gives, float32[_GRID + 2]."""
-    light = srgb_to_light(np.linspace(0, 1, _GRID + 1))
-    values = np.interp(light, tone.light[curve], np.linspace(0, 1, STEPS + 1)).astype(np.float32)
-    return np.append(values, values[-1])
+def _values_of(tone: Tone, curve: int) -> tuple[Plane, float, float, float]:
+    """The value at each fourth root of light, float32[_GRID + 2]; the most light; and values to light at the ends."""
+    places, light = np.linspace(0, 1, STEPS + 1), tone.light[curve]
+    most = float(light[-1])
+    values = np.interp(np.linspace(0, 1, _GRID + 1) ** 4 * most, light, places).astype(np.float32)
+    first, last = _slopes(light.astype(np.float64), places)
+    return np.append(values, values[-1]), most, first, last
 
 
 SRGB = Tone.of("sRGB", srgb_to_light)

@@ -19,8 +19,8 @@ Floats = NDArray[np.floating[Any]]
 
 WHITE_NITS = 203.0
 """Candelas per square metre of diffuse white."""
-_HLG_GAMMA = 1.2
-"""Of the system, for a display of 1000 candelas per square metre."""
+HLG_GAMMA = 1.2
+"""Of the system, on luminance, for a display of 1000 candelas per square metre."""
 _HLG_WHITE = 0.75
 _SRGB_TOE, _SRGB_SLOPE = 0.0031308, 12.92
 
@@ -53,8 +53,8 @@ def pq_to_light(values: Floats) -> Floats:
 
 
 def hlg_to_light(values: Floats) -> Floats:
-    """HLG's inverse OETF, and the gamma of the system, channel by channel: exact where a pixel is grey."""
-    return (_hlg_scene(values) / _hlg_scene(np.array(_HLG_WHITE))) ** _HLG_GAMMA
+    """HLG's inverse OETF: light of the scene, on which the gamma of the system is still to act."""
+    return _hlg_scene(values) / _hlg_scene(np.array(_HLG_WHITE))
 
 
 def _hlg_scene(values: Floats) -> Floats:
@@ -62,12 +62,13 @@ def _hlg_scene(values: Floats) -> Floats:
     return np.where(values <= 0.5, values**2 / 3, (np.exp((values - c) / a) + b) / 12)
 
 
+HLG = 18
 NAMED: dict[int, tuple[str, Callable[[Floats], Floats]]] = {
     4: ("gamma 2.2", gamma(2.2)),
     5: ("gamma 2.8", gamma(2.8)),
     8: ("linear light", linear),
     16: ("PQ", pq_to_light),
-    18: ("HLG", hlg_to_light),
+    HLG: ("HLG", hlg_to_light),
 }
 """By H.273's codes. The others name sRGB (13), leave it open (2), or are television's (1, 6, 14, 15 and so on), which
 displays show with nearly the same curve as sRGB."""

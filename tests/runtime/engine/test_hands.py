@@ -14,9 +14,10 @@ from nafnet.errors import BackendError
 from nafnet.runtime.backends.lanes import Lane, LaneBackend, SeveralDevices
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending, Wired
+from nafnet.runtime.engine.finishing import to_pixels
 from nafnet.runtime.engine.hands import Hands
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.engine.tiles import to_pixels, write_planes
+from nafnet.runtime.engine.tiles import write_planes
 from nafnet.spec import ModelSpec, WireType
 from nafnet.tiling import TileBlender, blend_tiles, cut_tiles, plan_tiles
 from nafnet.wire import wire_dtype, wire_shape
