@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nafnet.errors import NafnetError
 from nafnet.files import Place, write_whole
 from nafnet.images.header import Header
+from nafnet.images.shown import Shown
 from nafnet.page import picture_uri, render
 from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.report import FileReport
