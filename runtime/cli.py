@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,21 @@ def _list_backends(context: click.Context, _: click.Parameter, asked: bool) -> N
 
 _PATH = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
-_SHARE = click.FloatRange(0, 1)
+
+
+class _Share(click.FloatRange):
+    """A number from 0 to 1; not nan, which lies in every range."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r}: expected a number from 0 to 1", param, ctx)
+        return number
+
+
+_SHARE = _Share(0, 1)
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})

@@ -29,7 +29,8 @@ _NAMED: dict[int, Primaries] = {
 }
 _NEAR = 0.002
 """Of x and y."""
-_LEAST_Y = 0.0001
+_LEAST_Y, _MOST = 0.0001, 1.001
+"""Of y, and of x + y, of colours that can be."""
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 D50 = np.array([0.9642, 1.0, 0.8249])
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
@@ -53,7 +54,8 @@ def _chunk(content: bytes) -> Primaries | None:
         return None
     white, *colours = np.array(struct.unpack(">8I", content)).reshape(4, 2) / 100_000
     pairs = [(float(x), float(y)) for x, y in (*colours, white)]
-    return tuple(pairs) if all(y >= _LEAST_Y for _, y in pairs) else None
+    is_real = all(y >= _LEAST_Y and x + y <= _MOST for x, y in pairs)
+    return tuple(pairs) if is_real else None
 
 
 def srgb_toned_profile(primaries: Primaries) -> bytes:

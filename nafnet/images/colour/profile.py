@@ -16,7 +16,7 @@ from nafnet.images.colour.transfer import Floats, gamma
 
 _XYZ_STEP = 1 / 32768
 """The engine's: it computes in 16 bits, of which 32768 is 1."""
-_SEPARABLE = 0.004
+_SEPARABLE = 0.01
 """Of light, by which the channels apart may miss what they are together."""
 _SAME_POWER = 0.001
 """Of light, by which a curve may differ from a power."""

@@ -148,7 +148,7 @@ def _light(encoded: Colours) -> Colours:
     step = place.astype(np.int32)
     table = _light_of_srgb()
     low = table[step]
-    made: Colours = low + (place - step) * (table[step + 1] - low)
+    made: Colours = low + (place - step.astype(np.float32)) * (table[step + 1] - low)
     beyond = encoded - inside
     if beyond.any():
         made += beyond * np.where(beyond > 0, np.float32(_SRGB_WHITE_SLOPE), np.float32(1 / 12.92))

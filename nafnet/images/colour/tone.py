@@ -84,7 +84,7 @@ class Tone:
         place = np.sqrt(np.sqrt(inside * np.float32(1 / most))) * np.float32(_GRID)
         step = np.nan_to_num(place).astype(np.int32)
         low = table[step]
-        made: Plane = low + (place - step) * (table[step + 1] - low)
+        made: Plane = low + (place - step.astype(np.float32)) * (table[step + 1] - low)
         beyond = light - inside
         if beyond.any():
             made += beyond * np.where(beyond > 0, np.float32(last), np.float32(first))

@@ -53,6 +53,20 @@ def grey_profile(curve: bytes) -> bytes:
     return _profile(b"GRAY", [(b"wtpt", _xyz(_D50)), (b"kTRC", curve)])
 
 
+def table_profile(primaries: Primaries, power: float, sink: float) -> bytes:
+    """A profile that is a table of colours: those of the primaries, but what has two channels is darker by a share."""
+    matrix, corners = to_xyz(primaries), []
+    for red, green, blue in np.ndindex(2, 2, 2):
+        weight = 1 - sink if red + green + blue == 2 else 1.0
+        corners.append(weight * matrix @ np.array([red, green, blue]))
+    grid = np.clip(np.rint(np.array(corners) * 32768), 0, 65535).astype(">u2").tobytes()
+    curve = np.rint(65535 * np.linspace(0, 1, 1024) ** power).astype(">u2").tobytes()
+    straight = np.array([0, 65535], ">u2").tobytes()
+    identity = struct.pack(">9i", *(65536 if index % 4 == 0 else 0 for index in range(9)))
+    head = b"mft2\0\0\0\0" + bytes((3, 3, 2, 0)) + identity + struct.pack(">HH", 1024, 2)
+    return _profile(b"RGB ", [(b"wtpt", _xyz(_D50)), (b"A2B0", head + curve * 3 + grid + straight * 3)])
+
+
 def _xyz(values: Sequence[float] | np.ndarray) -> bytes:
     return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(float(value) * 65536) for value in values))
 
