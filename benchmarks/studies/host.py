@@ -30,7 +30,7 @@ from nafnet.images.writer import DEFAULT_QUALITY
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending, Wired
-from nafnet.runtime.engine.batches import cannot_be_true
+from nafnet.runtime.engine.batches import cannot_be_true, together
 from nafnet.runtime.engine.events import Item, Layout
 from nafnet.runtime.engine.hands import Hands
 from nafnet.runtime.engine.restorer import Restorer
@@ -114,7 +114,7 @@ class Stages:
     def _batches(self) -> list[Pending]:
         tiles = list(self._image().tiles(self._pixels))
         groups = [tiles[start : start + BATCH] for start in range(0, len(tiles), BATCH)]
-        return [self.restorer._runner._pending(group) for group in groups]
+        return [together(group, self._hands) for group in groups]
 
     def write(self) -> None:
         """Tiles cut, and written where the device reads them."""

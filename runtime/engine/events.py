@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeAlias, TypeVar
 
+from nafnet.errors import HostMemoryError
 from nafnet.images.pixels import PixelType, Rows
 
 
@@ -87,9 +88,14 @@ class Item:
         """Make any error inside this image's own; `tell` hears of it first."""
         try:
             yield
+        except MemoryError as error:
+            self._fail(HostMemoryError.of(error), tell)
         except Exception as error:  # the boundary between one image and the others
-            tell(error)
-            self.fail(error)
+            self._fail(error, tell)
+
+    def _fail(self, error: Exception, tell: Callable[[Exception], None]) -> None:
+        tell(error)
+        self.fail(error)
 
 
 I = TypeVar("I", bound=Item)  # noqa: E741, the item of a stream
