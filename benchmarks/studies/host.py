@@ -21,6 +21,7 @@ import pyvips
 from rich.console import Console
 from rich.table import Table
 
+from nafnet.allocator import keep_bands
 from nafnet.benchmarks.photographs import Photograph, as_8bit, photographs, with_gaussian_noise
 from nafnet.benchmarks.timing import alternate
 from nafnet.commandline import exits
@@ -204,6 +205,7 @@ def _libvips_alone(files: Sequence[Path], folder: Path, suffix: str, options: di
 @exits
 def main(megapixels: float, count: int, rounds: int) -> int:
     """Print what each stage reaches beside a device that takes no time."""
+    keep_bands()  # as nafnet-run does
     cores = os.cpu_count() or 1
     side = round((megapixels * 1e6 / 1.5) ** 0.5)
     pictures = []

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import enum
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 from nafnet.errors import HostMemoryError
@@ -129,8 +129,8 @@ class Band(Generic[I]):
 
     item: I
     rows: Rows
-    original: Rows | None = None
-    """Of restored rows: the rows they were made of."""
+    originals: Sequence[Rows] = ()
+    """Of restored rows: the rows they were made of, in parts."""
 
 
 @dataclasses.dataclass(frozen=True)
