@@ -19,8 +19,12 @@ OLD_MOST = 2**25
 """The largest block that older versions of glibc can be told to keep."""
 
 
-def keep_memory() -> bool:
+def keep_memory(block: int = MOST, free: int = MOST) -> bool:
     """For the whole process, from now on; it cannot be taken back.
+
+    Args:
+        block: bytes of the largest that is kept.
+        free: bytes at the end of the heap above which they are given back.
 
     Returns:
         Whether it is so: only glibc can be told to, elsewhere nothing happens.
@@ -28,5 +32,10 @@ def keep_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    blocks = any(mallopt(M_MMAP_THRESHOLD, most) for most in (MOST, OLD_MOST))
-    return bool(mallopt(M_TRIM_THRESHOLD, MOST)) and blocks
+    blocks = any(mallopt(M_MMAP_THRESHOLD, most) for most in (block, min(block, OLD_MOST)))
+    return bool(mallopt(M_TRIM_THRESHOLD, free)) and blocks
+
+
+def keep_bands() -> bool:
+    """For rows on their way through a run: they are of megabytes, and as many are freed as are asked for."""
+    return keep_memory(OLD_MOST, 4 * OLD_MOST)

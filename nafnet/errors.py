@@ -83,6 +83,16 @@ class DeviceMemoryError(BackendError):
     """A batch does not fit the device's memory."""
 
 
+class HostMemoryError(DeviceMemoryError):
+    """The memory that does not suffice is the machine's own, not a device's."""
+
+    @classmethod
+    def of(cls, error: MemoryError, doing: str = "restoring") -> HostMemoryError:
+        """For what Python or NumPy raised; `doing` is what failed."""
+        said = str(error) or type(error).__name__
+        return cls(f"{doing} failed (out of the machine's memory: {said}); a smaller --tile or --batch takes less")
+
+
 class EngineError(NafnetError):
     """TensorRT cannot parse a graph or build an engine of it."""
 

@@ -156,8 +156,10 @@ def main(**options: Any) -> int:
     Exit codes: 0 all restored, 1 some files failed, 2 could not start or go on, 130 interrupted.
     """
     # Imported here, so that --help does not wait for the image and inference libraries.
+    from nafnet.allocator import keep_bands
     from nafnet.runtime.command import run
     from nafnet.runtime.options import RunOptions
 
+    keep_bands()
     depth = options.pop("depth")
     return run(RunOptions(depth=int(depth) if depth else None, **options))

@@ -21,6 +21,7 @@ import pyvips
 from rich.console import Console
 from rich.table import Table
 
+from nafnet.allocator import keep_bands
 from nafnet.benchmarks.photographs import Photograph, as_8bit, photographs, with_gaussian_noise
 from nafnet.benchmarks.timing import alternate
 from nafnet.commandline import exits
@@ -30,7 +31,7 @@ from nafnet.images.writer import DEFAULT_QUALITY
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending, Wired
-from nafnet.runtime.engine.batches import cannot_be_true
+from nafnet.runtime.engine.batches import cannot_be_true, together
 from nafnet.runtime.engine.events import Item, Layout
 from nafnet.runtime.engine.hands import Hands
 from nafnet.runtime.engine.restorer import Restorer
@@ -114,7 +115,7 @@ class Stages:
     def _batches(self) -> list[Pending]:
         tiles = list(self._image().tiles(self._pixels))
         groups = [tiles[start : start + BATCH] for start in range(0, len(tiles), BATCH)]
-        return [self.restorer._runner._pending(group) for group in groups]
+        return [together(group, self._hands) for group in groups]
 
     def write(self) -> None:
         """Tiles cut, and written where the device reads them."""
@@ -205,6 +206,7 @@ def _libvips_alone(files: Sequence[Path], folder: Path, suffix: str, options: di
 @exits
 def main(megapixels: float, count: int, rounds: int) -> int:
     """Print what each stage reaches beside a device that takes no time."""
+    keep_bands()  # as nafnet-run does
     cores = os.cpu_count() or 1
     side = round((megapixels * 1e6 / 1.5) ** 0.5)
     pictures = []

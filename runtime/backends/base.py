@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from nafnet.closing import Closing
-from nafnet.errors import BackendError, DeviceMemoryError, ModelError, NafnetError, speaks_of_memory
+from nafnet.errors import BackendError, DeviceMemoryError, HostMemoryError, ModelError, NafnetError, speaks_of_memory
 from nafnet.parity import Precision
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending, Wired
@@ -34,6 +34,8 @@ def is_memory_error(error: Exception) -> bool:
 
 def as_ours(error: Exception, kind: type[NafnetError], doing: str) -> NafnetError:
     """A library's error as one of ours: of `kind`, or DeviceMemoryError."""
+    if isinstance(error, MemoryError):
+        return HostMemoryError.of(error, doing)
     kind = DeviceMemoryError if is_memory_error(error) else kind
     return kind(f"{doing} failed ({str(error) or type(error).__name__})")
 
@@ -58,7 +60,7 @@ class Backend(Closing):
     default_batch: int = 1
     """Tiles to run at once where nobody said; 1 is fastest on a CPU, whose caches a batch overflows."""
     at_once: int = 1
-    """Batches that `stream` has at work at the same time; of more than one, `_run` must bear several threads."""
+    """Batches that a stream has at work at the same time; of more than one, `_run` must bear several threads."""
     reduced_to: ClassVar[Precision | None] = None
     """What it computes in, where that is less than the model's own precision."""
     gains_from_fixed_shapes: ClassVar[bool] = True
@@ -170,12 +172,6 @@ class Backend(Closing):
     def run(self, pending: Pending) -> Wired:
         """Restore one batch; the result is as the model gives it, and the caller's to keep. Errors as above."""
         return self._run_written(self._written(pending), pending)
-
-    def stream(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Restore batches, float32[N,C,H,W], in their order; the results are the caller's to keep."""
-        wire = self.model.spec.io
-        for restored in self.stream_pending(Pending.of(batch, wire) for batch in batches):
-            yield np.array(from_wire(restored, wire))
 
     def stream_pending(self, batches: Iterator[Pending]) -> Iterator[Wired]:
         """Restore batches one after the other, in their order; errors are those of a single call.

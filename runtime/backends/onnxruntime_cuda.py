@@ -139,16 +139,16 @@ class BoundLane(TimedLane):
         self._scratch: tuple[Shape, _Bound] | None = None
         self._kept: dict[Shape, _Bound] = {}
         self._seen: set[Shape] = set()
-        self._future: Future[Wired] | None = None
+        self._future: Future[tuple[Wired, Parts]] | None = None
 
     def start(self, pending: Pending) -> None:
         self._future = self._thread.submit(self._run, pending.written(self._wire))
 
     def finish(self) -> Wired:
         assert self._future is not None
-        return self._future.result()
+        return self._future.result()[0]
 
-    def _run(self, batch: Wired) -> Wired:
+    def _run(self, batch: Wired) -> tuple[Wired, Parts]:
         shape = batch.shape
         if self._graphs_left and shape in self._seen and shape not in self._kept:
             with CAPTURES.alone():
@@ -157,7 +157,7 @@ class BoundLane(TimedLane):
         with CAPTURES.others():
             return self._call(self._kept.get(shape) or self._unkept(batch), batch)
 
-    def _capture(self, batch: Wired) -> Wired:
+    def _capture(self, batch: Wired) -> tuple[Wired, Parts]:
         self._scratch = None  # freed before more is taken
         number = self._graphs_left  # never twice, not even after an error: its graph may have been captured
         self._graphs_left -= 1
@@ -166,29 +166,21 @@ class BoundLane(TimedLane):
         self._kept[batch.shape] = bound
         return restored
 
-    def _call(self, bound: _Bound, batch: Wired) -> Wired:
+    def _call(self, bound: _Bound, batch: Wired) -> tuple[Wired, Parts]:
+        began = time.perf_counter()
         bound.given.update_inplace(batch)
+        there = time.perf_counter()
         self.session.run_with_iobinding(bound.binding, bound.options)
+        computed = time.perf_counter()
         restored: Wired = bound.made.numpy()
-        return restored
+        return restored, (there - began, computed - there, time.perf_counter() - computed)
 
     def device_time(self, pending: Pending, rounds: int) -> DeviceTime:
         for _ in range(2):  # the second has a graph
             self.start(pending)
             self.finish()
-        timed = [self._thread.submit(self._timed, pending.written(self._wire)).result() for _ in range(rounds)]
+        timed = [self._thread.submit(self._run, pending.written(self._wire)).result()[1] for _ in range(rounds)]
         return DeviceTime.of(timed, "host")  # the library has no events; each of its calls waits for the device
-
-    def _timed(self, batch: Wired) -> Parts:
-        with CAPTURES.others():
-            bound = self._kept.get(batch.shape) or self._unkept(batch)
-            began = time.perf_counter()
-            bound.given.update_inplace(batch)
-            there = time.perf_counter()
-            self.session.run_with_iobinding(bound.binding, bound.options)
-            computed = time.perf_counter()
-            bound.made.numpy()
-            return there - began, computed - there, time.perf_counter() - computed
 
     def _unkept(self, batch: Wired) -> _Bound:
         if self._scratch is None or self._scratch[0] != batch.shape:

@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -125,7 +125,7 @@ class TileRunner(Generic[T]):
             restored = None
             if task.item.under_way:
                 try:
-                    restored = self.backend.run(self._pending([task]))
+                    restored = self.backend.run(together([task], self._hands))
                     self._failures = 0
                 except DeviceMemoryError:
                     raise
@@ -168,18 +168,7 @@ class TileRunner(Generic[T]):
             if not group:
                 return
             self._flying.append(group)
-            yield self._pending(group)
-
-    def _pending(self, group: list[T]) -> Pending:
-        """Tasks of one shape as a batch."""
-        parts, *sizes = group[0].shape
-
-        def write(out: Wired) -> None:
-            self._hands.map(
-                lambda index: group[index].write(out[index * parts : (index + 1) * parts]), range(len(group))
-            )
-
-        return Pending((parts * len(group), sizes[0], sizes[1], sizes[2]), write)
+            yield together(group, self._hands)
 
     def _next_group(self, tasks: Iterator[T]) -> list[T]:
         group: list[T] = []
@@ -225,6 +214,16 @@ class TileRunner(Generic[T]):
                 raise BackendError(f"{self.backend.name}: the model's result is not finite, in fp32 either")
             return made
         return None
+
+
+def together(group: Sequence[Task], hands: Hands) -> Pending:
+    """Tasks of one shape as a batch, which so many hands write."""
+    parts, *sizes = group[0].shape
+
+    def write(out: Wired) -> None:
+        hands.map(lambda index: group[index].write(out[index * parts : (index + 1) * parts]), range(len(group)))
+
+    return Pending((parts * len(group), sizes[0], sizes[1], sizes[2]), write)
 
 
 def cannot_be_true(restored: Wired, given: tuple[float, float]) -> bool:

@@ -11,9 +11,10 @@ import contextlib
 import dataclasses
 import enum
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
+from nafnet.errors import HostMemoryError
 from nafnet.images.colour.space import Space
 from nafnet.images.pixels import PixelType, Rows
 from nafnet.runtime.engine.look import WHOLE, Look
@@ -89,9 +90,14 @@ class Item:
         """Make any error inside this image's own; `tell` hears of it first."""
         try:
             yield
+        except MemoryError as error:
+            self._fail(HostMemoryError.of(error), tell)
         except Exception as error:  # the boundary between one image and the others
-            tell(error)
-            self.fail(error)
+            self._fail(error, tell)
+
+    def _fail(self, error: Exception, tell: Callable[[Exception], None]) -> None:
+        tell(error)
+        self.fail(error)
 
 
 I = TypeVar("I", bound=Item)  # noqa: E741, the item of a stream
@@ -131,8 +137,8 @@ class Band(Generic[I]):
 
     item: I
     rows: Rows
-    original: Rows | None = None
-    """Of restored rows: the rows they were made of."""
+    originals: Sequence[Rows] = ()
+    """Of restored rows: the rows they were made of, in parts."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ Shapes: n rows, W width, C colour channels, 1 (grey) or 3 (RGB), without alpha; 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,16 +51,18 @@ class Finish:
             return self._spaces[0].seen(pixels)
         return pixels * np.float32(1 / WHITE[pixels.dtype.name])
 
-    def pixels(self, planes: Planes, original: Rows) -> Rows:
+    def pixels(self, planes: Planes, originals: Sequence[Rows]) -> Rows:
         """The result of rows, [n,W,C] as they are wanted.
 
         Args:
             planes: what the network made, [C,n,W]; float32, or uint8 of a model that gives 8 bits. May be overwritten.
-            original: the rows that came, [n,W,C].
+            originals: the rows that came, in parts, [n,W,C] with alpha.
         """
         layout, wanted = self._layout, self._layout.wanted
         if self._spaces is None and layout.look.is_whole:
             return to_pixels(planes, wanted, self._hands)
+        original = originals[0] if len(originals) == 1 else np.concatenate(originals)
+        original = original[:, :, : layout.channels]
         if layout.look.is_nothing and (self._spaces is None or self._spaces[0] == self._spaces[1]):
             return convert_depth(original, wanted)
         made = np.empty(original.shape, wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Generic
 
+from nafnet.errors import BackendError, HostMemoryError
 from nafnet.runtime.engine.batches import SmallerTileError, TileRunner
 from nafnet.runtime.engine.events import Band, Closed, Event, I, Opened
 from nafnet.runtime.engine.hands import Hands
@@ -44,10 +45,23 @@ class ImageStream(Generic[I]):
                 yield from self._assembled(tiles)
                 return
             except SmallerTileError as error:
-                self._shrink(error)
-                for image in self._images:
-                    image.item.ask_again()
+                self._begin_anew(error)
                 self._images.clear()
+
+    def _begin_anew(self, error: SmallerTileError) -> None:
+        """Have the images that are under way fed once more, in smaller tiles.
+
+        Where there are none, and it is the machine that is short of memory, they have failed and others may not.
+        """
+        try:
+            self._shrink(error)
+        except BackendError as last:
+            if not isinstance(error.__cause__, HostMemoryError):
+                raise
+            for image in self._images:
+                image.item.fail(last)
+        for image in self._images:
+            image.item.ask_again()
 
     def _assembled(self, tiles: Iterator[Tile[I]]) -> Iterator[Event[I]]:
         for tile, planes in self._runner.run(tiles):

@@ -36,9 +36,13 @@ def try_out(backend: Backend, batch: int, tile: int) -> None:
 
     Raises:
         ModelError: it gives no image of its input's size.
-        UsageError: it takes no batch of this size.
-        BackendError: see `check_backends`.
+        BackendError: it takes no batch of this size, or see `check_backends`.
     """
+    with backend.translated("trying out"):
+        _try_out(backend, batch, tile)
+
+
+def _try_out(backend: Backend, batch: int, tile: int) -> None:
     known = check_backends(backend.parts)
     # Of one pixel a library may make one where it ought to make none, and a model that halves would pass.
     spec = backend.model.spec
@@ -46,6 +50,8 @@ def try_out(backend: Backend, batch: int, tile: int) -> None:
     try:
         if not known:
             backend(np.zeros((1, spec.channels, side, side), np.float32))
+    except DeviceMemoryError:
+        raise
     except BackendError as error:
         raise ModelError(f"{error}; expected a model that gives an image of its input's size") from error
     on_cpu = backend.device == "cpu"
@@ -53,11 +59,12 @@ def try_out(backend: Backend, batch: int, tile: int) -> None:
         return
     side = side if on_cpu else tile
     try:
-        backend(np.zeros((batch, spec.channels, side, side), np.float32))
+        with backend.translated():
+            backend(np.zeros((batch, spec.channels, side, side), np.float32))
     except DeviceMemoryError:
         pass  # the batch is halved where it matters
     except BackendError as error:
-        raise UsageError(f"batch {batch}: {error}; choose a smaller one") from error
+        raise BackendError(f"batch {batch}: {error}; choose a smaller one") from error
 
 
 def check_backends(backends: Sequence[Backend]) -> bool:

@@ -119,8 +119,8 @@ class TiledImage(Generic[I]):
         for tile in self._cutter.feed(rows[:, :, : self.layout.channels]):
             yield Tile(self, tile)
 
-    def add(self, tile: Tile[I], restored: Wired) -> tuple[Rows, Rows] | None:
-        """Take the next restored tile; gives rows that are finished and what they were made of.
+    def add(self, tile: Tile[I], restored: Wired) -> tuple[Rows, list[Rows]] | None:
+        """Take the next restored tile; gives rows that are finished and what they were made of, in parts.
 
         Args:
             tile: as it was given.
@@ -133,12 +133,12 @@ class TiledImage(Generic[I]):
         if finished is None:
             return None
         self._rows_done += finished.shape[1]
-        original = self._take_originals(finished.shape[1])
-        colours = self.finish.pixels(finished, original[:, :, : self.layout.channels])
+        originals = self._take_originals(finished.shape[1])
+        colours = self.finish.pixels(finished, originals)
         if not self.layout.alpha:
-            return colours, original
-        alpha = convert_depth(original[:, :, -1:], self.layout.wanted)
-        return np.concatenate([colours, alpha], axis=2), original
+            return colours, originals
+        alpha = convert_depth(np.concatenate([rows[:, :, -1:] for rows in originals]), self.layout.wanted)
+        return np.concatenate([colours, alpha], axis=2), originals
 
     def _to_image(self, restored: Wired) -> Planes:
         """A restored tile as [C,h,w]; RGB is averaged where the image is grey."""
@@ -150,9 +150,10 @@ class TiledImage(Generic[I]):
             return (np.rint(mean) if image.dtype == np.uint8 else mean).astype(image.dtype)
         return image
 
-    def _take_originals(self, count: int) -> Rows:
+    def _take_originals(self, count: int) -> list[Rows]:
         """The next `count` rows of what came in."""
-        taken, missing = [], count
+        taken: list[Rows] = []
+        missing = count
         while missing:
             rows = self._originals.popleft()
             if len(rows) > missing:
@@ -160,7 +161,7 @@ class TiledImage(Generic[I]):
                 rows = rows[:missing]
             taken.append(rows)
             missing -= len(rows)
-        return taken[0] if len(taken) == 1 else np.concatenate(taken)
+        return taken
 
 
 def _with_detail(tile: Tile[Any], restored: Wired) -> Wired:

@@ -25,7 +25,8 @@ from nafnet.runtime.folder.causes import of_death
 from nafnet.runtime.folder.settings import Limits
 from nafnet.runtime.folder.worker import DIGEST, END, FAILED, FRAME, HEADER, ROWS, header_from_json
 
-BAND_BYTES = 8 * 2**20
+BAND_BYTES = 2**20
+"""Of rows at a time: the pages of larger blocks are given back to the kernel each time, and cleared by it."""
 SECONDS_PER_MEGAPIXEL = 1.0
 """Added to the limit for a whole file, so that large ones on slow disks are not taken for a hang."""
 _MOST_HEADER_BYTES = 256 * 2**20  # profiles and maker notes are kilobytes to megabytes

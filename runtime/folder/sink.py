@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from nafnet.errors import OutputError
 from nafnet.images.writer import ImageWriter, check_quality
 from nafnet.runtime.engine.events import Band, Closed, Event, Opened
@@ -130,8 +132,7 @@ class _Files:
         started = time.perf_counter()
         self._writer.write(band.rows)
         if self._comparison:
-            assert band.original is not None
-            self._comparison.write(band.original, band.rows)
+            self._comparison.write(np.concatenate(band.originals), band.rows)
         self.item.row.seconds["encode"] += time.perf_counter() - started
 
     def finish(self) -> None:

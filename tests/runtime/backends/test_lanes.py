@@ -17,6 +17,7 @@ from nafnet.runtime.backends.lanes import Lane, LaneBackend, SeveralDevices
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending
 from nafnet.spec import ModelSpec
+from tests.streaming import streamed
 
 
 class SlowLane(Lane):
@@ -54,7 +55,7 @@ def batches(count: int) -> list[NDArray[np.float32]]:
 def test_lanes_keep_the_order_and_work_at_once(identity_onnx: Path) -> None:
     backend = Laned(Model(path=identity_onnx, spec=ModelSpec()), None)
     SlowLane.busy = SlowLane.most = 0
-    restored = list(backend.stream(iter(batches(9))))
+    restored = streamed(backend, batches(9))
     assert [round(float(batch.max()) * 100) for batch in restored] == list(range(9))
     assert (SlowLane.busy, SlowLane.most) == (0, 2)
     assert np.array_equal(backend(batches(5)[4]), batches(5)[4])
@@ -64,7 +65,7 @@ def test_a_lane_that_fails_leaves_none_busy(identity_onnx: Path) -> None:
     backend = Laned(Model(path=identity_onnx, spec=ModelSpec()), None)
     SlowLane.busy = 0
     with pytest.raises(BackendError, match="it fails here"):
-        list(backend.stream(iter(batches(99))))
+        streamed(backend, batches(99))
     assert SlowLane.busy == 0
 
 
@@ -75,7 +76,7 @@ def devices(path: Path) -> list[Backend]:
 def test_several_devices_share_the_batches_in_order(identity_onnx: Path) -> None:
     SlowLane.busy = SlowLane.most = 0
     with SeveralDevices(devices(identity_onnx)) as backend:
-        restored = list(backend.stream(iter(batches(40))))
+        restored = streamed(backend, batches(40))
         assert "2 more" in backend.description
     assert [round(float(batch.max()) * 100) for batch in restored] == list(range(40))
     assert SlowLane.busy == 0
@@ -86,7 +87,7 @@ def test_a_device_that_fails_is_heard_of_and_leaves_none_busy(identity_onnx: Pat
     SlowLane.busy = 0
     restored = []
     with SeveralDevices(devices(identity_onnx)) as backend, pytest.raises(BackendError, match="it fails here"):
-        restored.extend(backend.stream(iter(batches(99))))
+        restored.extend(streamed(backend, batches(99)))
     assert SlowLane.busy == 0
 
 

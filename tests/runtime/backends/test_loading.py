@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nafnet.closing import Closing
-from nafnet.errors import BackendError, DeviceMemoryError, MissingExtraError, ModelError, NafnetError
+from nafnet.errors import BackendError, DeviceMemoryError, HostMemoryError, MissingExtraError, ModelError, NafnetError
 from nafnet.runtime import Restorer
 from nafnet.runtime import backends as registry
 from nafnet.runtime.backends import REGISTRY, Choice, make_backend
@@ -86,7 +86,7 @@ def first(monkeypatch: pytest.MonkeyPatch) -> None:
         (OSError("libcudart"), ModelError, "libcudart"),
         (RuntimeError("CUDA driver version is insufficient"), ModelError, "insufficient"),
         (RuntimeError("CUDA out of memory. Tried\nto allocate"), DeviceMemoryError, "Tried to allocate"),
-        (MemoryError(), DeviceMemoryError, "MemoryError"),
+        (MemoryError(), HostMemoryError, "MemoryError"),
     ],
 )
 def test_a_librarys_error_is_one_line_of_ours(

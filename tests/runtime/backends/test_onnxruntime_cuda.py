@@ -23,6 +23,7 @@ from nafnet.runtime.engine.model_source import open_model
 from nafnet.spec import ModelSpec
 from nafnet.system import nvidia
 from tests.gpu_stand_in.machine import install_onnxruntime
+from tests.streaming import streamed
 
 from .cuda_onnxruntime import Machine
 
@@ -62,7 +63,7 @@ def batches(count: int) -> list[NDArray[np.float32]]:
 
 def check_stream(backend: Backend, count: int = 24) -> None:
     given = batches(count)
-    for one, restored in zip(given, backend.stream(iter(given)), strict=True):
+    for one, restored in zip(given, streamed(backend, given), strict=True):
         assert np.array_equal(restored, one / 2)
 
 

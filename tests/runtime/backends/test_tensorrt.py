@@ -22,6 +22,7 @@ from tests.conftest import TINY
 from tests.export.conftest import nafnet_export
 from tests.gpu_stand_in.device import Device
 from tests.gpu_stand_in.machine import Machine
+from tests.streaming import streamed
 
 Export = Callable[..., Path]
 A100 = ("NVIDIA A100-SXM4-80GB", (8, 0))
@@ -134,7 +135,7 @@ def test_a_tile_that_the_plan_does_not_take_is_refused_at_load(export: Export) -
         Restorer.load(plan, tile=512)
     with pytest.raises(UsageError, match=r"--whole: tiny-fused-unverified\.plan takes at most"):
         Restorer.load(plan, whole=True)
-    with pytest.raises(UsageError, match=r"batch 5: .*at most 4"):
+    with pytest.raises(BackendError, match=r"batch 5: .*at most 4"):
         Restorer.load(plan, batch=5)
 
 
@@ -151,10 +152,10 @@ def test_shapes_that_change_move_no_buffer_and_the_last_batch_is_filled_up(
         before = gpu.device.replays
         generator = np.random.default_rng(0)
         batches = [generator.random((count, 3, 64, 64), np.float32) for count in (4, 4, 4, 4, 3, 1, 4)]
-        streamed = list(restorer.backend.stream(iter(batches)))
-        assert [len(made) for made in streamed] == [len(given) for given in batches]
+        results = streamed(restorer.backend, batches)
+        assert [len(made) for made in results] == [len(given) for given in batches]
         assert gpu.device.replays >= before + 5
-        for given, made in zip(batches, streamed, strict=True):
+        for given, made in zip(batches, results, strict=True):
             assert np.array_equal(made, restorer.backend(given))
 
 

@@ -18,6 +18,7 @@ from tests.gpu_stand_in.device import Device
 from tests.gpu_stand_in.machine import Machine
 from tests.gpu_stand_in.plan import Header, pack
 from tests.runtime.backends.test_cuda_code import batch, halving
+from tests.streaming import streamed
 
 Shape = tuple[int, ...]
 PROFILE: tuple[Shape, Shape, Shape] = ((1, 3, 16, 16), (2, 3, 32, 32), (4, 3, 64, 64))
@@ -46,7 +47,7 @@ def run(plan: Path) -> list[str]:
     with TensorRtRtxBackend(Model(path=plan, spec=inspect_plan(plan)), None, "cuda:0") as backend:
         backend.listen(told.append)
         given = [batch(2, 32, seed) for seed in range(5)]
-        for one, restored in zip(given, backend.stream(iter(given)), strict=True):
+        for one, restored in zip(given, streamed(backend, given), strict=True):
             assert np.array_equal(restored, one * np.float32(0.5))
     return told
 

@@ -15,6 +15,7 @@ from nafnet.runtime.backends.torch_cpu import TorchBackend
 from nafnet.runtime.backends.torch_cuda import TorchCudaBackend
 from nafnet.spec import ModelSpec
 from tests.conftest import TINY
+from tests.streaming import streamed
 
 
 @pytest.mark.usefixtures("gpu")
@@ -27,7 +28,7 @@ def test_half_by_graphs_and_the_devices_time(tiny_network: NAFNet, tmp_path: Pat
     model = Model(path=path, spec=load_checkpoint(path).spec)
     batches = [np.random.default_rng(seed).random((2, 3, 32, 32), np.float32) for seed in range(8)]
     with TorchBackend(model, 1) as exact, TorchCudaBackend(model, None, "cuda:0") as backend:
-        for given, made in zip(batches, backend.stream(iter(batches)), strict=True):
+        for given, made in zip(batches, streamed(backend, batches), strict=True):
             assert np.abs(made - exact(given)).max() < 1e-3
         found = backend.device_time(batches[0], 3)
         assert found.clock == "events"

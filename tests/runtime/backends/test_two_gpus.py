@@ -17,6 +17,7 @@ from nafnet.spec import Engine, ModelSpec
 from tests.gpu_stand_in.machine import Machine
 from tests.gpu_stand_in.plan import Header, pack
 from tests.runtime.backends.test_cuda_code import batch, halving
+from tests.streaming import streamed
 
 Shape = tuple[int, ...]
 PROFILE: tuple[Shape, Shape, Shape] = ((1, 3, 16, 16), (2, 3, 32, 32), (4, 3, 64, 64))
@@ -42,7 +43,7 @@ def test_both_restore_and_give_back_what_they_took(gpu: Machine, tmp_path: Path)
     with SeveralDevices([*backends(gpu, tmp_path)]) as backend:
         assert np.array_equal(backend(given[0]), given[0] * np.float32(0.5)), "a single call goes to the first"
         for _ in range(2):
-            for one, restored in zip(given, backend.stream(iter(given)), strict=True):
+            for one, restored in zip(given, streamed(backend, given), strict=True):
                 assert np.array_equal(restored, one * np.float32(0.5))
         for part in backend.parts:
             assert np.array_equal(part(given[1]), given[1] * np.float32(0.5))
@@ -54,7 +55,7 @@ def test_both_restore_and_give_back_what_they_took(gpu: Machine, tmp_path: Path)
 
 def test_a_device_that_does_not_close_keeps_nothing_of_the_other(gpu: Machine, tmp_path: Path) -> None:
     several = SeveralDevices([*backends(gpu, tmp_path)])
-    list(several.stream(batch(2, 32, seed) for seed in range(8)))
+    streamed(several, (batch(2, 32, seed) for seed in range(8)))
     for stream in gpu.second.streams.values():
         stream.capture, stream.mode = [], "relaxed"  # as one that somebody left recording
     with pytest.raises(BackendError, match="cudaStreamSynchronize on device 1: cudaErrorStreamCaptureUnsupported"):

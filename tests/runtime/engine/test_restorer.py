@@ -23,6 +23,7 @@ from nafnet.runtime import Restorer, restore_file
 from nafnet.runtime.backends import REGISTRY, backend_class, choose_for, is_installed
 from nafnet.runtime.backends.base import PREPARE_AFTER
 from nafnet.runtime.folder.settings import Encoding
+from tests.streaming import streamed
 
 MakeOnnx = Callable[..., Path]
 
@@ -84,7 +85,7 @@ def test_tiles_side_by_side_are_the_same_to_the_bit(backend: str, monkeypatch: p
     with Restorer.load(backend=backend, threads=2) as restorer:
         chosen: Any = restorer.backend
         decided_by = decide_while_busy(chosen, monkeypatch)
-        made = list(chosen.stream(iter(tiles)))
+        made = streamed(chosen, tiles)
         (tile,) = decided_by
         same = np.array_equal(chosen._load_side_by_side(tile.shape)(tile), chosen._any_shape(tile))
         assert (chosen._side_by_side is not None) == same
@@ -111,7 +112,7 @@ def test_tiles_run_side_by_side_where_that_changes_no_bit(
                 return restored
 
         monkeypatch.setattr(chosen, "_load_side_by_side", lambda _: several)
-        made = list(chosen.stream(iter(tiles)))
+        made = streamed(chosen, tiles)
         assert all(np.array_equal(twin(tile), one) for tile, one in zip(tiles, made, strict=True))
         assert runs, "it was looked at"
         assert (chosen._side_by_side is not None) == taken
@@ -229,7 +230,7 @@ def test_counts_below_one_are_refused(options: dict[str, int]) -> None:
 
 def test_a_batch_that_the_model_does_not_take_is_refused(make_onnx: MakeOnnx) -> None:
     single = make_onnx(shape=(1, 3, "h", "w"), out_shape=(1, 3, "h", "w"))
-    with pytest.raises(UsageError, match="batch 4"):
+    with pytest.raises(BackendError, match="batch 4"):
         Restorer.load(single, backend="onnxruntime", batch=4)
     with Restorer.load(single, backend="onnxruntime") as restorer:
         assert restorer.batch == 1
