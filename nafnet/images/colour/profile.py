@@ -87,13 +87,14 @@ def _colours(icc: bytes) -> tuple[Floats, Floats | None]:
     for channel in range(3):
         alone[channel, :, channel] = ramp
     parts = [_xyz(icc, values) for values in alone]
-    greys = _xyz(icc, np.repeat(ramp[:, None], 3, 1))
     black = parts[0][0]
     # The greatest of X, Y and Z of a channel is known best.
     strongest = [part[:, np.argmax(part[-1])] for part in parts]
-    together = sum(part - black for part in parts) + black
-    if np.abs(together - greys).max() > _SEPARABLE:
-        return np.maximum(greys[None, :, 1] - greys[0, 1], 0), None
+    places = np.array(list(np.ndindex(3, 3, 3))) * (STEPS // 2)
+    together = sum(part[place] - black for part, place in zip(parts, places.T, strict=True)) + black
+    if np.abs(together - _xyz(icc, ramp[places])).max() > _SEPARABLE:
+        greys = _xyz(icc, np.repeat(ramp[:, None], 3, 1))[:, 1]
+        return np.maximum(greys[None] - greys[0], 0), None
     curves = np.stack([np.maximum(curve - curve[0], 0) for curve in strongest])
     return curves, to_d50(np.stack([part[-1] - black for part in parts], axis=1))  # libvips gives it under D65
 
