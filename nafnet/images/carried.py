@@ -25,12 +25,11 @@ _READERS: dict[Format, Callable[[Path], tuple[dict[str, Any], list[str]]]] = {
 }  # fmt: skip
 _WRITERS: dict[Format, Callable[[Path, Metadata], None]] = {
     "png": write_png, "jpeg": write_jpeg, "tiff": write_tiff, "webp": write_webp, "avif": write_heif,
-    "heif": write_heif,
 }  # fmt: skip
 _MOST_DENSITY = 1e5
 """Pixels per millimetre; libvips knows no more."""
 _EMPTY_EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
-_PLACE_IS_LIBVIPS = ("webp", "avif", "heif")
+_PLACE_IS_LIBVIPS = ("webp", "avif")
 """Formats in which libvips makes the place of the EXIF, which then is filled."""
 
 

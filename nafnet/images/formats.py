@@ -9,6 +9,8 @@ from nafnet.images.pixels import PixelType
 
 Format = Literal["png", "jpeg", "tiff", "webp", "avif", "heif", "bmp", "ppm"]
 
+DEFAULT_QUALITY = 95
+"""Of formats that are written with loss."""
 # A file of a few hundred kilobytes can claim more pixels than a machine has memory for.
 MAX_PIXELS = 1_000_000_000
 
@@ -24,6 +26,8 @@ class FormatInfo:
     has_quality: bool = False
     """Whether it is written with loss, at a quality of 1 to 100."""
     max_side: int = 2**31 - 1
+    written_as: Format | None = None
+    """What becomes of a file of a format that is read alone."""
 
 
 FORMATS: dict[Format, FormatInfo] = {
@@ -34,11 +38,13 @@ FORMATS: dict[Format, FormatInfo] = {
     "tiff": FormatInfo(suffixes=(".tif", ".tiff"), holds=("uint8", "uint16", "float32")),
     "webp": FormatInfo(suffixes=(".webp",), holds=("uint8",), has_quality=True, max_side=16383),
     "avif": FormatInfo(suffixes=(".avif",), holds=("uint8", "uint16"), has_quality=True, max_side=16384),
-    "heif": FormatInfo(suffixes=(".heic", ".heif"), holds=("uint8", "uint16"), has_quality=True, max_side=16384),
+    "heif": FormatInfo(suffixes=(".heic", ".heif"), holds=(), written_as="jpeg"),
     "bmp": FormatInfo(suffixes=(".bmp",), holds=("uint8",)),
     "ppm": FormatInfo(suffixes=(".ppm", ".pgm"), holds=("uint8", "uint16"), alpha=False),
 }
+WRITTEN: tuple[Format, ...] = tuple(name for name, info in FORMATS.items() if not info.written_as)
 SUFFIXES: dict[str, Format] = {suffix: name for name, info in FORMATS.items() for suffix in info.suffixes}
+WRITTEN_SUFFIXES: tuple[str, ...] = tuple(suffix for suffix, name in SUFFIXES.items() if name in WRITTEN)
 
 _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"\x89PNG\r\n\x1a\n", "png"),

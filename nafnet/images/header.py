@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from nafnet.errors import ImageError
-from nafnet.images.formats import FORMATS, Format
+from nafnet.images.formats import DEFAULT_QUALITY, FORMATS, Format
 from nafnet.images.metadata.metadata import NOTHING, Metadata, carry
 from nafnet.images.pixels import PIXEL_TYPES, PixelType
 
@@ -46,17 +46,24 @@ class Header:
     def converted(self, file_format: Format | None, bits: int | None, *, with_loss: bool = False) -> Header:
         """The header of a file in another format or depth (8, 16 or 32 bits); None keeps what is.
 
+        A format that is read alone becomes another, and a note says so.
         A format that cannot hold the depth takes the deepest that it can; notes say so, and what of the metadata it
         has no place for.
 
         Where a loss is asked for, as a quality does, a format that could do without is written with it.
 
         Raises:
-            ImageError: the format cannot hold the depth asked for, the alpha channel or the size.
+            ImageError: the format cannot hold the depth asked for, the alpha channel or the size, or is not written.
         """
-        chosen = file_format or self.format
+        chosen = file_format or FORMATS[self.format].written_as or self.format
         info = FORMATS[chosen]
+        if info.written_as:
+            raise ImageError(f"{chosen} is read alone; choose another --format")
         kind, notes = PIXEL_TYPES[bits] if bits else self.pixel_type, self.notes
+        if file_format is None and chosen != self.format:
+            quality = f" of quality {DEFAULT_QUALITY}" if info.has_quality and not with_loss else ""
+            became = f"{self.format.upper()} is read alone, and became {chosen.upper()}{quality}"
+            notes = (*notes, f"{became}: --format chooses another")
         if kind not in info.holds:
             if bits:
                 raise ImageError(f"{chosen} cannot hold {bits} bits; choose another --format or --depth")

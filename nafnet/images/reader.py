@@ -18,7 +18,7 @@ _DECODERS: dict[Format, str] = {
     "tiff": "nafnet.images.decoders.libvips",
     "webp": "nafnet.images.decoders.libvips",
     "avif": "nafnet.images.decoders.libvips",
-    "heif": "nafnet.images.decoders.libvips",
+    "heif": "nafnet.images.decoders.heif",
     "bmp": "nafnet.images.decoders.bmp",
     "ppm": "nafnet.images.decoders.ppm",
 }

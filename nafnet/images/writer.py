@@ -20,13 +20,12 @@ from nafnet.closing import Closing
 from nafnet.errors import ImageError, OutputError
 from nafnet.files import Place, whole_file
 from nafnet.images.carried import give_to_libvips, write_metadata
-from nafnet.images.formats import FORMATS
+from nafnet.images.formats import DEFAULT_QUALITY, FORMATS
 from nafnet.images.header import Header
 from nafnet.images.pixels import Rows
 from nafnet.images.plain import write_bmp, write_ppm
 from nafnet.images.spill import Spill
 
-DEFAULT_QUALITY = 95
 # Decoded images of more bytes wait on the disk.
 MEMORY_LIMIT = 96 * 2**20
 _VIPS_TYPES = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
@@ -47,7 +46,7 @@ class ImageWriter(Closing):
     Args:
         path: the file; its folder exists.
         header: of the file to write. Rows come in its `pixel_type`, alpha included.
-        quality: 1 to 100, of JPEG, WebP, AVIF and HEIF.
+        quality: 1 to 100, of JPEG, WebP and AVIF.
         tag: goes into the names of temporary files.
         place: gives the finished file its name; by default it replaces what is there.
         mode: permissions of the file, of which the umask takes some away.
@@ -129,10 +128,9 @@ class ImageWriter(Closing):
             image.tiffsave(path, keep=keep, compression="deflate", predictor=predictor, bigtiff=large)
         elif header.format == "webp":
             image.webpsave(path, keep=keep, Q=self._quality, lossless=header.lossless, exact=True)
-        elif header.format in ("avif", "heif"):
-            codec = "av1" if header.format == "avif" else "hevc"
+        elif header.format == "avif":
             bits = 8 if header.pixel_type == "uint8" else min(header.bits, 12)
-            image.heifsave(path, keep=keep, compression=codec, Q=self._quality, bitdepth=bits, subsample_mode="off")
+            image.heifsave(path, keep=keep, compression="av1", Q=self._quality, bitdepth=bits, subsample_mode="off")
         else:
             raise AssertionError(f"{header.format}: no encoder is called for it")
 
