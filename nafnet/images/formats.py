@@ -7,7 +7,7 @@ from typing import Literal
 
 from nafnet.images.pixels import PixelType
 
-Format = Literal["png", "jpeg", "tiff", "webp", "avif", "heif", "bmp", "ppm"]
+Format = Literal["png", "jpeg", "tiff", "webp", "avif", "heif", "bmp", "ppm", "raw"]
 
 DEFAULT_QUALITY = 95
 """Of formats that are written with loss."""
@@ -41,6 +41,9 @@ FORMATS: dict[Format, FormatInfo] = {
     "heif": FormatInfo(suffixes=(".heic", ".heif"), holds=(), written_as="jpeg"),
     "bmp": FormatInfo(suffixes=(".bmp",), holds=("uint8",)),
     "ppm": FormatInfo(suffixes=(".ppm", ".pgm"), holds=("uint8", "uint16"), alpha=False),
+    "raw": FormatInfo(
+        suffixes=(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"), holds=(), written_as="tiff"
+    ),
 }
 WRITTEN: tuple[Format, ...] = tuple(name for name, info in FORMATS.items() if not info.written_as)
 SUFFIXES: dict[str, Format] = {suffix: name for name, info in FORMATS.items() for suffix in info.suffixes}
@@ -53,6 +56,11 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"MM\0*", "tiff"),
     (b"II+\0", "tiff"),
     (b"MM\0+", "tiff"),
+    (b"IIU\0", "raw"),  # RW2
+    (b"IIRO", "raw"),  # ORF
+    (b"IIRS", "raw"),
+    (b"MMOR", "raw"),
+    (b"FUJIFILMCCD-RAW", "raw"),
     (b"BM", "bmp"),
     (b"P5", "ppm"),
     (b"P6", "ppm"),
@@ -68,10 +76,15 @@ def sniff(start: bytes) -> Format | None:
     """The format that a file's first bytes say it is; None if none of ours.
 
     16 bytes do for most. AVIF and HEIF may begin with a brand that both have, and name others in the first `SNIFFED`.
+    A raw file that is laid out as a TIFF is one as far as these bytes go.
     """
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "webp"
+    if start[:4] == b"II*\0" and start[8:10] == b"CR":  # CR2
+        return "raw"
     if start[4:8] == b"ftyp":
+        if start[8:12] == b"crx ":  # CR3
+            return "raw"
         end = min(int.from_bytes(start[:4], "big"), len(start))
         if any(start[at : at + 4] in _AVIF_BRANDS for at in (8, *range(16, end, 4))):
             return "avif"

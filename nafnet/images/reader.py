@@ -9,6 +9,7 @@ import importlib
 from pathlib import Path
 
 from nafnet.errors import ImageError
+from nafnet.images.containers.tiff import mosaic
 from nafnet.images.decoders.base import ImageReader
 from nafnet.images.formats import MAX_PIXELS, SNIFFED, Format, sniff
 
@@ -21,6 +22,7 @@ _DECODERS: dict[Format, str] = {
     "heif": "nafnet.images.decoders.heif",
     "bmp": "nafnet.images.decoders.bmp",
     "ppm": "nafnet.images.decoders.ppm",
+    "raw": "nafnet.images.decoders.raw",
 }
 """Modules of one function, `open_file`, each of which loads its library."""
 
@@ -51,10 +53,12 @@ def recognise(path: Path) -> Format:
             raise ImageError(f"{path}: not a regular file")  # opening a pipe would wait for a writer
         with path.open("rb") as file:
             start = file.read(SNIFFED)
+        file_format = sniff(start)
+        if file_format == "tiff" and mosaic(path):
+            return "raw"
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
-    file_format = sniff(start)
     if file_format is None:
         what = f"starts with {start[:8]!r}" if start else "the file is empty"
-        raise ImageError(f"{path}: not a PNG, JPEG, TIFF, WebP, AVIF, HEIF, BMP or PPM image ({what})")
+        raise ImageError(f"{path}: not a PNG, JPEG, TIFF, WebP, AVIF, HEIF, BMP, PPM or raw image ({what})")
     return file_format
