@@ -34,7 +34,14 @@ _PLACE_IS_LIBVIPS = ("webp", "avif")
 
 
 def read_metadata(
-    path: Path, file_format: Format, given: Mapping[str, bytes], width: int, height: int, *, quarter: bool = False
+    path: Path,
+    file_format: Format,
+    given: Mapping[str, bytes],
+    width: int,
+    height: int,
+    *,
+    quarter: bool = False,
+    codes: tuple[int, int] | None = None,
 ) -> tuple[Metadata, list[str]]:
     """What a file carries, true of the upright picture, and in words what of it is not kept.
 
@@ -45,8 +52,9 @@ def read_metadata(
         width: of the upright picture.
         height: likewise.
         quarter: whether it was turned by a quarter.
+        codes: of its colours, as far as the decoder read them.
     """
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = {"codes": codes}
     lost = []
     for name, value in given.items():
         if len(value) > MOST_FIELD_BYTES:

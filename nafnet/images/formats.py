@@ -7,7 +7,7 @@ from typing import Literal
 
 from nafnet.images.pixels import PixelType
 
-Format = Literal["png", "jpeg", "tiff", "webp", "avif", "heif", "bmp", "ppm", "raw"]
+Format = Literal["png", "jpeg", "tiff", "webp", "avif", "heif", "bmp", "ppm", "raw", "jxl"]
 
 DEFAULT_QUALITY = 95
 """Of formats that are written with loss."""
@@ -41,6 +41,7 @@ FORMATS: dict[Format, FormatInfo] = {
     "heif": FormatInfo(suffixes=(".heic", ".heif"), holds=(), written_as="jpeg"),
     "bmp": FormatInfo(suffixes=(".bmp",), holds=("uint8",)),
     "ppm": FormatInfo(suffixes=(".ppm", ".pgm"), holds=("uint8", "uint16"), alpha=False),
+    "jxl": FormatInfo(suffixes=(".jxl",), holds=("uint8", "uint16", "float32"), has_quality=True, max_side=2**30 - 1),
     "raw": FormatInfo(
         suffixes=(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"), holds=(), written_as="tiff"
     ),
@@ -61,6 +62,8 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"IIRS", "raw"),
     (b"MMOR", "raw"),
     (b"FUJIFILMCCD-RAW", "raw"),
+    (b"\xff\x0a", "jxl"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl"),
     (b"BM", "bmp"),
     (b"P5", "ppm"),
     (b"P6", "ppm"),

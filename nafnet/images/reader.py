@@ -22,6 +22,7 @@ _DECODERS: dict[Format, str] = {
     "heif": "nafnet.images.decoders.heif",
     "bmp": "nafnet.images.decoders.bmp",
     "ppm": "nafnet.images.decoders.ppm",
+    "jxl": "nafnet.images.decoders.jxl",
     "raw": "nafnet.images.decoders.raw",
 }
 """Modules of one function, `open_file`, each of which loads its library."""
@@ -60,5 +61,5 @@ def recognise(path: Path) -> Format:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
     if file_format is None:
         what = f"starts with {start[:8]!r}" if start else "the file is empty"
-        raise ImageError(f"{path}: not a PNG, JPEG, TIFF, WebP, AVIF, HEIF, BMP, PPM or raw image ({what})")
+        raise ImageError(f"{path}: not a PNG, JPEG, TIFF, WebP, AVIF, HEIF, JPEG XL, BMP, PPM or raw image ({what})")
     return file_format

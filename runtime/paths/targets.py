@@ -12,7 +12,7 @@ from nafnet.runtime.paths.job import Job
 
 NOT_WRITTEN = (
     *(suffix for suffix in SUFFIXES if suffix not in WRITTEN_SUFFIXES),
-    *(".gif", ".jxl", ".jp2", ".psd", ".svg", ".pdf", ".exr", ".hdr", ".ico", ".tga"),
+    *(".gif", ".jp2", ".psd", ".svg", ".pdf", ".exr", ".hdr", ".ico", ".tga"),
 )
 """Endings that mean a picture, not a folder; of these nothing is written."""
 _ENDINGS = ", ".join(WRITTEN_SUFFIXES)

@@ -93,6 +93,7 @@ KEPT: dict[Format, tuple[str, ...]] = {
     "tiff": ("icc", "exif", "xmp", "photoshop", "density"),
     "webp": ("icc", "exif", "xmp"),
     "avif": ("icc", "codes", "exif", "xmp"),
+    "jxl": ("icc", "codes", "exif", "xmp"),
     "bmp": ("density",),
     "ppm": (),
 }
