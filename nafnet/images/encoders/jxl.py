@@ -13,6 +13,8 @@ from nafnet.images.header import Header
 from nafnet.images.pixels import Rows
 
 _LOSSLESS = 100
+_USUAL_TRANSFER = {"uint8": 13, "uint16": 13, "float32": 8}
+"""By ITU-T H.273: sRGB's, and none."""
 
 
 def require(path: Path) -> None:
@@ -37,16 +39,26 @@ def save(path: Path, header: Header, pixels: Rows, quality: int) -> None:
         OSError: the library, or the disk, refused.
     """
     oiio = library("OpenImageIO", "JPEG XL", extra="jxl", path=path)
-    metadata = header.metadata
-    if header.alpha and header.channels == 1:  # of grey with alpha OpenImageIO 3.2 writes files that nobody reads
-        pixels = np.dstack([pixels[:, :, :1]] * 3 + [pixels[:, :, 1:]])
+    if header.channels == 1 and _needs_colour(header):
+        pixels = np.concatenate([pixels[:, :, :1]] * 3 + [pixels[:, :, 1:]], axis=2)
     bands = pixels.shape[2]
     spec = oiio.ImageSpec(header.width, header.height, bands, header.pixel_type.replace("float32", "float"))
     _describe(oiio, spec, header, _LOSSLESS if header.lossless else min(quality, _LOSSLESS - 1))
     file = oiio.ImageOutput.create("jxl")
     if not (file.open(str(path), spec) and file.write_image(np.ascontiguousarray(pixels)) and file.close()):
         raise OSError(" ".join(file.geterror().split()))
-    write_jxl(path, metadata)
+    write_jxl(path, header.metadata)
+
+
+def _needs_colour(header: Header) -> bool:
+    """Whether a picture of grey is written in three equal colours.
+
+    Of grey with alpha OpenImageIO 3.2 writes files that nobody reads, and of grey it writes no transfer function but
+    the usual one of its type.
+    """
+    metadata = header.metadata
+    unusual = metadata.codes is not None and metadata.codes[1] != _USUAL_TRANSFER[header.pixel_type]
+    return header.alpha or (unusual and not metadata.icc)
 
 
 def _describe(oiio: Any, spec: Any, header: Header, quality: int) -> None:
@@ -59,5 +71,5 @@ def _describe(oiio: Any, spec: Any, header: Header, quality: int) -> None:
     if metadata.icc and not (header.alpha and header.channels == 1):
         kind = oiio.TypeDesc(f"uint8[{len(metadata.icc)}]")
         spec.attribute("ICCProfile", kind, np.frombuffer(metadata.icc, np.uint8))
-    elif metadata.codes:
+    elif metadata.codes and spec.nchannels > 2:
         spec.attribute("CICP", oiio.TypeDesc("int[4]"), (*metadata.codes, 0, 1))

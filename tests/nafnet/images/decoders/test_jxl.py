@@ -113,6 +113,17 @@ def test_what_it_carries(tmp_path: Path) -> None:
     assert (found.icc, found.codes) == (b"", (1, 13)), "no profile is made up for sRGB"
 
 
+@pytest.mark.parametrize("transfer", [13, 8, 16])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_grey_keeps_its_transfer_function(dtype: Any, transfer: int, tmp_path: Path) -> None:
+    """Where the library writes that of colours alone, it is written as colours."""
+    image = picture(values(dtype, 1), metadata=Metadata(codes=(1, transfer)))
+    write_image(tmp_path / "a.jxl", image)
+    found = read_image(tmp_path / "a.jxl")
+    assert found.metadata.codes == (1, transfer)
+    assert np.array_equal(found.pixels, np.broadcast_to(image.pixels, found.pixels.shape))
+
+
 def test_boxes_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import brotli
 
