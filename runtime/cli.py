@@ -10,7 +10,7 @@ import click
 
 from nafnet.commandline import Command, exits
 
-FORMAT_NAMES = ("png", "jpeg", "tiff", "webp", "avif", "bmp", "ppm")
+FORMAT_NAMES = ("png", "jpeg", "tiff", "webp", "avif", "jxl", "bmp", "ppm")
 
 
 def _list_backends(context: click.Context, _: click.Parameter, asked: bool) -> None:

@@ -26,8 +26,7 @@ from nafnet.benchmarks.photographs import Photograph, as_8bit, photographs, with
 from nafnet.benchmarks.timing import alternate
 from nafnet.commandline import exits
 from nafnet.images.file import ImageFile, write_image
-from nafnet.images.formats import Format
-from nafnet.images.writer import DEFAULT_QUALITY
+from nafnet.images.formats import DEFAULT_QUALITY, Format
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending, Wired

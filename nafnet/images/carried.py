@@ -25,17 +25,23 @@ _READERS: dict[Format, Callable[[Path], tuple[dict[str, Any], list[str]]]] = {
 }  # fmt: skip
 _WRITERS: dict[Format, Callable[[Path, Metadata], None]] = {
     "png": write_png, "jpeg": write_jpeg, "tiff": write_tiff, "webp": write_webp, "avif": write_heif,
-    "heif": write_heif,
 }  # fmt: skip
 _MOST_DENSITY = 1e5
 """Pixels per millimetre; libvips knows no more."""
 _EMPTY_EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
-_PLACE_IS_LIBVIPS = ("webp", "avif", "heif")
+_PLACE_IS_LIBVIPS = ("webp", "avif")
 """Formats in which libvips makes the place of the EXIF, which then is filled."""
 
 
 def read_metadata(
-    path: Path, file_format: Format, given: Mapping[str, bytes], width: int, height: int, *, quarter: bool = False
+    path: Path,
+    file_format: Format,
+    given: Mapping[str, bytes],
+    width: int,
+    height: int,
+    *,
+    quarter: bool = False,
+    codes: tuple[int, int] | None = None,
 ) -> tuple[Metadata, list[str]]:
     """What a file carries, true of the upright picture, and in words what of it is not kept.
 
@@ -46,8 +52,9 @@ def read_metadata(
         width: of the upright picture.
         height: likewise.
         quarter: whether it was turned by a quarter.
+        codes: of its colours, as far as the decoder read them.
     """
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = {"codes": codes}
     lost = []
     for name, value in given.items():
         if len(value) > MOST_FIELD_BYTES:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nafnet.images.formats import Format
+from nafnet.images.formats import DEFAULT_QUALITY, Format
 from nafnet.images.header import Header
 from nafnet.images.metadata.metadata import NOTHING, Metadata
 from nafnet.images.reader import open_image
-from nafnet.images.writer import DEFAULT_QUALITY, ImageWriter
+from nafnet.images.writer import ImageWriter
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 

@@ -7,8 +7,10 @@ from typing import Literal
 
 from nafnet.images.pixels import PixelType
 
-Format = Literal["png", "jpeg", "tiff", "webp", "avif", "heif", "bmp", "ppm"]
+Format = Literal["png", "jpeg", "tiff", "webp", "avif", "heif", "bmp", "ppm", "raw", "jxl"]
 
+DEFAULT_QUALITY = 95
+"""Of formats that are written with loss."""
 # A file of a few hundred kilobytes can claim more pixels than a machine has memory for.
 MAX_PIXELS = 1_000_000_000
 
@@ -24,6 +26,8 @@ class FormatInfo:
     has_quality: bool = False
     """Whether it is written with loss, at a quality of 1 to 100."""
     max_side: int = 2**31 - 1
+    written_as: Format | None = None
+    """What becomes of a file of a format that is read alone."""
 
 
 FORMATS: dict[Format, FormatInfo] = {
@@ -34,11 +38,17 @@ FORMATS: dict[Format, FormatInfo] = {
     "tiff": FormatInfo(suffixes=(".tif", ".tiff"), holds=("uint8", "uint16", "float32")),
     "webp": FormatInfo(suffixes=(".webp",), holds=("uint8",), has_quality=True, max_side=16383),
     "avif": FormatInfo(suffixes=(".avif",), holds=("uint8", "uint16"), has_quality=True, max_side=16384),
-    "heif": FormatInfo(suffixes=(".heic", ".heif"), holds=("uint8", "uint16"), has_quality=True, max_side=16384),
+    "heif": FormatInfo(suffixes=(".heic", ".heif"), holds=(), written_as="jpeg"),
     "bmp": FormatInfo(suffixes=(".bmp",), holds=("uint8",)),
     "ppm": FormatInfo(suffixes=(".ppm", ".pgm"), holds=("uint8", "uint16"), alpha=False),
+    "jxl": FormatInfo(suffixes=(".jxl",), holds=("uint8", "uint16", "float32"), has_quality=True, max_side=2**30 - 1),
+    "raw": FormatInfo(
+        suffixes=(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"), holds=(), written_as="tiff"
+    ),
 }
+WRITTEN: tuple[Format, ...] = tuple(name for name, info in FORMATS.items() if not info.written_as)
 SUFFIXES: dict[str, Format] = {suffix: name for name, info in FORMATS.items() for suffix in info.suffixes}
+WRITTEN_SUFFIXES: tuple[str, ...] = tuple(suffix for suffix, name in SUFFIXES.items() if name in WRITTEN)
 
 _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -47,6 +57,13 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"MM\0*", "tiff"),
     (b"II+\0", "tiff"),
     (b"MM\0+", "tiff"),
+    (b"IIU\0", "raw"),  # RW2
+    (b"IIRO", "raw"),  # ORF
+    (b"IIRS", "raw"),
+    (b"MMOR", "raw"),
+    (b"FUJIFILMCCD-RAW", "raw"),
+    (b"\xff\x0a", "jxl"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl"),
     (b"BM", "bmp"),
     (b"P5", "ppm"),
     (b"P6", "ppm"),
@@ -62,10 +79,15 @@ def sniff(start: bytes) -> Format | None:
     """The format that a file's first bytes say it is; None if none of ours.
 
     16 bytes do for most. AVIF and HEIF may begin with a brand that both have, and name others in the first `SNIFFED`.
+    A raw file that is laid out as a TIFF is one as far as these bytes go.
     """
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "webp"
+    if start[:4] == b"II*\0" and start[8:10] == b"CR":  # CR2
+        return "raw"
     if start[4:8] == b"ftyp":
+        if start[8:12] == b"crx ":  # CR3
+            return "raw"
         end = min(int.from_bytes(start[:4], "big"), len(start))
         if any(start[at : at + 4] in _AVIF_BRANDS for at in (8, *range(16, end, 4))):
             return "avif"

@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 
 from nafnet.errors import ImageError
+<<<<<<< HEAD
 from nafnet.images.colour.primaries import primaries_of, srgb_toned_profile
 from nafnet.images.colour.said import Said, counting, space_of
 from nafnet.images.colour.space import Space
 from nafnet.images.colour.tone import SRGB
 from nafnet.images.formats import FORMATS, Format
 from nafnet.images.metadata.metadata import KEPT, NOTHING, Metadata, carry
+=======
+from nafnet.images.formats import DEFAULT_QUALITY, FORMATS, Format
+from nafnet.images.metadata.metadata import NOTHING, Metadata, carry
+>>>>>>> formats
 from nafnet.images.pixels import PIXEL_TYPES, PixelType
 
 BRIGHTER = 1.1
@@ -63,6 +68,7 @@ class Header:
     ) -> Header:
         """The header of a file in another format or depth (8, 16 or 32 bits); None keeps what is.
 
+        A format that is read alone becomes another, and a note says so.
         A format that cannot hold the depth takes the deepest that it can; notes say so, and what of the metadata it
         has no place for.
 
@@ -73,11 +79,17 @@ class Header:
             colours: values are changed to those of the `space` it then has; else they stay, whatever they stand for.
 
         Raises:
-            ImageError: the format cannot hold the depth asked for, the alpha channel or the size.
+            ImageError: the format cannot hold the depth asked for, the alpha channel or the size, or is not written.
         """
-        chosen = file_format or self.format
+        chosen = file_format or FORMATS[self.format].written_as or self.format
         info = FORMATS[chosen]
+        if info.written_as:
+            raise ImageError(f"{chosen} is read alone; choose another --format")
         kind, notes = PIXEL_TYPES[bits] if bits else self.pixel_type, self.notes
+        if file_format is None and chosen != self.format:
+            quality = f" of quality {DEFAULT_QUALITY}" if info.has_quality and not with_loss else ""
+            became = f"{self.format.upper()} is read alone, and became {chosen.upper()}{quality}"
+            notes = (*notes, f"{became}: --format chooses another")
         if kind not in info.holds:
             if bits:
                 raise ImageError(f"{chosen} cannot hold {bits} bits; choose another --format or --depth")

@@ -25,3 +25,9 @@ def convert_depth(rows: Rows, kind: PixelType) -> Rows:
         return rows
     scaled = rows.astype(np.float64) * (WHITE[kind] / WHITE[rows.dtype.name])
     return (scaled if kind == "float32" else np.clip(np.rint(scaled), 0, WHITE[kind])).astype(kind)
+
+
+def widened(values: Rows, bits: int) -> NDArray[np.uint16]:
+    """Values of `bits` bits, 9 to 15, over the full range of 16: white becomes 65535."""
+    table = np.rint(np.arange(2**bits) * (65535 / (2**bits - 1))).astype(np.uint16)
+    return table[np.minimum(values, 2**bits - 1)]

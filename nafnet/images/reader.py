@@ -10,7 +10,11 @@ import importlib
 from pathlib import Path
 
 from nafnet.errors import ImageError
+<<<<<<< HEAD
 from nafnet.images.colour.reading import read_said
+=======
+from nafnet.images.containers.tiff import mosaic
+>>>>>>> formats
 from nafnet.images.decoders.base import ImageReader
 from nafnet.images.formats import MAX_PIXELS, SNIFFED, Format, sniff
 
@@ -20,9 +24,11 @@ _DECODERS: dict[Format, str] = {
     "tiff": "nafnet.images.decoders.libvips",
     "webp": "nafnet.images.decoders.libvips",
     "avif": "nafnet.images.decoders.libvips",
-    "heif": "nafnet.images.decoders.libvips",
+    "heif": "nafnet.images.decoders.heif",
     "bmp": "nafnet.images.decoders.bmp",
     "ppm": "nafnet.images.decoders.ppm",
+    "jxl": "nafnet.images.decoders.jxl",
+    "raw": "nafnet.images.decoders.raw",
 }
 """Modules of one function, `open_file`, each of which loads its library."""
 
@@ -56,10 +62,12 @@ def recognise(path: Path) -> Format:
             raise ImageError(f"{path}: not a regular file")  # opening a pipe would wait for a writer
         with path.open("rb") as file:
             start = file.read(SNIFFED)
+        file_format = sniff(start)
+        if file_format == "tiff" and mosaic(path):
+            return "raw"
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
-    file_format = sniff(start)
     if file_format is None:
         what = f"starts with {start[:8]!r}" if start else "the file is empty"
-        raise ImageError(f"{path}: not a PNG, JPEG, TIFF, WebP, AVIF, HEIF, BMP or PPM image ({what})")
+        raise ImageError(f"{path}: not a PNG, JPEG, TIFF, WebP, AVIF, HEIF, JPEG XL, BMP, PPM or raw image ({what})")
     return file_format

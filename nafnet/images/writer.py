@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,13 @@ from nafnet.closing import Closing
 from nafnet.errors import ImageError, OutputError
 from nafnet.files import Place, whole_file
 from nafnet.images.carried import give_to_libvips, write_metadata
-from nafnet.images.formats import FORMATS
+from nafnet.images.encoders import jxl
+from nafnet.images.formats import DEFAULT_QUALITY, FORMATS, Format
 from nafnet.images.header import Header
 from nafnet.images.pixels import Rows
 from nafnet.images.plain import write_bmp, write_ppm
 from nafnet.images.spill import Spill
 
-DEFAULT_QUALITY = 95
 # Decoded images of more bytes wait on the disk.
 MEMORY_LIMIT = 96 * 2**20
 _VIPS_TYPES = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
@@ -34,6 +34,14 @@ _COLOURS = {
     **{(1, "uint8"): "b-w", (1, "uint16"): "grey16", (1, "float32"): "b-w"},
     **{(3, "uint8"): "srgb", (3, "uint16"): "rgb16", (3, "float32"): "scrgb"},
 }
+_OTHERS: dict[Format, Callable[[Path, Header, Iterator[Rows], int], None]] = {
+    "ppm": lambda path, header, bands, _: write_ppm(path, header, bands),
+    "bmp": lambda path, header, bands, _: write_bmp(path, np.concatenate(list(bands)), header.metadata.density),
+    "jxl": lambda path, header, bands, quality: jxl.save(path, header, np.concatenate(list(bands)), quality),
+}
+"""Formats that libvips does not write: path, header, bands of rows and quality."""
+_REQUIRED: dict[Format, Callable[[Path], None]] = {"jxl": jxl.require}
+"""What a format needs that may not be installed, asked before any work."""
 # What will meet the next file, too.
 _DISK_IS_DONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
@@ -41,22 +49,27 @@ _DISK_IS_DONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 class ImageWriter(Closing):
     """Writes one file. Use it as a context manager and call `finish`; left without it, nothing is written.
 
-    JPEG without chroma subsampling. TIFF: deflate. WebP: lossless if the source was. A change of depth scales:
-    255 becomes 65535, and 1.0 where the file holds floats.
+    JPEG without chroma subsampling. TIFF: deflate. WebP and JPEG XL: lossless if the source was. A change of depth
+    scales: 255 becomes 65535, and 1.0 where the file holds floats.
 
     Args:
         path: the file; its folder exists.
         header: of the file to write. Rows come in its `pixel_type`, alpha included.
-        quality: 1 to 100, of JPEG, WebP, AVIF and HEIF.
+        quality: 1 to 100, of JPEG, WebP, AVIF and JPEG XL.
         tag: goes into the names of temporary files.
         place: gives the finished file its name; by default it replaces what is there.
         mode: permissions of the file, of which the umask takes some away.
+
+    Raises:
+        ImageError: the format needs a library that is not installed; the message names the extra.
     """
 
     def __init__(
         self, path: Path, header: Header, *, quality: int = DEFAULT_QUALITY, tag: str = "",
         place: Place = os.replace, mode: int = 0o666,
     ) -> None:  # fmt: skip
+        if header.format in _REQUIRED:
+            _REQUIRED[header.format](path)
         self._path, self._header, self._quality, self._tag = path, header, quality, tag
         self._place, self._mode = place, mode
         self._spill = Spill(path, header, tag, mode) if header.row_bytes * header.height > MEMORY_LIMIT else None
@@ -87,8 +100,8 @@ class ImageWriter(Closing):
         header = self._header
         whole = whole_file(self._path, self._tag, place=self._place, mode=self._mode)
         with self._disk_errors(), whole as temporary:
-            if header.format in ("ppm", "bmp"):
-                self._write_plain(temporary)
+            if header.format in _OTHERS:
+                _OTHERS[header.format](temporary, header, self._rows(), self._quality)
                 return
             try:
                 self._encoded, keep = give_to_libvips(self._image(), header.format, header.metadata)
@@ -99,12 +112,8 @@ class ImageWriter(Closing):
             except (ValueError, struct.error) as error:
                 raise ImageError(f"{self._path}: its metadata cannot be written ({error})") from error
 
-    def _write_plain(self, temporary: Path) -> None:
-        bands = self._spill.bands() if self._spill else iter(self._bands)
-        if self._header.format == "ppm":
-            write_ppm(temporary, self._header, bands)
-        else:
-            write_bmp(temporary, np.concatenate(list(bands)), self._header.metadata.density)
+    def _rows(self) -> Iterator[Rows]:
+        return self._spill.bands() if self._spill else iter(self._bands)
 
     def _image(self) -> pyvips.Image:
         """The rows as libvips sees them."""
@@ -129,10 +138,9 @@ class ImageWriter(Closing):
             image.tiffsave(path, keep=keep, compression="deflate", predictor=predictor, bigtiff=large)
         elif header.format == "webp":
             image.webpsave(path, keep=keep, Q=self._quality, lossless=header.lossless, exact=True)
-        elif header.format in ("avif", "heif"):
-            codec = "av1" if header.format == "avif" else "hevc"
+        elif header.format == "avif":
             bits = 8 if header.pixel_type == "uint8" else min(header.bits, 12)
-            image.heifsave(path, keep=keep, compression=codec, Q=self._quality, bitdepth=bits, subsample_mode="off")
+            image.heifsave(path, keep=keep, compression="av1", Q=self._quality, bitdepth=bits, subsample_mode="off")
         else:
             raise AssertionError(f"{header.format}: no encoder is called for it")
 

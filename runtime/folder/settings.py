@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nafnet.errors import UsageError
-from nafnet.images.formats import FORMATS, MAX_PIXELS, SUFFIXES, Format
+from nafnet.images.formats import DEFAULT_QUALITY, FORMATS, MAX_PIXELS, SUFFIXES, WRITTEN, WRITTEN_SUFFIXES, Format
 from nafnet.images.header import Header
 from nafnet.images.pixels import PIXEL_TYPES
-from nafnet.images.writer import DEFAULT_QUALITY
 from nafnet.runtime.engine.look import WHOLE, Look
 from nafnet.runtime.engine.restorer import Restorer
 
@@ -50,8 +49,8 @@ class Encoding:
     def __post_init__(self) -> None:
         if self.bits is not None and self.bits not in PIXEL_TYPES:
             raise UsageError(f"--depth {self.bits}: expected {', '.join(map(str, PIXEL_TYPES))}")
-        if self.format is not None and self.format not in FORMATS:
-            raise UsageError(f"--format {self.format}: expected {', '.join(FORMATS)}")
+        if self.format is not None and self.format not in WRITTEN:
+            raise UsageError(f"--format {self.format}: expected {', '.join(WRITTEN)}")
         if self.colour not in get_args(Colour):
             raise UsageError(f"--colour {self.colour}: expected {' or '.join(get_args(Colour))}")
         if self.quality is not None and not 1 <= self.quality <= 100:
@@ -65,7 +64,9 @@ class Encoding:
         """
         named = SUFFIXES.get(target.suffix.lower())
         if named is None:
-            raise UsageError(f"{target}: no image format ends so; expected {', '.join(SUFFIXES)}")
+            raise UsageError(f"{target}: no image format ends so; expected {', '.join(WRITTEN_SUFFIXES)}")
+        if FORMATS[named].written_as:
+            raise UsageError(f"{target}: {named} is read alone; expected {', '.join(WRITTEN_SUFFIXES)}")
         if self.format not in (None, named):
             raise UsageError(f"{target}: its name says {named}, and format {self.format} was asked for")
         return named

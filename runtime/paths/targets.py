@@ -6,13 +6,16 @@ import hashlib
 from pathlib import Path
 
 from nafnet.errors import UsageError
-from nafnet.images.formats import FORMATS, SUFFIXES, Format
+from nafnet.images.formats import FORMATS, SUFFIXES, WRITTEN_SUFFIXES, Format
 from nafnet.runtime.paths.discovery import Found, Photograph
 from nafnet.runtime.paths.job import Job
 
-NOT_WRITTEN = (".heic", ".heif", ".gif", ".jxl", ".jp2", ".psd", ".svg", ".pdf", ".exr", ".hdr", ".ico", ".tga")
+NOT_WRITTEN = (
+    *(suffix for suffix in SUFFIXES if suffix not in WRITTEN_SUFFIXES),
+    *(".gif", ".jp2", ".psd", ".svg", ".pdf", ".exr", ".hdr", ".ico", ".tga"),
+)
 """Endings that mean a picture, not a folder; of these nothing is written."""
-_ENDINGS = ", ".join(suffix for suffix in SUFFIXES if suffix not in NOT_WRITTEN)
+_ENDINGS = ", ".join(WRITTEN_SUFFIXES)
 _LONGEST_NAME = 255  # bytes, on nearly all file systems
 
 
@@ -76,7 +79,9 @@ def _is_file(found: Found, output: Path) -> bool:
 
 
 def _renamed(path: Path, file_format: Format | None) -> Path:
-    """With the ending of the format asked for; a name that has one of its endings keeps it."""
+    """With the ending of the format that is written; a name that has one of its endings keeps it."""
+    named = SUFFIXES.get(path.suffix.lower())
+    file_format = file_format or (FORMATS[named].written_as if named else None)
     if file_format is None or path.suffix.lower() in FORMATS[file_format].suffixes:
         return path
     return path.with_suffix(FORMATS[file_format].suffixes[0])

@@ -87,12 +87,28 @@ class _Meta:
                 return number_at, at, [value & (0x7FFF if wide else 0x7F) for value in table]
         raise ValueError("its primary picture has no properties")
 
+    def properties(self) -> list[_Box]:
+        """Of the primary picture."""
+        known = list(_boxes(self.data, self.ipco.content, self.ipco.end))
+        return [known[index - 1] for index in self.associations()[2] if 0 < index <= len(known)]
+
+    def entries(self) -> Iterator[_Box]:
+        """What is said of each item."""
+        version = self.data[self.iinf.content]
+        return _boxes(self.data, self.iinf.content + (8 if version else 6), self.iinf.end)
+
+    def items(self) -> Iterator[tuple[int, bytes]]:
+        """Number and type of each item."""
+        for box in self.entries():
+            wide = self.data[box.content] > 2
+            number, _, kind = struct.unpack_from(">IH4s" if wide else ">HH4s", self.data, box.content + 4)
+            yield number, kind
+
     def codes(self) -> tuple[int, int] | None:
         """Primaries and transfer of the primary picture."""
-        properties = list(_boxes(self.data, self.ipco.content, self.ipco.end))
-        for index in self.associations()[2]:
-            if 0 < index <= len(properties) and properties[index - 1].name == b"colr":
-                kind, primaries, transfer = struct.unpack_from(">4sHH", self.data, properties[index - 1].content)
+        for box in self.properties():
+            if box.name == b"colr":
+                kind, primaries, transfer = struct.unpack_from(">4sHH", self.data, box.content)
                 if kind == b"nclx" and _UNSPECIFIED not in (primaries, transfer) and max(primaries, transfer) < 256:
                     return primaries, transfer
         return None
@@ -115,7 +131,7 @@ class _Meta:
     def _grow(self, at: int, by: int) -> None:
         struct.pack_into(">I", self.data, at, struct.unpack_from(">I", self.data, at)[0] + by)
 
-    def _items(self) -> Iterator[_Item]:
+    def _located(self) -> Iterator[_Item]:
         """What lies in the file, and not in the box itself."""
         data, at = self.data, self.iloc.content
         version = data[at]
@@ -153,7 +169,7 @@ class _Meta:
     def _move_items(self, by: int) -> None:
         """What lies behind the box moves. The base is moved where there is one: some readers look at nothing else."""
         end = self.at + len(self.data)
-        for item in list(self._items()):
+        for item in list(self._located()):
             base = self._number(item.base)
             if base >= end:
                 self._set(item.base, base + by)
@@ -168,11 +184,8 @@ class _Meta:
         Raises:
             ValueError: there is no item for it.
         """
-        version = self.data[self.iinf.content]
-        for box in _boxes(self.data, self.iinf.content + (8 if version else 6), self.iinf.end):
-            wide = self.data[box.content] > 2
-            number, _, kind = struct.unpack_from(">IH4s" if wide else ">HH4s", self.data, box.content + 4)
-            for item in self._items() if kind == b"Exif" else ():
+        for number, kind in self.items():
+            for item in self._located() if kind == b"Exif" else ():
                 if item.number == number and len(item.offsets) == 1:
                     if item.base[1]:
                         self._set(item.base, start)
@@ -196,6 +209,47 @@ def _meta(path: Path) -> tuple[int, bytearray]:
             at += size
             file.seek(at)
     raise ValueError("it has no meta box")
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a file says that it holds; of a damaged one as much as can be read."""
+
+    brand: bytes = b""
+    """Its major one."""
+    kinds: frozenset[bytes] = frozenset()
+    """Types of its items: hvc1, av01, grid, Exif, tmap."""
+    quarter: bool = False
+    """Whether its primary picture is stored turned by a quarter."""
+    named: bool = True
+    """Whether the names and types of its items are text."""
+
+
+def parts(path: Path) -> Parts:
+    """What a file says that it holds.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        brand = file.read(12)[8:]
+    try:
+        meta = _Meta(path)
+        kinds = frozenset(kind for _, kind in meta.items())
+        named = all(_is_text(bytes(meta.data[box.content : box.end])) for box in meta.entries())
+        turns = [meta.data[box.content] & 1 for box in meta.properties() if box.name == b"irot"]
+        return Parts(brand, kinds, sum(turns) % 2 == 1, named)
+    except (ValueError, struct.error, IndexError):
+        return Parts(brand)  # its decoder will say what is wrong
+
+
+def _is_text(entry: bytes) -> bool:
+    """Whether an item's type, name and type of content are, which follow its two numbers."""
+    try:
+        entry[12 if entry[0] > 2 else 8 :].decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def read_heif(path: Path) -> tuple[dict[str, Any], list[str]]:

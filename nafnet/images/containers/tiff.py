@@ -12,11 +12,13 @@ from typing import Any
 
 from nafnet.images.metadata import photoshop
 from nafnet.images.metadata.exif import can_move_maker_note, density, described, exif_block, reader_of, reader_of_file
-from nafnet.images.metadata.ifd import Directory, Entry, raw_entries, read_directory, write_directory
+from nafnet.images.metadata.ifd import Directory, Entry, all_directories, raw_entries, read_directory, write_directory
 from nafnet.images.metadata.metadata import Metadata
 from nafnet.words import counted
 
 _SUBFILE, _COMPRESSION, _PHOTOMETRIC, _PLANES, _TILE_WIDTH, _SAMPLE_FORMAT, _DNG = 254, 259, 262, 284, 322, 339, 50706
+_WIDTH, _HEIGHT, _RAW = 256, 257, (32803, 34892)
+"""Photometric interpretations: a mosaic of colours; linear values of a sensor."""
 _UNIT, _IPTC, _PHOTOSHOP, _LAYERS = 296, 33723, 34377, 37724
 _BYTES = 7
 """The type of bytes without a meaning."""
@@ -54,6 +56,25 @@ def refusal(path: Path) -> str | None:
     if number(_PLANES) == 2 and number(_TILE_WIDTH) is not None:
         return "a TIFF whose colours lie in tiles of their own; convert it first"
     return None
+
+
+def mosaic(path: Path) -> tuple[int, int] | None:
+    """Width and height of a camera's raw picture in a TIFF, the largest; None if there is none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            found = all_directories(reader_of_file(file))
+        except ValueError:
+            return None
+    sizes = [
+        (directory.number(_WIDTH) or 0, directory.number(_HEIGHT) or 0)
+        for directory in found
+        if directory.number(_PHOTOMETRIC) in _RAW
+    ]
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
 def read_tiff(path: Path) -> tuple[dict[str, Any], list[str]]:

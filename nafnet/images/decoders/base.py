@@ -6,8 +6,10 @@ Shapes: n rows, W width, C values of a pixel, alpha included and last.
 from __future__ import annotations
 
 import abc
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from nafnet.errors import ImageError
 from nafnet.images.header import Header
@@ -56,3 +58,24 @@ def refuse_large(path: Path, width: int, height: int, max_pixels: int) -> None:
     """Raise ImageError where a picture has more pixels than may be decoded."""
     if width * height > max_pixels:
         raise ImageError(f"{path}: {width}x{height} pixels; at most {max_pixels / 1e6:g} megapixels")
+
+
+def library(name: str, kind: str, *, extra: str, path: Path) -> Any:
+    """A decoder's module.
+
+    Args:
+        name: to import it by.
+        kind: of the file, as users call it.
+        extra: that installs it.
+        path: of the file that needs it.
+
+    Raises:
+        ImageError: it is not installed; the message names the extra.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.replace("_", "-")
+        raise ImageError(
+            f"{path}: {kind} needs {package} ({error}): pip install 'nafnet-toolchain[{extra}]'"
+        ) from error

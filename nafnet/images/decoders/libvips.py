@@ -126,8 +126,6 @@ def _load(path: Path, file_format: Format, access: str = "sequential", *, lenien
         load = getattr(pyvips.Image, _LOADERS[file_format])
         return load(str(path), fail_on=fail_on, revalidate=True, access=access)
     except pyvips.Error as error:
-        if file_format == "heif":
-            raise ImageError(f"{path}: HEIF that this libvips cannot decode ({_reason(error)}): convert it") from error
         raise _damaged(path, file_format, error) from error
 
 

@@ -7,6 +7,7 @@ Source: Exif 3.0 (CIPA DC-008, 2023), sections 4.5 and 4.6.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from nafnet.images.metadata.ifd import EXIF, INTEROP, Directory, Entry, Read, following, read_directory, write_directory
@@ -28,6 +29,9 @@ _OF_THE_PIXELS = {
 _ELSEWHERE = {400, 700, 33723, 34377, 34675, 37724, *range(50706, 51200)}
 """XMP, IPTC, Photoshop's resources, the profile, which are carried apart; Photoshop's layers; places of directories;
 what DNG says of a raw picture."""
+_XMP = 700
+_DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432)
+"""Tags of TIFF and EXIF on who took a picture of what, when and with what."""
 _MOVABLE = 13
 """Types from here on are places in the file, or BigTIFF's alone."""
 _SELF_CONTAINED = (b"Nikon\0\2", b"FUJIFILM", b"OLYMPUS\0", b"OM SYSTEM\0", b"Apple iOS\0", b"PENTAX \0")
@@ -134,6 +138,24 @@ def exif_block(directory: Directory) -> bytes:
     if not told.entries and not told.children:
         return b""
     return _block(told)
+
+
+def of_camera(path: Path) -> tuple[bytes, bytes]:
+    """EXIF and XMP of a raw file that is laid out as a TIFF; empty where there is none.
+
+    Of its first directory what photographers put there; the rest is of its preview, or of the sensor.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            first = read_directory(reader_of_file(file))
+        except ValueError:
+            return b"", b""
+    packet = first.entries[_XMP].data if _XMP in first.entries else b""
+    entries = {tag: entry for tag, entry in first.entries.items() if tag in _DESCRIPTIVE}
+    return exif_block(Directory(order=first.order, entries=entries, children=first.children)), packet
 
 
 def _block(directory: Directory) -> bytes:

@@ -5,6 +5,7 @@ Source: TIFF 6.0 (Adobe, 1992), section 2; BigTIFF (Aware Systems, 2007); Exif 3
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import struct
 from collections.abc import Callable, Mapping
@@ -21,6 +22,10 @@ _RATIO = 5
 EXIF, GPS, INTEROP = 34665, 34853, 40965
 """Tags that hold the position of a directory of their own."""
 _WITHIN = {EXIF: (INTEROP,), GPS: (), INTEROP: ()}
+_OF_RAW = (0x4F52, 0x5352, 0x55)
+"""Versions of ORF and RW2, which are laid out as TIFF is."""
+_SUBDIRECTORIES = 330
+_MOST_DIRECTORIES = 64
 _MOST_ENTRIES = 4096
 _MOST_BYTES = 16 * 2**20
 """Of all values of a block together: previews and layers are not metadata, and a few bytes can be named many times."""
@@ -104,7 +109,7 @@ def _header(read: Read) -> tuple[str, bool, int, int]:
     start = read(0, 16)
     order = {b"II": "<", b"MM": ">"}.get(start[:2], "")
     version = struct.unpack(order + "H", start[2:4])[0] if order and len(start) >= 8 else 0
-    if version not in (42, 43):
+    if version not in (42, 43, *_OF_RAW):
         raise ValueError(f"starts with {start[:4]!r}; expected II or MM and 42")
     big = version == 43
     said_at = 8 if big else 4
@@ -132,6 +137,35 @@ def following(read: Read, directory: Directory) -> Directory | None:
         )
     except ValueError:
         return None
+
+
+def all_directories(read: Read) -> list[Directory]:
+    """The first directory, those that follow it, and those in all of them, as far as they can be read.
+
+    Raises:
+        ValueError: there is none.
+    """
+    read = _bounded(read)
+    order, big, at, _ = _header(read)
+    found: list[Directory] = []
+    waiting, seen = [at], {0}
+    while waiting and len(found) < _MOST_DIRECTORIES:
+        at = waiting.pop(0)
+        if at in seen:
+            continue
+        seen.add(at)
+        with contextlib.suppress(ValueError):
+            found.append(_directory(read, at, order, big, ()))
+            waiting += [*_places(found[-1]), found[-1].following]
+    return found
+
+
+def _places(directory: Directory) -> list[int]:
+    """Where the directories of further pictures lie that one names."""
+    entry = directory.entries.get(_SUBDIRECTORIES)
+    if entry is None or entry.kind not in _NUMBERS or entry.count > _MOST_DIRECTORIES:
+        return []
+    return list(struct.unpack(f"{directory.order}{entry.count}{_NUMBERS[entry.kind]}", entry.data))
 
 
 def _directory(read: Read, at: int, order: str, big: bool, within: tuple[int, ...]) -> Directory:

@@ -93,12 +93,12 @@ KEPT: dict[Format, tuple[str, ...]] = {
     "tiff": ("icc", "exif", "xmp", "photoshop", "density"),
     "webp": ("icc", "exif", "xmp"),
     "avif": ("icc", "codes", "exif", "xmp"),
-    "heif": ("icc", "codes", "exif", "xmp"),
+    "jxl": ("icc", "codes", "exif", "xmp"),
     "bmp": ("density",),
     "ppm": (),
 }
-"""What each format has a place for."""
-_COLOUR_ONLY = ("webp", "avif", "heif")
+"""What each format that is written has a place for."""
+_COLOUR_ONLY = ("webp", "avif")
 """Formats that store grey as colour, where a profile of grey says nothing."""
 _MOST: dict[tuple[Format, str], int] = {
     ("jpeg", "icc"): 255 * (65533 - 14),

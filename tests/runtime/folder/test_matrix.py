@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -104,6 +105,10 @@ def cases() -> Iterator[tuple[str, Write]]:
         image = Image.fromarray(smooth(BANDS[mode]), mode)
         yield f"webp-lossy-{mode}.webp", lambda p, i=image: i.save(p, quality=90)  # type: ignore[misc]
         yield f"avif-{mode}.avif", lambda p, i=image: i.save(p, quality=95, subsampling="4:4:4")  # type: ignore[misc]
+    for mode, dtype in itertools.product(("L", "RGB", "RGBA"), (np.uint8, np.uint16, np.float32)):
+        data = imagecodecs.jpegxl_encode(pixels(BANDS[mode], dtype, 7), lossless=True)
+        yield f"jxl-{mode}-{np.dtype(dtype).name}.jxl", lambda p, d=data: p.write_bytes(d)  # type: ignore[misc]
+    yield "jxl-lossy.jxl", lambda p: p.write_bytes(imagecodecs.jpegxl_encode(smooth(3), distance=1.0))
     paletted = Image.fromarray(smooth(3)).quantize(16)
     yield "palette.png", lambda p: paletted.save(p)
     yield "palette.bmp", lambda p: paletted.save(p)
@@ -146,12 +151,14 @@ def restored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict
 
 
 def read(path: Path) -> NDArray[Any]:
-    """Upright, by a library that is not ours: tifffile for TIFF, ours of 16-bit PNG, else Pillow."""
+    """Upright, by a library that is not ours: tifffile, imagecodecs for JPEG XL, ours of 16-bit PNG, else Pillow."""
     if path.suffix in (".tif", ".tiff"):
         with tifffile.TiffFile(path) as file:
             orientation = file.pages[0].tags.get(274)  # type: ignore[union-attr]
             turns = {1: 0, 3: 2, 6: -1}[orientation.value if orientation else 1]
             return np.rot90(grey_of_bits(file.asarray()), turns)
+    if path.suffix == ".jxl":
+        return np.asarray(imagecodecs.jpegxl_decode(path.read_bytes())).squeeze()
     if path.name.startswith("png-16"):
         return read_png16(path)
     with Image.open(path) as image:
@@ -203,7 +210,7 @@ def test_comes_back(name: str, restored: tuple[Path, Path, dict[str, Any]]) -> N
     before, after = read(source / name), read(target / name)
     assert after.shape == before.shape
     assert after.dtype == before.dtype
-    if name.startswith(("jpeg", "webp-lossy", "avif")):
+    if name.startswith(("jpeg", "webp-lossy", "avif", "jxl-lossy")):
         assert np.abs(after.astype(int) - before.astype(int)).mean() < 1.5, "encoded once more"
     else:
         assert np.array_equal(after, before)
@@ -217,5 +224,5 @@ def test_comes_back(name: str, restored: tuple[Path, Path, dict[str, Any]]) -> N
 
 
 def test_there_are_enough_cases() -> None:
-    assert len(CASES) >= 60
+    assert len(CASES) >= 88
     assert len({name for name, _ in CASES}) == len(CASES)

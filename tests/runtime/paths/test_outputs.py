@@ -100,7 +100,7 @@ def test_an_edited_result_is_kept_and_a_copied_folder_is_done(days: Path, identi
         (("--report", "out/a.png", "a.png", "out"), "--report out/a.png would replace a.png: its output out/a.png"),
         (("--compare", ".", "a.png", "out"), "would lie beside the photographs"),
         (("a.png", "./a.png"), "a.png: its output a.png would replace the input a.png"),
-        (("a.png", "a.jxl"), "a.jxl: .jxl is not written"),
+        (("a.png", "a.heic"), "a.heic: .heic is not written"),
         (("a.png", "b.png", "x.jxl"), "x.jxl: OUTPUT ends as a picture does"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Encoders other than libvips, one a file."""
