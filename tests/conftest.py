@@ -11,7 +11,7 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from nafnet.architecture import NAFNet
 from nafnet.spec import Architecture
@@ -81,6 +81,22 @@ def make_onnx(tmp_path: Path) -> MakeOnnx:
 def identity_onnx(make_onnx: MakeOnnx) -> Path:
     """A model that gives its input back."""
     return make_onnx(name="identity.onnx")
+
+
+@pytest.fixture(scope="session")
+def mixing_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that is quick, and whose results are of neighbours and of all channels."""
+    kernel = np.random.default_rng(1).normal(0.04, 0.1, (3, 3, 3, 3)).astype(np.float32)
+    sizes = ("batch", 3, "height", "width")
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["image", "kernel"], ["restored"], pads=[1, 1, 1, 1])],
+        "graph",
+        *([helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)] for name in ("image", "restored")),
+        initializer=[numpy_helper.from_array(kernel, "kernel")],
+    )
+    path = tmp_path_factory.mktemp("mixing") / "mixing.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FunctionType, SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnx
@@ -27,13 +27,20 @@ class Once:
 
     def __init__(self, factory: pytest.TempPathFactory) -> None:
         own = factory.getbasetemp()
-        self._folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once"
-        self._folder.mkdir(exist_ok=True)
+        self.folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once"
+        self.folder.mkdir(exist_ok=True)
+
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """The same, in a process that a worker started, by the folder of the worker's."""
+        once = cls.__new__(cls)
+        once.folder = folder
+        return once
 
     def __call__(self, name: str, make: Callable[[Path], object]) -> Path:
         """The file or folder of this name, which `make` writes to the path it is given; the others wait for it."""
-        path = self._folder / name
-        with FileLock(self._folder / f"{name}.lock"):
+        path = self.folder / name
+        with FileLock(self.folder / f"{name}.lock"):
             if not path.exists():
                 aside = path.with_name(f"{name}.partial")
                 make(aside)

@@ -28,7 +28,6 @@ from nafnet.benchmarks.rows.candidate import Candidate
 from nafnet.benchmarks.rows.exports import Exports
 from nafnet.errors import BackendError
 from nafnet.export.network.graph import to_onnx
-from nafnet.spec import Architecture
 from tests.processes import in_this_process
 
 from .conftest import shown_times
@@ -123,12 +122,11 @@ def test_a_candidate_starts_in_a_process_of_its_own(candidates: list[Candidate])
         cold_start(broken, 1, (1, 3, 32, 32))
 
 
-def test_the_work_is_what_pytorch_counts(tmp_path: Path) -> None:
-    network = NAFNet(Architecture(width=8, encoder_blocks=(1, 2), middle_blocks=1, decoder_blocks=(1, 1))).eval()
-    onnx.save(to_onnx(network, 3, 4), tmp_path / "network.onnx")
+def test_the_work_is_what_pytorch_counts(tiny_network: NAFNet, tmp_path: Path) -> None:
+    onnx.save(to_onnx(tiny_network, 3, 4), tmp_path / "network.onnx")
     work = count(tmp_path / "network.onnx", (2, 3, 64, 48))
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(torch.zeros(2, 3, 64, 48))
+        tiny_network(torch.zeros(2, 3, 64, 48))
     assert work.flops == counter.get_total_flops()
     assert work.bytes > sum(layer.bytes for layer in work.layers) > 0
     rates = Rates(flops={"fp32": 1e9}, bytes=1e30)

@@ -139,7 +139,7 @@ def test_a_precision_without_a_row_says_so(exports: Exports) -> None:
 def test_exports_of_one_name_are_told_apart(exports: Exports, tmp_path: Path) -> None:
     paths = [tmp_path / "a" / "x.onnx", tmp_path / "b" / "x.onnx", tmp_path / "b" / "y.onnx"]
     given = [Model(path=path, spec=exports.checkpoint.spec) for path in (*paths, paths[1])]
-    found = rows(exports, Wanted(backends=("onnxruntime",), precisions=("bf16",), artefacts=given))
+    found = rows(exports, Wanted(backends=("onnxruntime",), precisions=("fp16",), artefacts=given))
     names = [row.name for row in found if isinstance(row, Candidate) and ".onnx" in row.name]
     assert names == [f"onnxruntime {end}" for end in ("a/x.onnx", "b/x.onnx", "y.onnx", "b/x.onnx (2)")]
 

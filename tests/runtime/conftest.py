@@ -19,6 +19,7 @@ from nafnet.files import file_sha256
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.work import Request, find_work
 from nafnet.spec import Engine, ModelSpec
+from tests.begun import PLAIN, begun_run
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")
 
@@ -53,8 +54,8 @@ def find_jobs(inputs: Sequence[Path], output: Path, **options: Any) -> list[Job]
 
 
 def nafnet_run(
-    here: Path, *arguments: str | Path, given: bytes | None = None, program: str | None = None
+    here: Path, *arguments: str | Path, given: bytes | None = None, program: str = PLAIN
 ) -> subprocess.CompletedProcess[bytes]:
-    env = {**os.environ, "NAFNET_CACHE": str(here / "cache")}
-    words = [sys.executable, "-c", program] if program else [PROGRAM]
-    return subprocess.run([*words, *arguments], cwd=here, input=given, capture_output=True, check=False, env=env)
+    """Run it, or a program around it, to its end in a folder that has its cache as well."""
+    environment = {**os.environ, "NAFNET_CACHE": str(here / "cache")}
+    return begun_run(arguments, here, environment, given=given, program=program)

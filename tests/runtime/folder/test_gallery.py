@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, most_changed, write_gallery
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Limits
+from tests.begun import begun_run
 from tests.nafnet.images.metadata.sources import PROFILE
 
 
@@ -89,17 +88,14 @@ def test_a_run_writes_its_page(identity_onnx: Path, photograph: NDArray[np.uint8
     (tmp_path / "in").mkdir()
     Image.fromarray(photograph).save(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "b.png").write_bytes(b"no picture")
-    program = Path(sys.executable).with_name("nafnet-run")
     words = ["in", "out", "--model", identity_onnx, "--html", "page.html"]
-    done = subprocess.run([program, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = begun_run(words, tmp_path)
     assert done.returncode == 1, done.stderr
     assert len(pictures(tmp_path / "page.html")) == 2
     assert "not a PNG" in (tmp_path / "page.html").read_text(encoding="utf-8")
-    refused = subprocess.run(
-        [program, *words[:-1], "no/where.html"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    refused = begun_run([*words[:-1], "no/where.html"], tmp_path)
     assert refused.returncode == 2
-    assert "--html no/where.html: cannot be written" in refused.stderr
+    assert b"--html no/where.html: cannot be written" in refused.stderr
 
 
 def test_what_is_shown_is_what_is_in_the_files(tmp_path: Path) -> None:

@@ -21,9 +21,11 @@ from PIL import Image
 from nafnet.errors import UsageError
 from nafnet.runtime.paths.journal import FOLDER
 from nafnet.runtime.paths.shard import Shard
-from tests.processes import GUARD, Hold, running, wait_until
+from tests.begun import begun_run
+from tests.processes import GUARD, Ended, Hold, running, wait_until
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")
+Words = list[str | Path]
 COUNT = 40
 KILLS = 5
 RESULT = r"/out/.*\.(png|jpg)$"
@@ -46,15 +48,22 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expected(photos: Path) -> dict[str, bytes]:
+def common(mixing_onnx: Path) -> Words:
+    """What every run is given."""
+    return ["--threads", "1", "--model", mixing_onnx]
+
+
+@pytest.fixture(scope="module")
+def expected(common: Words, photos: Path) -> dict[str, bytes]:
     """The results of a run that nothing disturbed, by name."""
-    done = run(photos, photos.parent / "expected")
+    done = run(common, photos, photos.parent / "expected")
     assert done.returncode == 0, done.stderr
     return contents(photos.parent / "expected")
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PROGRAM, "--threads", "1", *arguments], capture_output=True, text=True, check=False)
+def run(common: Words, *arguments: str | Path) -> Ended:
+    done = begun_run([*common, *arguments], Path.cwd())
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -80,68 +89,68 @@ def restored(folder: Path) -> list[object]:
 
 
 def test_killed_again_and_again_it_does_everything_once(
-    photos: Path, expected: dict[str, bytes], tmp_path: Path
+    common: Words, photos: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     out, chance = tmp_path / "out", random.Random(0)
     for kill in range(KILLS):
         before = len(restored(out)) if out.exists() else 0
         held = Hold(tmp_path / f"held-{kill}", COUNT // (KILLS + 1), RESULT)  # at the latest it is killed there
-        with running([PROGRAM, "--threads", "1", "--quiet", photos, out], env=held.environment) as process:
+        with running([PROGRAM, *common, "--quiet", photos, out], env=held.environment) as process:
             # At some moment after it began to write, so that each run comes further.
             wait_until(lambda before=before: out.exists() and len(restored(out)) > before, process)  # type: ignore[misc]
             time.sleep(chance.random() * 0.15)
             process.kill()
             process.wait(GUARD)
-    done = run(photos, out)
+    done = run(common, photos, out)
     assert done.returncode == 0, done.stderr
     assert contents(out) == expected, "no temporary file is left, and every result is the undisturbed run's"
     assert len(restored(out)) <= COUNT + KILLS, "one file at most was done twice for each kill"
 
 
-def test_second_run_does_nothing(photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+def test_second_run_does_nothing(common: Words, photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert run(photos, out).returncode == 0
+    assert run(common, photos, out).returncode == 0
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
-    done = run(photos, out)
+    done = run(common, photos, out)
     assert f"nothing restored, {COUNT} done before" in done.stdout
     assert times == {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     assert contents(out) == expected
 
 
-def test_what_changed_is_done_anew(photos: Path, tmp_path: Path) -> None:
+def test_what_changed_is_done_anew(common: Words, photos: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     shutil.copytree(photos, folder)
-    assert run(folder, out).returncode == 0
+    assert run(common, folder, out).returncode == 0
     shutil.copy(folder / "03.png", folder / "06.png")  # another content
     (out / "01.jpg").unlink()  # a result that is gone
-    assert f"2 restored, {COUNT - 2} done before" in run(folder, out).stdout
+    assert f"2 restored, {COUNT - 2} done before" in run(common, folder, out).stdout
     assert (out / "06.png").read_bytes() == (out / "03.png").read_bytes()
-    assert f"{COUNT} restored in" in run(folder, out, "--tile", "128").stdout, "another setting"
-    assert f"{COUNT} restored in" in run(folder, out, "--tile", "128", "--overwrite").stdout
+    assert f"{COUNT} restored in" in run(common, folder, out, "--tile", "128").stdout, "another setting"
+    assert f"{COUNT} restored in" in run(common, folder, out, "--tile", "128", "--overwrite").stdout
 
 
-def test_files_of_others_are_not_replaced(photos: Path, tmp_path: Path) -> None:
+def test_files_of_others_are_not_replaced(common: Words, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "01.jpg").write_bytes(b"precious")
-    done = run(photos, out, "--quiet")
+    done = run(common, photos, out, "--quiet")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "01.jpg is there and was not written from here" in done.stderr
     assert (out / "01.jpg").read_bytes() == b"precious"
-    assert run(photos, out, "--quiet", "--overwrite").returncode == 0
+    assert run(common, photos, out, "--quiet", "--overwrite").returncode == 0
     assert (out / "01.jpg").read_bytes() != b"precious"
 
 
-def test_shards_are_one_run_together(photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+def test_shards_are_one_run_together(common: Words, photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command = [PROGRAM, "--threads", "1", "--quiet", photos, out, "--shard"]
+    command = [PROGRAM, *common, "--quiet", photos, out, "--shard"]
     with contextlib.ExitStack() as stack:
         shards = [stack.enter_context(running([*command, f"{index}/3"])) for index in (1, 2, 3)]
         assert [shard.wait(GUARD) for shard in shards] == [0, 0, 0]
     assert contents(out) == expected
     assert sorted(map(str, restored(out))) == sorted(expected), "each file was restored by one of them"
-    assert f"nothing restored, {COUNT} done before" in run(photos, out).stdout, "their journals count for all"
+    assert f"nothing restored, {COUNT} done before" in run(common, photos, out).stdout, "their journals count for all"
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "-1/4"])
@@ -151,18 +160,18 @@ def test_wrong_shards_are_refused(text: str) -> None:
 
 
 @contextlib.contextmanager
-def held_run(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def held_run(common: Words, photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A run into tmp_path/out that has written some results and is stopped right before the next one's rename."""
     hold = Hold(tmp_path / "held", 4, RESULT)
-    words = [PROGRAM, "--threads", "1", "--quiet", photos, tmp_path / "out"]
+    words = [PROGRAM, *common, "--quiet", photos, tmp_path / "out"]
     with running(words, stderr=subprocess.PIPE, env=hold.environment) as process:
         hold.wait(process)
         yield process
 
 
-def test_two_runs_do_not_write_the_same_folder(photos: Path, tmp_path: Path) -> None:
-    with held_run(photos, tmp_path) as first:
-        second = run(photos, tmp_path / "out")
+def test_two_runs_do_not_write_the_same_folder(common: Words, photos: Path, tmp_path: Path) -> None:
+    with held_run(common, photos, tmp_path) as first:
+        second = run(common, photos, tmp_path / "out")
         first.send_signal(signal.SIGCONT)
         _, errors = first.communicate(timeout=GUARD)
     assert first.returncode == 0, errors
@@ -170,9 +179,11 @@ def test_two_runs_do_not_write_the_same_folder(photos: Path, tmp_path: Path) -> 
     assert "another run is writing here" in second.stderr
 
 
-def test_terminated_it_ends_as_interrupted(photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+def test_terminated_it_ends_as_interrupted(
+    common: Words, photos: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
     out = tmp_path / "out"
-    with held_run(photos, tmp_path) as process:
+    with held_run(common, photos, tmp_path) as process:
         process.terminate()
         process.send_signal(signal.SIGCONT)
         _, errors = process.communicate(timeout=GUARD)
@@ -180,15 +191,15 @@ def test_terminated_it_ends_as_interrupted(photos: Path, expected: dict[str, byt
     assert len(errors.splitlines()) == 1
     assert b"interrupted" in errors
     assert not list(out.rglob("*.partial"))
-    assert run(photos, out).returncode == 0
+    assert run(common, photos, out).returncode == 0
     assert contents(out) == expected
 
 
 def test_output_folder_removed_in_the_middle_is_a_clear_end(
-    photos: Path, expected: dict[str, bytes], tmp_path: Path
+    common: Words, photos: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with held_run(photos, tmp_path) as process:
+    with held_run(common, photos, tmp_path) as process:
         out.rename(tmp_path / "gone")
         process.send_signal(signal.SIGCONT)
         _, errors = process.communicate(timeout=GUARD)
@@ -196,37 +207,37 @@ def test_output_folder_removed_in_the_middle_is_a_clear_end(
     assert b"the folder is gone" in errors.splitlines()[-1]
     assert b"Traceback" not in errors
     (tmp_path / "gone").rename(out)
-    assert run(photos, out).returncode == 0
+    assert run(common, photos, out).returncode == 0
     assert contents(out) == expected
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes the superuser")
-def test_full_disk_is_a_clear_end(photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+def test_full_disk_is_a_clear_end(common: Words, photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     room = sum(map(len, expected.values())) // 2 // 4096 * 4096  # for about half of what will be written
     if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", out], check=False).returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        done = run(photos, out, "--quiet")
+        done = run(common, photos, out, "--quiet")
         assert done.returncode == 2, done.stderr
         assert "No space left on device" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
         assert not list(out.rglob("*.partial"))
         assert all(expected[name] == data for name, data in contents(out).items())
         subprocess.run(["mount", "-o", "remount,size=64m", out], check=True)
-        assert run(photos, out).returncode == 0
+        assert run(common, photos, out).returncode == 0
         assert contents(out) == expected
     finally:
         subprocess.run(["umount", out], check=True)
 
 
 def test_ray_gives_the_same_bytes_also_when_it_loses_a_worker(
-    photos: Path, expected: dict[str, bytes], tmp_path: Path
+    common: Words, photos: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     pytest.importorskip("ray")
     out = tmp_path / "out"
-    command = [PROGRAM, "--threads", "1", "--ray", "local", "--report", tmp_path / "report.json", photos, out]
+    command = [PROGRAM, *common, "--ray", "local", "--report", tmp_path / "report.json", photos, out]
     hold = Hold(tmp_path / "held", 3, RESULT)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with running(command, env=hold.environment, **pipes) as process:
@@ -241,5 +252,5 @@ def test_ray_gives_the_same_bytes_also_when_it_loses_a_worker(
     rows = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["files"]
     assert {row["status"] for row in rows} <= {"restored", "unchanged"}
     assert len(rows) == COUNT
-    assert run(photos, out).returncode == 0
+    assert run(common, photos, out).returncode == 0
     assert contents(out) == expected

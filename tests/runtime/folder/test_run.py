@@ -19,18 +19,20 @@ from PIL import Image
 
 from nafnet.architecture import NAFNet
 from nafnet.errors import UsageError
+from nafnet.runtime.cli import main
 from nafnet.runtime.folder.report import unreadable
 from nafnet.runtime.paths.journal import FOLDER
 from nafnet.runtime.paths.work import Request, find_work
-from tests.processes import GUARD, Hold, running
+from tests.begun import begun_run
+from tests.processes import GUARD, Ended, Hold, in_this_process, running
 from tests.runtime.conftest import find_jobs
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")
 
 
-def run(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, **environment}
-    return subprocess.run([PROGRAM, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+def run(*arguments: str | Path, cwd: Path) -> Ended:
+    done = begun_run(arguments, cwd)
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def results(out: Path) -> list[Path]:
@@ -115,7 +117,7 @@ def test_what_cannot_start_says_why_in_one_line(
     torch.save(torch.nn.Linear(2, 2).state_dict(), here / "other.pth")
     (here / "evil.pth").write_bytes(b"cposix\nsystem\n(S'touch it-ran'\ntR.")
     make_onnx(helper.make_node("Flatten", ["image"], ["restored"]), name="classifier.onnx", out_shape=("batch", "n"))
-    done = run(*arguments, cwd=here)
+    done = in_this_process(main, "nafnet-run", *arguments, cwd=here)  # here PyTorch is loaded
     assert done.returncode == 2, done.stderr
     *progress, said = done.stderr.splitlines()
     assert said.startswith("nafnet-run: ")
@@ -125,12 +127,13 @@ def test_what_cannot_start_says_why_in_one_line(
     assert not (here / "out").exists()
 
 
-def test_checkpoint_is_exported_once(photos: Path, tiny_network: NAFNet) -> None:
+def test_checkpoint_is_exported_once(photos: Path, tiny_network: NAFNet, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save({"params": tiny_network.state_dict()}, photos.parent / "tiny.pth")
     cache = photos.parent / "cache"
+    monkeypatch.setenv("NAFNET_CACHE", str(cache))
     times = []
     for out in ("first", "second"):
-        done = run("photos", out, "--model", "tiny.pth", cwd=photos.parent, NAFNET_CACHE=str(cache))
+        done = in_this_process(main, "nafnet-run", "photos", out, "--model", "tiny.pth", cwd=photos.parent)
         assert done.returncode == 0, done.stderr
         assert "fp32, checked against PyTorch" in done.stdout
         (exported,) = cache.rglob("*.onnx")
