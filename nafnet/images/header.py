@@ -8,17 +8,12 @@ from typing import Any
 import numpy as np
 
 from nafnet.errors import ImageError
-<<<<<<< HEAD
 from nafnet.images.colour.primaries import primaries_of, srgb_toned_profile
 from nafnet.images.colour.said import Said, counting, space_of
 from nafnet.images.colour.space import Space
 from nafnet.images.colour.tone import SRGB
-from nafnet.images.formats import FORMATS, Format
-from nafnet.images.metadata.metadata import KEPT, NOTHING, Metadata, carry
-=======
 from nafnet.images.formats import DEFAULT_QUALITY, FORMATS, Format
-from nafnet.images.metadata.metadata import NOTHING, Metadata, carry
->>>>>>> formats
+from nafnet.images.metadata.metadata import KEPT, NOTHING, Metadata, carry
 from nafnet.images.pixels import PIXEL_TYPES, PixelType
 
 BRIGHTER = 1.1

@@ -10,11 +10,8 @@ import importlib
 from pathlib import Path
 
 from nafnet.errors import ImageError
-<<<<<<< HEAD
 from nafnet.images.colour.reading import read_said
-=======
 from nafnet.images.containers.tiff import mosaic
->>>>>>> formats
 from nafnet.images.decoders.base import ImageReader
 from nafnet.images.formats import MAX_PIXELS, SNIFFED, Format, sniff
 
