@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nafnet.images.colour.tone import LINEAR, SRGB, Tone
+from nafnet.images.colour.tone import LINEAR, SRGB, Tone, nearest
 from nafnet.images.colour.transfer import light_to_srgb, srgb_to_light
 from nafnet.images.pixels import WHITE, Rows
 
-_GRID = 1 << 16
-"""Steps of a table."""
+_GRID = 1 << 18
+"""Steps of a table: each is less than half of one of 16 bits."""
 _SRGB_WHITE_SLOPE = 2.4 / 1.055
 """Of light to values, at white."""
 SAME_PRIMARIES = 0.01
@@ -66,25 +66,31 @@ class Space:
         return np.array(self.matrix, np.float32).reshape(3, 3).T
 
     @functools.cached_property
-    def _back(self) -> Colours:
+    def _inverse(self) -> Colours:
         return np.linalg.inv(np.array(self.matrix).reshape(3, 3)).T.astype(np.float32)
 
     def light(self, rows: Rows) -> Colours:
         """Light of sRGB's primaries, float32[n,W,C]; below 0 for what sRGB does not hold, above 1 beyond white."""
         light = np.stack([self.tone.light_of(rows[:, :, channel], channel) for channel in range(rows.shape[2])], 2)
-        light = _shown(light, self.gamma)
+        return self.across(_shown(light, self.gamma))
+
+    def across(self, light: Colours) -> Colours:
+        """Light of these primaries as light of sRGB's."""
         return light @ self._forth if self.matrix and light.shape[2] == 3 else light
+
+    def back(self, light: Colours) -> Colours:
+        """The reverse."""
+        return light @ self._inverse if self.matrix and light.shape[2] == 3 else light
 
     def seen(self, rows: Rows) -> Colours:
         """What a network sees of [n,W,C]: as sRGB has it, float32[n,W,C] in [0, 1]; NaN stays NaN."""
         if self.is_srgb:
-            return np.clip(rows * np.float32(1 / WHITE[rows.dtype.name]), 0, 1)
+            return np.clip(_as_floats(rows), 0, 1)
         return _encoded(self.light(rows))
 
     def values(self, light: Colours) -> Colours:
         """The reverse of `light`: float32[n,W,C], of which 1 is the greatest integer."""
-        own = light @ self._back if self.matrix and light.shape[2] == 3 else light
-        own = _shown(own, 1 / self.gamma)
+        own = _shown(self.back(light), 1 / self.gamma)
         return np.stack([self.tone.values_of(own[:, :, channel], channel) for channel in range(own.shape[2])], 2)
 
     def to_json(self) -> dict[str, Any]:
@@ -111,17 +117,31 @@ def exchanged(original: Rows, seen: Colours, made: Colours, given: Space, wanted
         given: the space of what came.
         wanted: the space of what goes.
     """
-    before = given.light(original)
     change = _light(made)
     change -= _light(seen)
-    change *= np.clip(1 - np.maximum(before - 1, -before), 0, 1)
-    after = wanted.values(before + change)
-    if given != wanted:
-        return after
-    # Not by way of light alone: where nothing was changed the values are to be the very same.
-    after -= given.values(before)
-    after += original * np.float32(1 / WHITE[original.dtype.name])
-    return after
+    if given != wanted or given.gamma != 1:
+        before = given.light(original)
+        change *= _trust(before)
+        after = wanted.values(before + change)
+        return after if given != wanted else after - given.values(before) + _as_floats(original)
+    # In the primaries of the file, and not by way of light alone: where nothing was changed the values are the same.
+    channels = range(original.shape[2])
+    own = np.stack([given.tone.light_of(original[:, :, channel], channel) for channel in channels], 2)
+    change *= _trust(given.across(own))
+    own += given.back(change)
+    return np.stack(
+        [given.tone.values_of(own[:, :, each], each) + given.tone.own(original[:, :, each], each) for each in channels],
+        2,
+    )
+
+
+def _trust(light: Colours) -> Colours:
+    """The share of a change that is taken, by how far the light is outside of what a network sees."""
+    return np.clip(1 - np.maximum(light - 1, -light), 0, 1)
+
+
+def _as_floats(rows: Rows) -> Colours:
+    return rows * np.float32(1 / WHITE[rows.dtype.name])
 
 
 def _shown(light: Colours, gamma: float) -> Colours:
@@ -138,17 +158,13 @@ def _encoded(light: Colours) -> Colours:
     place = np.sqrt(np.clip(light, 0, 1)) * np.float32(_GRID)
     if np.isnan(place).any():
         return light_to_srgb(np.clip(light, 0, 1)).astype(np.float32)
-    return np.take(_srgb_of_roots(), np.rint(place, out=place).astype(np.int32), mode="clip")
+    return np.take(_srgb_of_roots(), nearest(place), mode="clip")
 
 
 def _light(encoded: Colours) -> Colours:
     """Of what is encoded as sRGB; straight on beyond [0, 1]."""
     inside = np.clip(encoded, 0, 1)
-    place = np.nan_to_num(inside) * np.float32(_GRID)
-    step = place.astype(np.int32)
-    table = _light_of_srgb()
-    low = table[step]
-    made: Colours = low + (place - step.astype(np.float32)) * (table[step + 1] - low)
+    made: Colours = np.take(_light_of_srgb(), nearest(inside * np.float32(_GRID)), mode="clip")
     beyond = encoded - inside
     if beyond.any():
         made += beyond * np.where(beyond > 0, np.float32(_SRGB_WHITE_SLOPE), np.float32(1 / 12.92))
@@ -164,8 +180,7 @@ def _srgb_of_roots() -> Colours:
 @functools.cache
 def _light_of_srgb() -> Colours:
     """The light of each of sRGB's values."""
-    light = srgb_to_light(np.linspace(0, 1, _GRID + 1)).astype(np.float32)
-    return np.append(light, light[-1])
+    return srgb_to_light(np.linspace(0, 1, _GRID + 1)).astype(np.float32)
 
 
 SRGB_SPACE, LINEAR_SPACE = Space(SRGB), Space(LINEAR)

@@ -19,8 +19,9 @@ from nafnet.images.pixels import WHITE, PixelType
 
 STEPS = 4096
 """Of a curve, from 0 to 1; between them it is straight."""
-_GRID = 1 << 16
-"""Steps of a table from light to values, of equal fourth roots, which are near to what eyes see."""
+_GRID = 1 << 18
+"""Steps of a table from light to values, of equal fourth roots, which are near to what eyes see: a step is less than
+half of one of 16 bits."""
 SAME = 0.5 / 255
 """By which a curve that is meant to be sRGB's may differ from it: programs round it in several ways."""
 _FAINTEST = 1e-9
@@ -72,7 +73,7 @@ class Tone:
             return np.take(_light_of(self, values.dtype.name, curve), values, mode="clip")
         if self._is_light:
             return values.astype(np.float32)
-        return _straight_on(values, np.linspace(0, 1, STEPS + 1), self.light[curve])
+        return _straight_on(values, self.light[curve])
 
     def values_of(self, light: Plane, channel: int) -> Plane:
         """The reverse: values, of which 1 is the greatest integer."""
@@ -82,12 +83,17 @@ class Tone:
         table, most, first, last = _values_of(self, curve)
         inside = np.clip(light, 0, most)
         place = np.sqrt(np.sqrt(inside * np.float32(1 / most))) * np.float32(_GRID)
-        step = np.nan_to_num(place).astype(np.int32)
-        low = table[step]
-        made: Plane = low + (place - step.astype(np.float32)) * (table[step + 1] - low)
+        made: Plane = np.take(table, nearest(place), mode="clip")
         beyond = light - inside
         if beyond.any():
             made += beyond * np.where(beyond > 0, np.float32(last), np.float32(first))
+        return made
+
+    def own(self, values: NDArray[Any], channel: int) -> Plane:
+        """Values as they are, less what `values_of` gives for their light: what is to be added to come back to them."""
+        if values.dtype.kind == "u":
+            return np.take(_own(self, values.dtype.name, min(channel, len(self.light) - 1)), values, mode="clip")
+        made: Plane = values - self.values_of(self.light_of(values, channel), channel)
         return made
 
     def to_json(self) -> dict[str, str]:
@@ -100,15 +106,19 @@ class Tone:
         return cls(fields["name"], base64.b64decode(fields["curves"]))
 
 
-def _straight_on(values: NDArray[Any], places: Floats, heights: NDArray[Any]) -> Plane:
-    """A curve between its points, and beyond them as steep as at its ends."""
-    inside = np.clip(values, places[0], places[-1])
-    made = np.interp(inside.ravel(), places, heights).reshape(values.shape)
+def _straight_on(values: Plane, heights: Plane) -> Plane:
+    """A curve of equal steps from 0 to 1 between its points, and beyond them as steep as at its ends."""
+    inside = np.clip(values, 0, 1)
+    place = inside * np.float32(STEPS)
+    with np.errstate(invalid="ignore"):
+        step = np.minimum(place.astype(np.int32), STEPS - 1)
+    made: Plane = np.take(heights, step, mode="clip")
+    made += (place - step.astype(np.float32)) * (np.take(heights, step + 1, mode="clip") - made)
     beyond = values - inside
     if beyond.any():
-        first, last = _slopes(places, heights)
-        made += beyond * np.where(beyond > 0, last, first)
-    return made.astype(np.float32)
+        first, last = _slopes(np.linspace(0, 1, STEPS + 1), heights)
+        made += beyond * np.where(beyond > 0, np.float32(last), np.float32(first))
+    return made
 
 
 def _slopes(places: NDArray[Any], heights: NDArray[Any]) -> tuple[float, float]:
@@ -127,12 +137,25 @@ def _light_of(tone: Tone, kind: PixelType, curve: int) -> Plane:
 
 @functools.lru_cache(maxsize=32)
 def _values_of(tone: Tone, curve: int) -> tuple[Plane, float, float, float]:
-    """The value at each fourth root of light, float32[_GRID + 2]; the most light; and values to light at the ends."""
+    """The value at each fourth root of light, float32[_GRID + 1]; the most light; and values to light at the ends."""
     places, light = np.linspace(0, 1, STEPS + 1), tone.light[curve]
     most = float(light[-1])
     values = np.interp(np.linspace(0, 1, _GRID + 1) ** 4 * most, light, places).astype(np.float32)
     first, last = _slopes(light.astype(np.float64), places)
-    return np.append(values, values[-1]), most, first, last
+    return values, most, first, last
+
+
+@functools.lru_cache(maxsize=32)
+def _own(tone: Tone, kind: PixelType, curve: int) -> Plane:
+    values = np.linspace(0, 1, WHITE[kind] + 1, dtype=np.float32)
+    return values - tone.values_of(_light_of(tone, kind, curve), curve)
+
+
+def nearest(places: Plane) -> NDArray[np.int32]:
+    """Places in a table; overwrites them. What is not a number is at its start."""
+    np.rint(places, out=places)
+    with np.errstate(invalid="ignore"):
+        return places.astype(np.int32)
 
 
 SRGB = Tone.of("sRGB", srgb_to_light)
