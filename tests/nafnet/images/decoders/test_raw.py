@@ -161,6 +161,20 @@ def test_the_preview_is_never_taken_for_it(tmp_path: Path) -> None:
         read_image(path)
 
 
+def test_one_that_is_cut_off_is_not_half_developed(tmp_path: Path) -> None:
+    """Its mosaic at the end, as most cameras have it."""
+    data = dng(grey(np.full((HEIGHT, WIDTH), 0.1)))
+    start, size = 8 + 16 * 12 * 3, 2 * HEIGHT * WIDTH
+    strip = struct.pack("<HHII", 273, 4, 1, start)
+    assert strip in data
+    whole = data.replace(strip, struct.pack("<HHII", 273, 4, 1, len(data))) + data[start : start + size]
+    (tmp_path / "whole.dng").write_bytes(whole)
+    assert read_image(tmp_path / "whole.dng").pixels.min() > encoded(0.09)
+    (tmp_path / "cut.dng").write_bytes(whole[: -size // 3])
+    with pytest.raises(ImageError, match="a damaged one"):
+        read_image(tmp_path / "cut.dng")
+
+
 def test_hostile_files_are_one_line(tmp_path: Path) -> None:
     whole, path, chance = dng(grey(np.full((HEIGHT, WIDTH), 0.1))), tmp_path / "a.dng", random.Random(0)
     damaged = [whole[:size] for size in range(16, len(whole) - 300, len(whole) // 20)]
