@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from nafnet.progress import PlainConsole
 from nafnet.words import counted, lasting, nearest, printable
+from tests.processes import in_this_process
 
 
 def test_counts_agree_with_their_nouns() -> None:
@@ -113,8 +115,8 @@ def test_consoles_show_text_and_nothing_else() -> None:
     ids=lambda words: " ".join(words).replace("\x1b", "ESC"),
 )  # fmt: skip
 def test_what_a_command_refuses_it_names_plainly(words: list[str], tmp_path: Path) -> None:
-    program = Path(sys.executable).with_name(words[0])
-    done = subprocess.run([program, *words[1:]], cwd=tmp_path, capture_output=True, check=False)
+    (command,) = entry_points(group="console_scripts", name=words[0])
+    done = in_this_process(command.load(), *words, cwd=tmp_path)
     assert done.returncode
-    assert b"\x1b" not in done.stdout + done.stderr
-    assert rb"\x1b[2J" in done.stdout + done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert r"\x1b[2J" in done.stdout + done.stderr

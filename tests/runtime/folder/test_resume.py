@@ -18,9 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nafnet.errors import UsageError
 from nafnet.runtime.paths.journal import FOLDER
-from nafnet.runtime.paths.shard import Shard
 from tests.begun import begun_run
 from tests.processes import GUARD, Ended, Hold, running, wait_until
 
@@ -151,12 +149,6 @@ def test_shards_are_one_run_together(common: Words, photos: Path, expected: dict
     assert contents(out) == expected
     assert sorted(map(str, restored(out))) == sorted(expected), "each file was restored by one of them"
     assert f"nothing restored, {COUNT} done before" in run(common, photos, out).stdout, "their journals count for all"
-
-
-@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "-1/4"])
-def test_wrong_shards_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="I/N"):
-        Shard.parse(text)
 
 
 @contextlib.contextmanager

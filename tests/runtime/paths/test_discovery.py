@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from nafnet.errors import UsageError
 from nafnet.runtime.paths.discovery import Finder, passed_over, read_list
+from nafnet.runtime.paths.shard import Shard
 from tests.runtime.conftest import find_jobs, nafnet_run
 
 
@@ -158,3 +160,9 @@ def test_one_look_at_the_disk_for_each_folder(album: Path, monkeypatch: pytest.M
         (album / f"{index:03}.png").write_bytes(b"")
     assert len(find_jobs([album], Path("out"))) == 506
     assert len(looked) < 30, "folders, not files"
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "-1/4"])
+def test_wrong_shards_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="I/N"):
+        Shard.parse(text)

@@ -22,7 +22,7 @@ from nafnet.train.run.evaluation import CLEAN, TRAIN, Scores, mean_psnr, noisy_s
 from nafnet.train.run.loop import MachineOptions, Outcome, Run
 from nafnet.train.run.run_data import DataSource
 from nafnet.train.synthetic.camera import CameraConfig
-from tests.train.conftest import DENOISE_SMALL, Command, rows, same, small_denoise, trained_here
+from tests.train.conftest import DENOISE_SMALL, rows, same, small_denoise, trained_here
 
 TrainClean = Callable[..., tuple[Outcome, Path, list[str]]]
 
@@ -185,9 +185,9 @@ def test_wrong_commands_are_refused_in_a_line(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_command_trains_on_photographs(photographs: Path, tmp_path: Path, nafnet_train: Command) -> None:
+def test_the_command_trains_on_photographs(photographs: Path, tmp_path: Path) -> None:
     changes = [f"--set={change}" for change in DENOISE_SMALL]
-    done = nafnet_train("denoise", "--clean", photographs, *changes, "--threads=1", "-o", tmp_path / "run")
+    done = trained_here("denoise", "--clean", photographs, *changes, "--threads=1", "-o", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "clean " in done.stdout
     shown = trained_here("show", "denoise").stdout

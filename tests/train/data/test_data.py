@@ -17,7 +17,7 @@ from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.layouts.sidd import find_arrays
 from nafnet.train.data.splits import divide
 from nafnet.train.recipes.data_tables import SplitConfig
-from tests.train.conftest import Command
+from tests.train.conftest import trained_here
 
 MADE = runpy.run_path(str(Path(__file__).parents[1] / "make_data.py"))
 LAYOUTS, scenes, arrays, blocks, flat, save = (
@@ -140,7 +140,7 @@ def test_blocks_alone_are_not_for_training(tmp_path: Path) -> None:
         divide(found.parts, SplitConfig())
 
 
-def test_what_is_wrong_is_listed_by_name(nafnet_train: Command, tmp_path: Path) -> None:
+def test_what_is_wrong_is_listed_by_name(tmp_path: Path) -> None:
     flat("input", "target")(tmp_path, PAIR, 9)
     train = tmp_path / "train"
     Image.new("RGB", (24, 16)).save(train / "input" / "alone.png")
@@ -148,7 +148,7 @@ def test_what_is_wrong_is_listed_by_name(nafnet_train: Command, tmp_path: Path) 
     cut.write_bytes(cut.read_bytes()[:60])
     Image.new("RGB", (24, 20)).save(train / "target" / "0003.png")
     Image.new("L", (24, 16)).save(train / "input" / "0004.png")
-    done = nafnet_train("data", tmp_path, "--decode")
+    done = trained_here("data", tmp_path, "--decode")
     wrong = [line for line in done.stdout.splitlines() if line.startswith("wrong:")]
     assert done.returncode == 1
     assert len(wrong) == 4
@@ -157,11 +157,11 @@ def test_what_is_wrong_is_listed_by_name(nafnet_train: Command, tmp_path: Path) 
     assert "input-target" in done.stdout
 
 
-def test_two_folders_of_any_name(nafnet_train: Command, tmp_path: Path) -> None:
+def test_two_folders_of_any_name(tmp_path: Path) -> None:
     for index in range(20):
         save(PAIR(index), tmp_path / "bad" / f"{index}.jpg", tmp_path / "good" / f"{index}.png")
     assert len(find_two(tmp_path / "bad", tmp_path / "good").parts["all"].names) == 20
-    done = nafnet_train("data", "--input", tmp_path / "bad", "--target", tmp_path / "good")
+    done = trained_here("data", "--input", tmp_path / "bad", "--target", tmp_path / "good")
     assert done.returncode == 0, done.stderr
     assert [part for part in ("train", "validation", "test") if part in done.stdout] == ["train", "validation", "test"]
 

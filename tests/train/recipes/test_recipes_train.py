@@ -21,6 +21,7 @@ from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe_files import bundled_recipes, load_recipe
 from nafnet.train.run.loop import BEST, MachineOptions, Run
 from nafnet.train.run.run_data import DataSource
+from tests.export.conftest import nafnet_export
 from tests.train.conftest import Command, trained_here
 
 MADE = runpy.run_path(str(Path(__file__).parents[1] / "make_data.py"))
@@ -73,12 +74,10 @@ def test_a_recipe_trains_from_the_data_it_is_for(
 
 def export_and_run(run: Path, images: Path, folder: Path) -> None:
     """`nafnet-export` and `nafnet-run`, with no flag that says what the model is."""
-    programs = Path(sys.executable).parent
-    words = [programs / "nafnet-export", run / BEST, "-o", folder / "exported"]
-    exported = subprocess.run(words, capture_output=True, text=True, check=False)
+    exported = nafnet_export(run / BEST, "-o", folder / "exported", cwd=Path.cwd())
     assert exported.returncode == 0, exported.stdout + exported.stderr
     (model,) = (folder / "exported").glob("*.onnx")
-    words = [programs / "nafnet-run", "--model", model, images, folder / "restored"]
+    words = [Path(sys.executable).with_name("nafnet-run"), "--model", model, images, folder / "restored"]
     restored = subprocess.run(words, capture_output=True, text=True, check=False)
     assert restored.returncode == 0, restored.stderr
     assert np.asarray(Image.open(folder / "restored" / "00.png")).shape == (24, 32, 3)
