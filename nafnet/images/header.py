@@ -13,8 +13,9 @@ from nafnet.images.colour.said import Said, counting, space_of
 from nafnet.images.colour.space import Space
 from nafnet.images.colour.tone import SRGB
 from nafnet.images.formats import DEFAULT_QUALITY, FORMATS, Format
-from nafnet.images.metadata.metadata import KEPT, NOTHING, Metadata, carry
+from nafnet.images.metadata.metadata import KEPT, NOTHING, SRGB_CODES, Metadata, carry
 from nafnet.images.pixels import PIXEL_TYPES, PixelType
+from nafnet.images.timing import ONE_FRAME, Timing
 
 BRIGHTER = 1.1
 """Light that is meant to be more than white's."""
@@ -27,6 +28,7 @@ class Header:
     width: int
     """Of the upright image, in pixels: the EXIF orientation is applied to the pixels and dropped."""
     height: int
+    """Of one frame, where there are several."""
     format: Format
     channels: int
     """Colour channels, 1 (grey) or 3 (RGB)."""
@@ -40,6 +42,8 @@ class Header:
     metadata: Metadata = NOTHING
     said: Said = ()
     """What it says of its colour space."""
+    timing: Timing = ONE_FRAME
+    """Of pages or frames, whose rows follow one another."""
     notes: tuple[str, ...] = ()
     """What the restored file cannot keep as it was, in words."""
 
@@ -47,6 +51,16 @@ class Header:
     def bands(self) -> int:
         """Values of a pixel, alpha included."""
         return self.channels + self.alpha
+
+    @property
+    def rows(self) -> int:
+        """Of all frames together."""
+        return self.height * self.timing.frames
+
+    @property
+    def pixels(self) -> int:
+        """Of all frames together."""
+        return self.width * self.rows
 
     @property
     def space(self) -> Space:
@@ -92,14 +106,18 @@ class Header:
             notes = (*notes, f"{self.pixel_type} became {kind}, the most that {chosen} holds")
         if self.alpha and not info.alpha:
             raise ImageError(f"{chosen} cannot hold its alpha channel; choose another --format")
+        timing, untimed = self._timing(chosen)
+        notes = (*notes, *untimed)
         if max(self.width, self.height) > info.max_side:
             raise ImageError(f"{chosen} holds at most {info.max_side} pixels a side; choose another --format")
         kept = chosen == self.format and kind == self.pixel_type
         natural = 8 * np.dtype(kind).itemsize
         metadata, lost = carry(self._fitting_colours(chosen) if colours else self.metadata, chosen, self.channels)
+        if timing.is_animation and chosen == "avif" and metadata.codes not in (None, SRGB_CODES):
+            raise ImageError("an AVIF animation with colour codes cannot be written; choose another --format")
         made = dataclasses.replace(
             self, format=chosen, pixel_type=kind, bits=self.bits if kept else natural, notes=(*notes, *lost),
-            metadata=metadata,
+            metadata=metadata, timing=timing,
             lossless=not with_loss and self.lossless and (kept or not info.has_quality or self.format != "jpeg"),
         )  # fmt: skip
         if not colours:
@@ -110,6 +128,18 @@ class Header:
             said = (*(pair for pair in said if pair[0] != "icc"), *made_one)
         made = dataclasses.replace(made, said=said)
         return dataclasses.replace(made, notes=(*made.notes, *_exchanged(self.space, made.space)))
+
+    def _timing(self, file_format: Format) -> tuple[Timing, tuple[str, ...]]:
+        """That of a file of a format, and in words what of it is lost."""
+        timing, several = self.timing, FORMATS[file_format].several
+        if timing.frames == 1:
+            return timing, ()
+        if not several or (several == "animation" and not timing.is_animation):
+            what = "frames" if timing.is_animation else "pages"
+            raise ImageError(f"{file_format} cannot hold its {timing.frames} {what}; choose another --format")
+        if timing.is_animation and several == "pages":
+            return Timing(timing.frames), (f"an animation became {timing.frames} pages, without their times",)
+        return timing, ()
 
     def _fitting_colours(self, file_format: Format) -> Metadata:
         """The metadata; colours in numbers that a format has no place for are a profile, or what means sRGB."""

@@ -108,6 +108,7 @@ class Layout:
     """The size and the pixels of an image, as they come and as they are to go."""
 
     height: int
+    """Of one frame, where there are several."""
     width: int
     channels: int
     """Colour channels: 1 (grey) or 3 (RGB)."""
@@ -119,6 +120,8 @@ class Layout:
     """Of the values that come; None gives them to the network as they are."""
     wanted_space: Space | None = None
     """Of the values that go."""
+    frames: int = 1
+    """Pictures of that size whose rows follow one another; none sees a row of the next."""
     look: Look = WHOLE
     """How much of the model's work is taken."""
 

@@ -109,7 +109,7 @@ class TiledImage(Generic[I]):
     @property
     def complete(self) -> bool:
         """Whether all of its rows have come out."""
-        return self._rows_done == self.layout.height
+        return self._rows_done == self.layout.height * self.layout.frames
 
     def tiles(self, rows: Rows) -> Iterator[Tile[I]]:
         """Take the next rows, [n,W,C] with alpha; gives the tiles that are complete with them."""

@@ -80,11 +80,13 @@ class DryRun:
         height, width = plan.tile_shape
         memory = file_bytes(restorer, header)
         self._most_memory = max(self._most_memory, memory)
-        self._tiles += plan.count * (header.channels if restorer.spec.channels == 1 else 1)
-        self._pixels += header.width * header.height
-        self._encode_seconds += header.width * header.height * self._encoding_time(target)
+        self._tiles += plan.count * header.timing.frames * (header.channels if restorer.spec.channels == 1 else 1)
+        self._pixels += header.pixels
+        self._encode_seconds += header.pixels * self._encoding_time(target)
+        several = f", {counted(header.timing.frames, 'frame')}," if header.timing.frames > 1 else ""
         self._say(
-            f"{job.source} -> {job.target}: {header.width}x{header.height} {header.format} {header.pixel_type} -> "
+            f"{job.source} -> {job.target}: {header.width}x{header.height}{several} "
+            f"{header.format} {header.pixel_type} -> "
             f"{target.format} {target.pixel_type}, {counted(plan.count, 'tile')} of {width}x{height}, "
             f"{memory / 2**20:.0f} MB"
         )

@@ -80,7 +80,7 @@ def _entry(row: FileReport, decoder: Decoder) -> dict[str, Any]:
     uris = [picture_uri(part, _profile(file, decoder)) for part, file in zip(cut, (before, after), strict=True)]
     return {
         "row": row, "before": uris[0], "after": uris[1], "width": width, "height": height,
-        "whole": (width, height) == (row.width, row.height), "picture": True,
+        "whole": (width, height) == (row.width, row.height * row.frames), "picture": True,
     }  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def most_changed(before: Path, after: Path, decoder: Decoder) -> tuple[int, int]
         NafnetError: they differ in size.
     """
     headers = [decoder.header(path) for path in (before, after)]
-    sizes = [(header.width, header.height) for header in headers]
+    sizes = [(header.width, header.rows) for header in headers]
     if sizes[0] != sizes[1]:
         raise NafnetError(
             f"{before}: {sizes[0][0]}x{sizes[0][1]} pixels, and its result has {sizes[1][0]}x{sizes[1][1]}"

@@ -53,12 +53,12 @@ class FileItem(Item):
         """
         target = encoding.target(header, self.job.format)
         self.header, self.target = header, target
-        self.row.width, self.row.height = header.width, header.height
+        self.row.width, self.row.height, self.row.frames = header.width, header.height, header.timing.frames
         self.row.colours = header.space.name if encoding.colours else AS_IS
         self.row.notes = list(dict.fromkeys([*self.row.notes, *target.notes]))  # it may be opened again
         layout = Layout(
-            height=header.height, width=header.width, channels=header.channels, alpha=header.alpha,
-            given=header.pixel_type, wanted=target.pixel_type, look=encoding.look,
+            height=header.height, frames=header.timing.frames, width=header.width, channels=header.channels,
+            alpha=header.alpha, given=header.pixel_type, wanted=target.pixel_type, look=encoding.look,
             space=header.space if encoding.colours else None, wanted_space=target.space if encoding.colours else None,
         )  # fmt: skip
         return Opened(self, layout)

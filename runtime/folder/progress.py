@@ -59,7 +59,7 @@ class RunProgress:
     def advance(self, row: FileReport, pixels: float) -> None:
         """Count restored pixels of a file."""
         self._pixels += pixels
-        share = self._sizes.get(row.input, 0.0) * pixels / (row.width * row.height)
+        share = self._sizes.get(row.input, 0.0) * pixels / (row.width * row.height * row.frames)
         self._step(row, share)
 
     def done(self, row: FileReport) -> None:

@@ -33,6 +33,8 @@ class FileReport:
     status: Status = "skipped"
     width: int = 0
     height: int = 0
+    frames: int = 1
+    """Or pages."""
     tiles: int = 0
     flagged: int = 0
     """Tiles whose result could not be true, and that were run again in fp32."""
@@ -61,7 +63,7 @@ def unreadable(found: Found) -> list[FileReport]:
 def totals(rows: Sequence[FileReport], wall_seconds: float) -> dict[str, Any]:
     """Counts by status, restored megapixels, tiles, seconds by stage, wall time and throughput."""
     restored = [row for row in rows if row.status == "restored"]
-    megapixels = sum(row.width * row.height for row in restored) / 1e6
+    megapixels = sum(row.width * row.height * row.frames for row in restored) / 1e6
     stages = {name: round(sum(row.seconds[name] for row in rows), 4) for name in ("decode", "infer", "encode")}
     counts = {status: sum(row.status == status for row in rows) for status in get_args(Status)}
     return {

@@ -41,9 +41,14 @@ def _parse(head: bytes) -> tuple[bytes, int, int]:
 
 
 def is_animated(path: Path) -> bool:
-    """Whether an acTL chunk stands before the pixels."""
+    """Whether an acTL chunk before the pixels says that there are several frames."""
     with path.open("rb") as file:
-        return next((name for name, _ in _chunks(file) if name in (b"acTL", b"IDAT")), None) == b"acTL"
+        for name, _ in _chunks(file):
+            if name == b"acTL":
+                return int.from_bytes(file.read(4), "big") > 1
+            if name == b"IDAT":
+                break
+    return False
 
 
 def read_png(path: Path, most: int) -> tuple[dict[str, Any], list[str]]:

@@ -96,7 +96,7 @@ def read_tiff(path: Path) -> tuple[dict[str, Any], list[str]]:
 def write_tiff(path: Path, metadata: Metadata) -> None:
     """Give a TIFF that libvips wrote a directory that says all of it; the one before stays in the file, unused."""
     with path.open("rb") as file:
-        raw, order, big, pointer = raw_entries(reader_of_file(file))
+        raw, order, big, pointer, following = raw_entries(reader_of_file(file))
         end = file.seek(0, 2)
     directory = Directory(order=order)
     if metadata.exif:
@@ -108,7 +108,7 @@ def write_tiff(path: Path, metadata: Metadata) -> None:
         del raw[_UNIT]
         directory.entries[_UNIT] = Entry(3, 1, struct.pack(directory.order + "H", 1))
     at = end + end % 2
-    block = write_directory(directory, at, order, big=big, as_they_are=raw)
+    block = write_directory(directory, at, order, big=big, as_they_are=raw, following=following)
     with path.open("rb+") as file:
         file.seek(end)
         file.write(b"\0" * (end % 2) + block)

@@ -215,7 +215,13 @@ def _offset(data: bytes, order: str, big: bool) -> int:
 
 
 def write_directory(
-    directory: Directory, at: int, order: str, *, big: bool = False, as_they_are: Mapping[int, bytes] | None = None
+    directory: Directory,
+    at: int,
+    order: str,
+    *,
+    big: bool = False,
+    as_they_are: Mapping[int, bytes] | None = None,
+    following: int = 0,
 ) -> bytes:
     """A directory to stand at byte `at`, an even number; its values and those in it follow.
 
@@ -225,6 +231,7 @@ def write_directory(
         order: to write in.
         big: whether in BigTIFF's form.
         as_they_are: further entries, whole: what `raw_entries` gave.
+        following: where the next page's directory stands; 0 of the last.
     """
     raw = dict(as_they_are or {})
     tags = sorted({*directory.entries, *directory.children, *raw})
@@ -247,18 +254,19 @@ def write_directory(
         table.append(struct.pack(order + "HH", tag, kind) + _at(number, order, big) + value)
         body.append(block + b"\0" * (len(block) % 2))
         size += len(body[-1])
-    return b"".join((*table, b"\0" * place, *body))
+    return b"".join((*table, _at(following, order, big), *body))
 
 
-def raw_entries(read: Read) -> tuple[dict[int, bytes], str, bool, int]:
-    """The entries of a TIFF's first directory as they stand, its byte order, whether it is BigTIFF, and where
-    the directory's position is said."""
+def raw_entries(read: Read) -> tuple[dict[int, bytes], str, bool, int, int]:
+    """The entries of a TIFF's first directory as they stand, its byte order, whether it is BigTIFF, where
+    the directory's position is said, and that of the next page's; 0 of the last."""
     order, big, at, pointer = _header(read)
     head, width = (8, 20) if big else (2, 12)
     count = struct.unpack(order + ("Q" if big else "H"), read(at, head))[0]
     table = read(at + head, count * width)
+    following = struct.unpack(order + ("Q" if big else "I"), read(at + head + len(table), 8 if big else 4))[0]
     rows = [table[place : place + width] for place in range(0, len(table), width)]
-    return {struct.unpack(order + "H", row[:2])[0]: row for row in rows}, order, big, pointer
+    return {struct.unpack(order + "H", row[:2])[0]: row for row in rows}, order, big, pointer, following
 
 
 def _at(value: int, order: str, big: bool) -> bytes:
