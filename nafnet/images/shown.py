@@ -38,5 +38,4 @@ class Shown:
         colours = rows[:, :, : self.channels]
         if self.given != self.wanted and not (self.given.is_srgb and self.wanted.is_srgb):
             colours = self.wanted.values(self.given.light(colours))
-        shown: NDArray[np.uint8] = convert_depth(colours, "uint8")
-        return shown
+        return convert_depth(colours, "uint8").astype(np.uint8, copy=False)

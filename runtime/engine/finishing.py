@@ -49,7 +49,7 @@ class Finish:
         """What the network is to see of [h,w,C]: float32[h,w,C], where white is 1."""
         if self._spaces:
             return self._spaces[0].seen(pixels)
-        return pixels * np.float32(1 / WHITE[pixels.dtype.name])
+        return np.multiply(pixels, np.float32(1 / WHITE[pixels.dtype.name]), dtype=np.float32)
 
     def pixels(self, planes: Planes, originals: Sequence[Rows]) -> Rows:
         """The result of rows, [n,W,C] as they are wanted.
