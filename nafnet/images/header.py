@@ -96,7 +96,8 @@ class Header:
             raise ImageError(f"{chosen} is read alone; choose another --format")
         kind, notes = PIXEL_TYPES[bits] if bits else self.pixel_type, self.notes
         if file_format is None and chosen != self.format:
-            quality = f" of quality {DEFAULT_QUALITY}" if info.has_quality and not with_loss else ""
+            with_default = info.has_quality and not with_loss and not (self.lossless and chosen != "jpeg")
+            quality = f" of quality {DEFAULT_QUALITY}" if with_default else ""
             became = f"{self.format.upper()} is read alone, and became {chosen.upper()}{quality}"
             notes = (*notes, f"{became}: --format chooses another")
         if kind not in info.holds:
