@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nafnet.errors import ImageError
-from nafnet.images.colour.primaries import primaries_of, srgb_toned_profile
+from nafnet.images.colour.primaries import display_profile, primaries_of
 from nafnet.images.colour.said import Said, counting, space_of
 from nafnet.images.colour.space import Space
 from nafnet.images.colour.tone import SRGB
@@ -152,7 +152,7 @@ class Header:
         primaries = primaries_of(metadata, carrier) if self.channels == 3 else None
         if primaries and "icc" not in KEPT[file_format]:
             return metadata
-        icc = srgb_toned_profile(primaries) if primaries else b""
+        icc = display_profile(primaries) if primaries else b""
         return dataclasses.replace(metadata, icc=icc, codes=None, calibration=())
 
 
