@@ -119,8 +119,8 @@ class Layout:
     """Of the values that come; None gives them to the network as they are."""
     wanted_space: Space | None = None
     """Of the values that go."""
-    look: Look = WHOLE
-    """How much of the model's work is taken."""
+    looks: tuple[Look, ...] = (WHOLE,)
+    """How much of the model's work is taken: one result for each, of one pass through the model."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +137,16 @@ class Band(Generic[I]):
 
     item: I
     rows: Rows
+    """As they came; of restored rows, those of the first look."""
     originals: Sequence[Rows] = ()
     """Of restored rows: the rows they were made of, in parts."""
+    others: Sequence[Rows] = ()
+    """Of restored rows: those of the second look and of what follows it."""
+
+    @property
+    def results(self) -> tuple[Rows, ...]:
+        """Restored rows, of each look."""
+        return self.rows, *self.others
 
 
 @dataclasses.dataclass(frozen=True)

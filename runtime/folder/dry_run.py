@@ -52,7 +52,7 @@ class DryRun:
         with Decoder(self._limits) as decoder:
             for job in jobs:
                 try:
-                    if journal and not journal.shard.has(journal.name_of(job.target)):
+                    if journal and not journal.shard.has(journal.name_of(job.shard_name)):
                         self._elsewhere += 1
                     elif self._is_done(job, judge, decoder):
                         self._done += 1
