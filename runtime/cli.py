@@ -43,13 +43,13 @@ _SHARE = _Share(0, 1)
 _MOST_STRENGTHS = 8
 
 
-class _Shares(click.ParamType[tuple[float, ...]]):
+class _Shares(_Share):
     """One such number, or several with commas between them."""
 
     name = "shares"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        numbers = tuple(_SHARE.convert(each.strip(), param, ctx) for each in str(value).split(","))
+        numbers = tuple(super(_Shares, self).convert(each.strip(), param, ctx) for each in str(value).split(","))
         if len(set(numbers)) < len(numbers):
             self.fail(f"{value!r}: one of them twice; expected each once", param, ctx)
         if len(numbers) > _MOST_STRENGTHS:
@@ -97,7 +97,7 @@ class _Shares(click.ParamType[tuple[float, ...]]):
 @click.option("--quality", type=click.IntRange(1, 100), help="Quality of JPEG, WebP and AVIF, 1 to 100.  [default: 95]")
 @click.option(
     "--strength",
-    type=_Shares(),
+    type=_Shares(0, 1),
     default="1",
     show_default=True,
     help="How much of the model's work is taken: 0 nothing, 1 all of it. Several, as 0,0.5,1, give a file each, and a "
