@@ -49,7 +49,7 @@ class _Shares(_Share):
     name = "shares"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        numbers = tuple(super(_Shares, self).convert(each.strip(), param, ctx) for each in str(value).split(","))
+        numbers = tuple(_SHARE.convert(each.strip(), param, ctx) for each in str(value).split(","))
         if len(set(numbers)) < len(numbers):
             self.fail(f"{value!r}: one of them twice; expected each once", param, ctx)
         if len(numbers) > _MOST_STRENGTHS:

@@ -140,9 +140,9 @@ def write_sheet(
     header = decoder.header(source)
     shown = Shown.of(header)
     left, top = most_changed(source, max(strengths, key=strengths.__getitem__), decoder)
-    named = {source: "original", **{file: f"strength {strength_word(each)}" for file, each in strengths.items()}}
+    named = [(source, "original"), *((file, f"strength {strength_word(each)}") for file, each in strengths.items())]
     parts = []
-    for file, name in named.items():
+    for file, name in named:
         how = dataclasses.replace(shown, given=decoder.header(file).space)
         parts.append(_labelled(name, cut_out(file, left, top, decoder, how)))
     sheet = np.concatenate(parts, axis=1)
