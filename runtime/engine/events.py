@@ -122,8 +122,8 @@ class Layout:
     """Of the values that go."""
     frames: int = 1
     """Pictures of that size whose rows follow one another; none sees a row of the next."""
-    look: Look = WHOLE
-    """How much of the model's work is taken."""
+    looks: tuple[Look, ...] = (WHOLE,)
+    """How much of the model's work is taken: one result for each, of one pass through the model."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,8 +140,16 @@ class Band(Generic[I]):
 
     item: I
     rows: Rows
+    """As they came; of restored rows, those of the first look."""
     originals: Sequence[Rows] = ()
     """Of restored rows: the rows they were made of, in parts."""
+    others: Sequence[Rows] = ()
+    """Of restored rows: those of the second look and of what follows it."""
+
+    @property
+    def results(self) -> tuple[Rows, ...]:
+        """Restored rows, of each look."""
+        return self.rows, *self.others
 
 
 @dataclasses.dataclass(frozen=True)
