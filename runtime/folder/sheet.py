@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from nafnet.closing import Closing
 from nafnet.errors import NafnetError
@@ -158,6 +157,8 @@ def write_sheet(
 
 def _labelled(name: str, part: Pixels) -> Pixels:
     """A part, uint8[h,w,C], below its name, and with a gap above both and to their left."""
+    from PIL import Image, ImageDraw, ImageFont  # which no other run needs
+
     font = ImageFont.load_default(_LETTERS)
     height, width, channels = part.shape
     width = max(width, int(font.getlength(name)) + 1)
