@@ -17,9 +17,10 @@ from nafnet.errors import ImageError
 from nafnet.images.carried import read_metadata
 from nafnet.images.containers.jpeg import hole, is_damage
 from nafnet.images.containers.png import is_animated
-from nafnet.images.containers.tiff import refusal
+from nafnet.images.containers.tiff import PLAIN, Layout, first_directory, layout, refusal
 from nafnet.images.containers.webp import is_lossless
 from nafnet.images.decoders.base import ImageReader, refuse_large
+from nafnet.images.decoders.converted import converted, overlaid
 from nafnet.images.formats import Format
 from nafnet.images.header import Header
 from nafnet.images.pixels import PixelType, Rows
@@ -64,8 +65,8 @@ class _Reader(ImageReader):
         self._is_lenient = True
         words = _reason(error)
         self.damage = words if is_damage(words) else ""
-        image = _upright(path, file_format, _load(path, file_format, lenient=True), lenient=True)
-        return pyvips.Region.new(_from_cmyk(path, image) if image.interpretation == "cmyk" else image)
+        image = _upright(path, file_format, _load(path, file_format, PLAIN, lenient=True), PLAIN, lenient=True)
+        return pyvips.Region.new(converted(path, image, PLAIN)[0])
 
     def _fetch(self, region: pyvips.Region, start: int, count: int) -> Any:
         try:
@@ -76,16 +77,17 @@ class _Reader(ImageReader):
 
 def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
     """Read a file's header; see `nafnet.images.reader.open_image`."""
-    if file_format == "tiff" and (reason := refusal(path)):
-        raise ImageError(f"{path}: {reason}")
-    image = _load(path, file_format)
+    laid = PLAIN
+    if file_format == "tiff":
+        first = first_directory(path)
+        if reason := refusal(first):
+            raise ImageError(f"{path}: {reason}")
+        laid = layout(first)
+    image = _load(path, file_format, laid)
     refuse_large(path, image.width, image.height, max_pixels)
-    upright = _upright(path, file_format, image)
+    _refuse_pages(path, image)
+    upright, notes = converted(path, _upright(path, file_format, image, laid), laid)
     _refuse_unsupported(path, upright)
-    notes = []
-    if upright.interpretation == "cmyk":
-        upright = _from_cmyk(path, upright)
-        notes.append("CMYK became sRGB, by its profile")
     bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 0
     if upright.format == "ushort" and 8 < bits < 16:
         upright = _over_the_range(upright, bits)
@@ -118,11 +120,16 @@ def _given(image: pyvips.Image, names: tuple[str, ...]) -> dict[str, bytes]:
     return {name: image.get(field) for name, field in fields.items() if image.get_typeof(field)}
 
 
-def _load(path: Path, file_format: Format, access: str = "sequential", *, lenient: bool = False) -> pyvips.Image:
+def _load(
+    path: Path, file_format: Format, laid: Layout, access: str = "sequential", *, lenient: bool = False
+) -> pyvips.Image:
     """Open lazily with the loader the first bytes ask for; the lenient one goes on where it can."""
     # Of a truncated TIFF libvips says "error", which is graver than "truncated" and so includes it.
     fail_on = "warning" if file_format in _WARNED_OF and not lenient else "error"
     try:
+        if laid.lab:  # libvips reads some of these wrongly, and others not at all
+            source = overlaid(path, laid.lab_at, laid.as_rgb)
+            return pyvips.Image.new_from_source(source, "", fail_on=fail_on, access=access)
         load = getattr(pyvips.Image, _LOADERS[file_format])
         return load(str(path), fail_on=fail_on, revalidate=True, access=access)
     except pyvips.Error as error:
@@ -133,28 +140,32 @@ def _orientation(image: pyvips.Image) -> int:
     return int(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
-def _upright(path: Path, file_format: Format, image: pyvips.Image, *, lenient: bool = False) -> pyvips.Image:
+def _upright(
+    path: Path, file_format: Format, image: pyvips.Image, laid: Layout, *, lenient: bool = False
+) -> pyvips.Image:
     """The image turned as EXIF says, which needs its rows out of order."""
     if _orientation(image) == 1:
         return image
     try:
-        return _load(path, file_format, "random", lenient=lenient).autorot()
+        return _load(path, file_format, laid, "random", lenient=lenient).autorot()
     except pyvips.Error as error:
         raise _damaged(path, file_format, error) from error
 
 
-def _refuse_unsupported(path: Path, image: pyvips.Image) -> None:
+def _refuse_pages(path: Path, image: pyvips.Image) -> None:
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1:
         raise ImageError(f"{path}: holds {pages} pages or frames; only single images are restored, so split it first")
+
+
+def _refuse_unsupported(path: Path, image: pyvips.Image) -> None:
     if image.format not in _TYPES:
         raise ImageError(f"{path}: pixels are of type {image.format}; expected 8, 16 or 32 bits: convert it first")
     colours = image.bands - (1 if image.hasalpha() else 0)
-    profiled_cmyk = image.interpretation == "cmyk" and image.bands == 4 and image.get_typeof("icc-profile-data")
-    if not profiled_cmyk and (image.interpretation not in _COLOURS or colours not in (1, 3)):
+    if image.interpretation not in _COLOURS or colours not in (1, 3):
         raise ImageError(
             f"{path}: colour space {image.interpretation} with {image.bands} bands; "
-            "expected grey, RGB, or CMYK with a profile: convert it first"
+            "expected grey, RGB or CMYK: convert it first"
         )
 
 
@@ -166,15 +177,6 @@ def _over_the_range(image: pyvips.Image, bits: int) -> pyvips.Image:
         .cast("ushort")
         .copy(interpretation=image.interpretation)
     )
-
-
-def _from_cmyk(path: Path, image: pyvips.Image) -> pyvips.Image:
-    try:
-        return image.icc_transform(
-            "srgb", embedded=True, intent="relative", depth=16 if image.format == "ushort" else 8
-        )
-    except pyvips.Error as error:
-        raise ImageError(f"{path}: CMYK that its profile does not convert ({_reason(error)})") from error
 
 
 def _damaged(path: Path, file_format: Format, error: pyvips.Error) -> ImageError:
