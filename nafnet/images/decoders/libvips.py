@@ -14,15 +14,16 @@ import numpy as np
 import pyvips
 
 from nafnet.errors import ImageError
-from nafnet.images.carried import read_metadata
+from nafnet.images.carried import MOST_FIELD_BYTES, read_metadata
 from nafnet.images.containers.jpeg import hole, is_damage
-from nafnet.images.containers.png import is_animated
+from nafnet.images.containers.png import is_animated, read_png
 from nafnet.images.containers.tiff import PLAIN, Layout, first_directory, layout, refusal
 from nafnet.images.containers.webp import is_lossless
 from nafnet.images.decoders.base import ImageReader, refuse_large
 from nafnet.images.decoders.converted import converted, overlaid
 from nafnet.images.formats import Format
 from nafnet.images.header import Header
+from nafnet.images.metadata import exif
 from nafnet.images.pixels import PixelType, Rows
 
 _LOADERS: dict[Format, str] = {
@@ -33,6 +34,8 @@ _FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
 """Of `Metadata`, as libvips calls them."""
 _WARNED_OF = ("jpeg",)
 """Formats whose decoder goes on after damage, with whatever it makes of it."""
+_TURNED_BY_EXIF = ("png", "jpeg", "webp", "tiff")
+"""Formats in which it, or TIFF's own tag, says how a picture is to be turned."""
 _QUARTERS = 5
 """EXIF's orientations from here on turn a picture by a quarter."""
 _TYPES: dict[str, PixelType] = {"uchar": "uint8", "ushort": "uint16", "float": "float32"}
@@ -65,7 +68,9 @@ class _Reader(ImageReader):
         self._is_lenient = True
         words = _reason(error)
         self.damage = words if is_damage(words) else ""
-        image = _upright(path, file_format, _load(path, file_format, PLAIN, lenient=True), PLAIN, lenient=True)
+        image = _load(path, file_format, PLAIN, lenient=True)
+        turn = _orientation(path, file_format, image)
+        image = _upright(path, file_format, image, PLAIN, turn, lenient=True)
         return pyvips.Region.new(converted(path, image, PLAIN)[0])
 
     def _fetch(self, region: pyvips.Region, start: int, count: int) -> Any:
@@ -84,9 +89,10 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
             raise ImageError(f"{path}: {reason}")
         laid = layout(first)
     image = _load(path, file_format, laid)
+    turn = _orientation(path, file_format, image)
     refuse_large(path, image.width, image.height, max_pixels)
     _refuse_pages(path, image)
-    upright, notes = converted(path, _upright(path, file_format, image, laid), laid)
+    upright, notes = converted(path, _upright(path, file_format, image, laid, turn), laid)
     _refuse_unsupported(path, upright)
     bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 0
     if upright.format == "ushort" and 8 < bits < 16:
@@ -97,8 +103,10 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
         raise ImageError(f"{path}: an animation; only single images are restored, so split it first")
     kind, alpha = _TYPES[upright.format], upright.hasalpha()
     given = _given(upright, ("icc",) if file_format == "png" else tuple(_FIELDS))
-    quarter = _orientation(image) >= _QUARTERS
-    metadata, lost = read_metadata(path, file_format, given, upright.width, upright.height, quarter=quarter)
+    metadata, lost = read_metadata(
+        path, file_format, given, upright.width, upright.height, quarter=turn >= _QUARTERS,
+        turned=turn != 1 or file_format not in _TURNED_BY_EXIF,
+    )  # fmt: skip
     header = Header(
         width=upright.width,
         height=upright.height,
@@ -136,18 +144,22 @@ def _load(
         raise _damaged(path, file_format, error) from error
 
 
-def _orientation(image: pyvips.Image) -> int:
+def _orientation(path: Path, file_format: Format, image: pyvips.Image) -> int:
+    if file_format == "png":  # libvips sees no EXIF behind the pixels, or in a text
+        return exif.orientation(read_png(path, MOST_FIELD_BYTES)[0]["exif"])
     return int(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
 def _upright(
-    path: Path, file_format: Format, image: pyvips.Image, laid: Layout, *, lenient: bool = False
+    path: Path, file_format: Format, image: pyvips.Image, laid: Layout, turn: int, *, lenient: bool = False
 ) -> pyvips.Image:
     """The image turned as EXIF says, which needs its rows out of order."""
-    if _orientation(image) == 1:
+    if turn == 1:
         return image
     try:
-        return _load(path, file_format, laid, "random", lenient=lenient).autorot()
+        as_it_lies = _load(path, file_format, laid, "random", lenient=lenient).copy()
+        as_it_lies.set_type(pyvips.GValue.gint_type, "orientation", turn)
+        return as_it_lies.autorot()
     except pyvips.Error as error:
         raise _damaged(path, file_format, error) from error
 

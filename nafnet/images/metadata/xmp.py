@@ -71,6 +71,15 @@ def upright(packet: bytes, width: int, height: int, *, quarter: bool = False) ->
     return text.encode(), lost
 
 
+def orientation(packet: bytes) -> int:
+    """How a packet says that the picture is to be turned, 1 to 8; 1, as it stands, where it says nothing valid."""
+    text = packet.decode(errors="replace")
+    prefixes = _prefixes(text, _TIFF)
+    name = rf"{prefixes}:Orientation"
+    found = re.search(rf"""\s{name}\s*=\s*["']\s*([1-8])\s*["']|<{name}(?:\s[^<>]*)?>\s*([1-8])\s*<""", text)
+    return int(found[1] or found[2]) if prefixes and found else 1
+
+
 def _prefixes(text: str, uri: str) -> str:
     """A pattern of the prefixes that stand for a name space, by custom one; empty if there are none."""
     found = {re.escape(found["prefix"]) for found in re.finditer(_NAMED, text) if found["uri"] == uri}
