@@ -36,7 +36,12 @@ class FormatInfo:
 FORMATS: dict[Format, FormatInfo] = {
     "png": FormatInfo(suffixes=(".png",), holds=("uint8", "uint16")),
     "jpeg": FormatInfo(
-        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"), holds=("uint8",), alpha=False, has_quality=True, max_side=65535
+        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
+        holds=("uint8",),
+        read_suffixes=(".mpo",),
+        alpha=False,
+        has_quality=True,
+        max_side=65535,
     ),
     "tiff": FormatInfo(suffixes=(".tif", ".tiff"), holds=("uint8", "uint16", "float32")),
     "webp": FormatInfo(suffixes=(".webp",), holds=("uint8",), has_quality=True, max_side=16383),

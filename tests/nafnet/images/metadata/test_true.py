@@ -164,7 +164,7 @@ def test_what_is_said_of_lost_parts_goes() -> None:
         assert gone not in packet
     assert b'xmp:Rating="4"' in packet
     assert lost == [
-        "the video in it", "the pictures or the video in it", "its HDR gain map", "the part of its XMP beyond 64 kB",
+        "the video in it", "the pictures or the video in it", "HDR gain map", "the part of its XMP beyond 64 kB",
     ]  # fmt: skip
     ElementTree.fromstring(packet)  # still well formed
 
