@@ -6,6 +6,7 @@ Ultra HDR 1.1 (Google); ISO 21496-1 (gain maps).
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 from collections.abc import Iterator
@@ -100,6 +101,14 @@ def _shortest_codes(content: bytes) -> Iterator[tuple[int, int]]:
 def is_damage(words: str) -> bool:
     """Whether a warning of the decoder's is one about the picture: not its version, nor bytes between segments."""
     return "orrupt" in words and "extraneous" not in words
+
+
+def exif_segment(data: bytes) -> bytes:
+    """The EXIF block of a JPEG in memory; empty if there is none."""
+    for marker, content in _segments(io.BytesIO(data)) if data.startswith(_START) else ():
+        if marker == _APP1 and content.startswith(EXIF_START):
+            return content.removeprefix(EXIF_START)
+    return b""
 
 
 def read_jpeg(path: Path) -> tuple[dict[str, Any], list[str]]:
