@@ -1,4 +1,4 @@
-"""Several pictures in one JPEG: by Pillow (MPO), by libultrahdr through libvips, and by hand as Ultra HDR 1.1 has it."""
+"""Several pictures in one JPEG: by Pillow (MPO), by libultrahdr through libvips, by hand as Ultra HDR 1.1 has it."""
 
 from __future__ import annotations
 
