@@ -26,6 +26,8 @@ _READERS: dict[Format, Callable[[Path], tuple[dict[str, Any], list[str]]]] = {
 _WRITERS: dict[Format, Callable[[Path, Metadata], None]] = {
     "png": write_png, "jpeg": write_jpeg, "tiff": write_tiff, "webp": write_webp, "avif": write_heif,
 }  # fmt: skip
+XMP_ALONE = "XMP alone says that it is to be turned; it is left as viewers show it"
+"""Chromium, Firefox, libvips and ImageMagick turn a picture by EXIF, and do not look into XMP."""
 _MOST_DENSITY = 1e5
 """Pixels per millimetre; libvips knows no more."""
 _EMPTY_EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
@@ -41,6 +43,7 @@ def read_metadata(
     height: int,
     *,
     quarter: bool = False,
+    turned: bool = True,
     codes: tuple[int, int] | None = None,
 ) -> tuple[Metadata, list[str]]:
     """What a file carries, true of the upright picture, and in words what of it is not kept.
@@ -52,6 +55,8 @@ def read_metadata(
         width: of the upright picture.
         height: likewise.
         quarter: whether it was turned by a quarter.
+        turned: whether something but XMP was asked how it is to be turned, and said so, or the format has a way of
+            its own.
         codes: of its colours, as far as the decoder read them.
     """
     fields: dict[str, Any] = {"codes": codes}
@@ -71,7 +76,10 @@ def read_metadata(
         lost += missing
     if quarter and fields.get("density"):
         fields["density"] = fields["density"][::-1]
+    is_to_turn = not turned and xmp.orientation(fields.get("xmp", b"")) != 1
     lost += _made_true(fields, width, height, quarter)
+    if is_to_turn:
+        lost.append(XMP_ALONE)
     return Metadata(**fields), list(dict.fromkeys(lost))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Literal
 
 from nafnet.images.pixels import PixelType
@@ -22,6 +23,8 @@ class FormatInfo:
     suffixes: tuple[str, ...]
     """Of file names, in lower case; the first is given to new names."""
     holds: tuple[PixelType, ...]
+    read_suffixes: tuple[str, ...] = ()
+    """Of further names that are read; what comes of them gets the first of the others."""
     alpha: bool = True
     has_quality: bool = False
     """Whether it is written with loss, at a quality of 1 to 100."""
@@ -35,7 +38,12 @@ class FormatInfo:
 FORMATS: dict[Format, FormatInfo] = {
     "png": FormatInfo(suffixes=(".png",), holds=("uint8", "uint16"), several="animation"),
     "jpeg": FormatInfo(
-        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"), holds=("uint8",), alpha=False, has_quality=True, max_side=65535
+        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
+        holds=("uint8",),
+        read_suffixes=(".mpo",),
+        alpha=False,
+        has_quality=True,
+        max_side=65535,
     ),
     "tiff": FormatInfo(suffixes=(".tif", ".tiff"), holds=("uint8", "uint16", "float32"), several="pages"),
     "webp": FormatInfo(suffixes=(".webp",), holds=("uint8",), has_quality=True, max_side=16383, several="animation"),
@@ -45,15 +53,19 @@ FORMATS: dict[Format, FormatInfo] = {
     "gif": FormatInfo(suffixes=(".gif",), holds=(), written_as="webp"),
     "heif": FormatInfo(suffixes=(".heic", ".heif"), holds=(), written_as="jpeg"),
     "bmp": FormatInfo(suffixes=(".bmp",), holds=("uint8",)),
-    "ppm": FormatInfo(suffixes=(".ppm", ".pgm"), holds=("uint8", "uint16"), alpha=False),
+    "ppm": FormatInfo(
+        suffixes=(".ppm", ".pgm", ".pnm"), holds=("uint8", "uint16"), read_suffixes=(".pbm",), alpha=False
+    ),
     "jxl": FormatInfo(suffixes=(".jxl",), holds=("uint8", "uint16", "float32"), has_quality=True, max_side=2**30 - 1),
     "raw": FormatInfo(
         suffixes=(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"), holds=(), written_as="tiff"
     ),
 }
 WRITTEN: tuple[Format, ...] = tuple(name for name, info in FORMATS.items() if not info.written_as)
-SUFFIXES: dict[str, Format] = {suffix: name for name, info in FORMATS.items() for suffix in info.suffixes}
-WRITTEN_SUFFIXES: tuple[str, ...] = tuple(suffix for suffix, name in SUFFIXES.items() if name in WRITTEN)
+SUFFIXES: dict[str, Format] = {
+    suffix: name for name, info in FORMATS.items() for suffix in info.suffixes + info.read_suffixes
+}
+WRITTEN_SUFFIXES: tuple[str, ...] = tuple(suffix for name in WRITTEN for suffix in FORMATS[name].suffixes)
 
 _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -71,8 +83,6 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl"),
     (b"GIF8", "gif"),
     (b"BM", "bmp"),
-    (b"P5", "ppm"),
-    (b"P6", "ppm"),
 )
 _AVIF_BRANDS = (b"avif", b"avis")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
@@ -98,4 +108,6 @@ def sniff(start: bytes) -> Format | None:
         if any(start[at : at + 4] in _AVIF_BRANDS for at in (8, *range(16, end, 4))):
             return "avif"
         return "heif" if start[8:12] in _HEIF_BRANDS else None
+    if re.match(rb"P[1-6][\s#]", start):
+        return "ppm"
     return next((name for magic, name in _MAGIC if start.startswith(magic)), None)

@@ -113,7 +113,8 @@ class Header:
             raise ImageError(f"{chosen} holds at most {info.max_side} pixels a side; choose another --format")
         kept = chosen == self.format and kind == self.pixel_type
         natural = 8 * np.dtype(kind).itemsize
-        metadata, lost = carry(self._fitting_colours(chosen) if colours else self.metadata, chosen, self.channels)
+        metadata = self._fitting_colours(chosen) if colours else self.metadata
+        metadata, lost = carry(metadata, chosen, self.channels, alpha=self.alpha)
         if timing.is_animation and chosen == "avif" and metadata.codes not in (None, SRGB_CODES):
             raise ImageError("an AVIF animation with colour codes cannot be written; choose another --format")
         made = dataclasses.replace(

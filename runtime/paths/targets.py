@@ -112,7 +112,9 @@ def _is_file(found: Found, output: Path) -> bool:
 def _renamed(path: Path, file_format: Format | None) -> Path:
     """With the ending of the format that is written; a name that has one of its endings keeps it."""
     named = SUFFIXES.get(path.suffix.lower())
-    file_format = file_format or (FORMATS[named].written_as if named else None)
+    if named and not file_format:
+        is_read_alone = path.suffix.lower() in FORMATS[named].read_suffixes
+        file_format = FORMATS[named].written_as or (named if is_read_alone else None)
     if file_format is None or path.suffix.lower() in FORMATS[file_format].suffixes:
         return path
     return path.with_suffix(FORMATS[file_format].suffixes[0])

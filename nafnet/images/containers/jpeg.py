@@ -1,10 +1,12 @@
 """JPEG's segments before the pixels: a marker, a size and content.
 
-Source: ITU-T T.81, annex B; JFIF 1.02; Exif 3.0 (CIPA DC-008, 2023), section 4.7; CIPA DC-007 (multi-picture format).
+Source: ITU-T T.81, annex B; JFIF 1.02; Exif 3.0 (CIPA DC-008, 2023), section 4.7; CIPA DC-007 (multi-picture format);
+Ultra HDR 1.1 (Google); ISO 21496-1 (gain maps).
 """
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 from collections.abc import Iterator
@@ -29,6 +31,8 @@ _STEP = 2**20
 _MILLIMETRES = {1: 25.4, 2: 10.0}
 """Of JFIF's units of density: an inch, a centimetre."""
 _JFIF, _MANY, _BOXES = b"JFIF\0", b"MPF\0", b"JP"
+_GAIN_MAPS = (b"urn:iso:std:iso:ts:21496:-1\0", b"http://ns.adobe.com/hdr-gain-map/1.0/")
+"""What stands in a picture that has one: a segment of ISO 21496-1, or a name space of its XMP."""
 
 
 def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -99,9 +103,18 @@ def is_damage(words: str) -> bool:
     return "orrupt" in words and "extraneous" not in words
 
 
+def exif_segment(data: bytes) -> bytes:
+    """The EXIF block of a JPEG in memory; empty if there is none."""
+    for marker, content in _segments(io.BytesIO(data)) if data.startswith(_START) else ():
+        if marker == _APP1 and content.startswith(EXIF_START):
+            return content.removeprefix(EXIF_START)
+    return b""
+
+
 def read_jpeg(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Of `Metadata` the fields comment, photoshop and density, and in words what is not kept."""
     comments, density, resources, lost = [], None, [], []
+    further = gain_map = False
     with path.open("rb") as file:
         for marker, content in _segments(file):
             if marker == _COMMENT:
@@ -113,9 +126,15 @@ def read_jpeg(path: Path) -> tuple[dict[str, Any], list[str]]:
                 if unit in _MILLIMETRES and across and down:
                     density = (across / _MILLIMETRES[unit], down / _MILLIMETRES[unit])
             elif marker == _APP2 and content.startswith(_MANY):
-                lost.append("the further pictures in it not kept: a preview or a gain map")
+                further = True
+            elif marker in (_APP1, _APP2) and any(name in content for name in _GAIN_MAPS):
+                gain_map = True
             elif marker == _APP11 and content.startswith(_BOXES):
                 lost.append("content credentials not kept: they are of the picture before")
+    if gain_map:
+        lost.append("HDR gain map not kept")
+    elif further:
+        lost.append("the further pictures in it not kept: a preview, or another view")
     lost += ["a second comment not kept"] if len(comments) > 1 else []
     fields = {"comment": comments[0] if comments else b"", "density": density}
     return {**fields, "photoshop": photoshop.without_stale(b"".join(resources))}, lost

@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nafnet.images.containers.chunks import chunks
+from nafnet.images.containers.png_text import TEXTS, holds_profile, profile_in, text_of
 from nafnet.images.containers.splice import splice
-from nafnet.images.metadata.metadata import Metadata
+from nafnet.images.metadata.metadata import WORDS, Metadata
 
 _START = 8
 """Bytes of the signature."""
-_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _CALIBRATION = (b"gAMA", b"cHRM", b"mDCV", b"cLLI")
-_READ = (b"eXIf", b"cICP", b"pHYs", *_TEXTS, *_CALIBRATION)
+_READ = (b"eXIf", b"cICP", b"pHYs", *TEXTS, *_CALIBRATION)
 _LOST = {b"caBX": "content credentials not kept: they are of the picture before"}
-_RAW = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
-"""Texts in which some programs put EXIF."""
 _XMP = b"XML:com.adobe.xmp\0"
 _DENSITY = struct.Struct(">IIB")
 
@@ -41,14 +39,17 @@ def _parse(head: bytes) -> tuple[bytes, int, int]:
 
 
 def is_animated(path: Path) -> bool:
-    """Whether an acTL chunk before the pixels says that there are several frames."""
+    """Whether it has more than one picture: several frames, or one beside the picture that it has without them."""
     with path.open("rb") as file:
-        for name, _ in _chunks(file):
+        frames, first = 0, False
+        for name, size in _chunks(file):
             if name == b"acTL":
-                return int.from_bytes(file.read(4), "big") > 1
+                content = file.read(8)
+                frames = int.from_bytes(content[:4], "big") if size == 8 else 0
+            first = first or name == b"fcTL"  # before the pixels, which then are the first frame
             if name == b"IDAT":
                 break
-    return False
+    return frames > 1 or (frames == 1 and not first)
 
 
 def read_png(path: Path, most: int) -> tuple[dict[str, Any], list[str]]:
@@ -61,7 +62,7 @@ def read_png(path: Path, most: int) -> tuple[dict[str, Any], list[str]]:
     fields: dict[str, Any] = {"codes": None, "density": None, "exif": b"", "xmp": b""}
     texts: list[tuple[str, bytes]] = []
     calibration: dict[str, bytes] = {}
-    lost, room = [], most
+    lost, room, profiles = [], most, []
     with path.open("rb") as file:
         for name, size in _chunks(file):
             if name in _LOST:
@@ -83,27 +84,19 @@ def read_png(path: Path, most: int) -> tuple[dict[str, Any], list[str]]:
             elif name in _CALIBRATION:
                 calibration.setdefault(name.decode(), content)
             elif content.startswith(_XMP):
-                fields["xmp"] = _itxt(content.removeprefix(_XMP), most)
+                fields["xmp"] = text_of(name, content, most)
                 lost += [] if fields["xmp"] else [f"XMP not kept: it is damaged, or over {most / 2**20:.0f} MB"]
-            elif content.startswith(_RAW):
-                lost.append("EXIF in a text not kept: it is of the picture before")
-            elif name in _TEXTS:
+            elif name in TEXTS and holds_profile(content):
+                profiles.append(profile_in(name, content, most))
+            elif name in TEXTS:
                 texts.append((name.decode(), content))
+    for kind, data in profiles:
+        if not data or fields[kind]:
+            why = "the file has another" if data else "it is damaged"
+            lost.append(f"{WORDS[kind]} in a text not kept: {why}")
+        else:
+            fields[kind] = data
     return {**fields, "calibration": tuple(calibration.items()), "texts": tuple(texts)}, lost
-
-
-def _itxt(content: bytes, most: int) -> bytes:
-    """The text of an iTXt chunk behind its keyword; empty if it is damaged or has more bytes."""
-    if len(content) < 2 or content[2:].count(b"\0") < 2:
-        return b""
-    text = content[2:].split(b"\0", 2)[2]
-    if not content[0]:
-        return text if len(text) <= most else b""
-    try:
-        inflated = zlib.decompressobj().decompress(text, most + 1)
-    except zlib.error:
-        return b""
-    return inflated if len(inflated) <= most else b""
 
 
 def write_png(path: Path, metadata: Metadata) -> None:
@@ -115,7 +108,7 @@ def write_png(path: Path, metadata: Metadata) -> None:
                 break
             before.append((name, file.read(size)))
     old = sum(12 + len(content) for _, content in before)
-    kept = [chunk for chunk in before if chunk[0] not in (b"pHYs", b"eXIf", *_TEXTS)]
+    kept = [chunk for chunk in before if chunk[0] not in (b"pHYs", b"eXIf", *TEXTS)]
     new = [*kept[:1], *_of(metadata), *kept[1:]]
     splice(path, _START, old, b"".join(_chunk(name, content) for name, content in new))
 

@@ -6,6 +6,7 @@ Photoshop TIFF technical notes (Adobe, 2002).
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,18 @@ from nafnet.images.metadata.ifd import Directory, Entry, all_directories, raw_en
 from nafnet.images.metadata.metadata import Metadata
 from nafnet.words import counted
 
-_SUBFILE, _COMPRESSION, _PHOTOMETRIC, _PLANES, _TILE_WIDTH, _SAMPLE_FORMAT, _DNG = 254, 259, 262, 284, 322, 339, 50706
+_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANES, _PALETTE = 254, 258, 259, 262, 277, 284, 320
+_TILE_WIDTH, _INKS, _EXTRA, _SAMPLE_FORMAT, _DNG = 322, 332, 338, 339, 50706
+_SEPARATED, _YCBCR, CIELAB, ICCLAB, _JPEG = 5, 6, 8, 9, 7
+_KNOWN_COLOURS = (0, 1, 2, 3, _SEPARATED, _YCBCR, CIELAB, ICCLAB)
+_COLOURS = {4: "a mask's transparency", 10: "ITULAB", 32844: "LogL", 32845: "LogLuv"}
+_SCHEMES = {
+    **{34661: "JBIG", 34712: "JPEG 2000", 34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50002: "JPEG XL"},
+    **{32809: "ThunderScan", 32908: "PixarFilm", 32909: "PixarLog", 33003: "JPEG 2000", 33005: "JPEG 2000"},
+    **{52546: "JPEG XL", 34676: "SGILog", 34677: "SGILog24", 65000: "Kodak's DCR"},
+}
+"""Compressions that libvips' wheels are built without."""
+_SIGNED, _FLOAT, _COMPLEX, _WHOLE_BITS = 2, 3, (5, 6), (1, 2, 4, 8, 16, 32)
 _WIDTH, _HEIGHT, _RAW = 256, 257, (32803, 34892)
 """Photometric interpretations: a mosaic of colours; linear values of a sensor."""
 _UNIT, _IPTC, _PHOTOSHOP, _LAYERS = 296, 33723, 34377, 37724
@@ -37,25 +49,92 @@ def first_directory(path: Path) -> Directory:
             return Directory(order="<")  # the decoder will say so
 
 
-def refusal(path: Path) -> str | None:
-    """Why a TIFF is not restored; None where nothing speaks against it.
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What a TIFF's pixels are, where that is more than grey or RGB of one alpha."""
 
-    Raises:
-        OSError: it cannot be read.
-    """
-    first = first_directory(path)
+    lab: int = 0
+    """`CIELAB` or `ICCLAB`; 0 where the colours are others,"""
+    lab_at: int = 0
+    """and where in the file that is said,"""
+    as_rgb: bytes = b""
+    """and what would say RGB there."""
+    extra: tuple[int, ...] = (0,)
+    """What each channel beside the colours is: 1 is associated alpha, 2 alpha. Of more than one alone."""
+    is_half: bool = False
+    """Whether it holds floats of 16 bits."""
+
+
+PLAIN = Layout()
+
+
+def layout(first: Directory) -> Layout:
+    """What the pixels of a TIFF are."""
+    extra = first.numbers(_EXTRA) if not first.number(_PALETTE) else ()
+    half = first.number(_SAMPLE_FORMAT) == _FLOAT and first.number(_BITS) == 16
+    plain = Layout(extra=extra if len(extra) > 1 else (0,), is_half=half)
+    colours, lab = first.entries.get(_PHOTOMETRIC), first.number(_PHOTOMETRIC)
+    if colours is None or lab not in (CIELAB, ICCLAB):
+        return plain
+    return dataclasses.replace(plain, lab=lab, lab_at=colours.at, as_rgb=first.packed(colours, 2))
+
+
+def refusal_of_pages(path: Path) -> str | None:
+    """Why not all of several pages can be read as the first is; None where they can. Of all of them, and in them."""
+    with path.open("rb") as file:
+        found = all_directories(reader_of_file(file))
+    laid = layout(found[0])
+    if any(layout(page) != laid for page in found[1:] if _PHOTOMETRIC in page.entries):
+        return "its pages hold several kinds of colours; split it first"
+    return next((reason for page in found[1:] if _PHOTOMETRIC in page.entries and (reason := refusal(page))), None)
+
+
+def refusal(first: Directory) -> str | None:
+    """Why a TIFF is not restored; None where nothing speaks against it."""
     number = first.number
     if _DNG in first.entries or (number(_SUBFILE) or 0) & 1:
         return "a raw file, of which only the preview could be read; develop it first, into a TIFF of 16 bits"
-    if number(_COMPRESSION) == 6:
-        return "a TIFF with old-style JPEG inside (compression 6), which comes out black; convert it first"
-    if number(_PHOTOMETRIC) == 8:
-        return "a TIFF in CIELAB; expected grey, RGB, or CMYK with a profile: convert it first"
-    if number(_PHOTOMETRIC) == 0 and number(_SAMPLE_FORMAT) == 3:
-        return "a TIFF of floats in which white is 0; convert it first"
-    if number(_PLANES) == 2 and number(_TILE_WIDTH) is not None:
-        return "a TIFF whose colours lie in tiles of their own; convert it first"
-    return None
+    why = _compressed(first) or _of_colours(first) or _of_values(first)
+    if not why and number(_PLANES) == 2 and number(_TILE_WIDTH) is not None:
+        why = "whose colours lie in tiles of their own"
+    return f"a TIFF {why}; convert it first" if why else None
+
+
+def _compressed(first: Directory) -> str:
+    scheme, colours = first.number(_COMPRESSION), first.number(_PHOTOMETRIC)
+    if scheme == 6:
+        return "with old-style JPEG inside (compression 6), which comes out black"
+    if colours == _YCBCR and scheme != _JPEG:
+        return "in YCbCr that is not compressed as JPEG"
+    return f"compressed by {_SCHEMES[scheme]}, which its decoder does not read" if scheme in _SCHEMES else ""
+
+
+def _of_colours(first: Directory) -> str:
+    colours = first.number(_PHOTOMETRIC)
+    if colours == 0 and first.number(_SAMPLE_FORMAT) == _FLOAT:
+        return "of floats in which white is 0"
+    if colours == _SEPARATED and first.number(_INKS) == 2:
+        return "of inks that are not cyan, magenta, yellow and black"
+    if colours is not None and colours not in _KNOWN_COLOURS:
+        return f"in {_COLOURS.get(colours, f'colours of kind {colours}')}"
+    return ""
+
+
+def _of_values(first: Directory) -> str:
+    """Of how many bits they are, and what the bits mean."""
+    bits, meaning = first.numbers(_BITS) or (1,), first.number(_SAMPLE_FORMAT) or 1
+    is_lab = first.number(_PHOTOMETRIC) in (CIELAB, ICCLAB)
+    if len(set(bits)) > 1:
+        return f"of {', '.join(map(str, bits))} bits a value"
+    if meaning in _COMPLEX:
+        return "of complex numbers"
+    if meaning == _SIGNED and not is_lab:
+        return f"of signed whole numbers ({bits[0]} bits), whose black is not agreed on"
+    if meaning == _FLOAT:
+        return "" if bits[0] in (16, 32) else f"of floats of {bits[0]} bits"
+    if bits[0] not in _WHOLE_BITS or (bits[0] < 8 and (first.number(_SAMPLES) or 1) > 1):
+        return f"of {bits[0]} bits a value" + (", packed without gaps" if bits[0] < 32 else "")
+    return ""
 
 
 def mosaic(path: Path) -> tuple[int, int] | None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _FORMATS: dict[Format, str] = {"png": "png", "avif": "avif"}
 """As Pillow calls them."""
+_ORIENTATION = 0x0112
+"""EXIF's tag."""
 _BITS_AT = 24
 """Of a PNG."""
 _CONFIGURATION = b"av1C"
@@ -38,10 +40,15 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
     image = _open(path, file_format)
     info, still = image.info, int(bool(image.info.get("default_image")))
     try:
+        turn = image.getexif().get(_ORIENTATION, 1)
         count = int(image.n_frames) - still  # type: ignore[attr-defined]
         delays = tuple(_delay(image, index) for index in range(still, count + still))
     except _ERRORS as error:
         raise _damaged(path, file_format, error) from error
+    if count < 1 + (not still):
+        raise ImageError(f"{path}: damaged {file_format.upper()} (the frames of its animation cannot be found)")
+    if turn != 1:
+        raise ImageError(f"{path}: an animation that is to be turned; turn it first")
     refuse_large(path, image.width, image.height * max(count, 1), max_pixels)
     mode = _mode(image)
     alpha = mode in ("LA", "RGBA")

@@ -14,13 +14,16 @@ import numpy as np
 import pyvips
 
 from nafnet.errors import ImageError
-from nafnet.images.carried import read_metadata
+from nafnet.images.carried import MOST_FIELD_BYTES, read_metadata
 from nafnet.images.containers.jpeg import hole, is_damage
-from nafnet.images.containers.tiff import refusal
+from nafnet.images.containers.png import read_png
+from nafnet.images.containers.tiff import PLAIN, Layout, first_directory, layout, refusal, refusal_of_pages
 from nafnet.images.containers.webp import is_lossless
 from nafnet.images.decoders.base import ImageReader, refuse_large
+from nafnet.images.decoders.converted import converted, overlaid
 from nafnet.images.formats import Format
 from nafnet.images.header import Header
+from nafnet.images.metadata import exif
 from nafnet.images.pixels import PixelType, Rows
 from nafnet.images.timing import ONE_FRAME, Timing
 
@@ -36,6 +39,8 @@ _FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
 """Of `Metadata`, as libvips calls them."""
 _WARNED_OF = ("jpeg",)
 """Formats whose decoder goes on after damage, with whatever it makes of it."""
+_TURNED_BY_EXIF = ("png", "jpeg", "webp", "tiff")
+"""Formats in which it, or TIFF's own tag, says how a picture is to be turned."""
 _QUARTERS = 5
 """EXIF's orientations from here on turn a picture by a quarter."""
 _TYPES: dict[str, PixelType] = {"uchar": "uint8", "ushort": "uint16", "float": "float32"}
@@ -71,8 +76,10 @@ class _Reader(ImageReader):
         self._is_lenient = True
         words = _reason(error)
         self.damage = words if is_damage(words) else ""
-        image = _upright(path, file_format, _load(path, file_format, lenient=True), lenient=True)
-        return pyvips.Region.new(_from_cmyk(path, image) if image.interpretation == "cmyk" else image)
+        image = _load(path, file_format, PLAIN, lenient=True)
+        turn = _orientation(path, file_format, image)
+        image = _upright(path, file_format, image, PLAIN, turn, lenient=True)
+        return pyvips.Region.new(converted(path, image, PLAIN)[0])
 
     def _fetch(self, region: pyvips.Region, start: int, count: int) -> Any:
         try:
@@ -83,17 +90,20 @@ class _Reader(ImageReader):
 
 def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
     """Read a file's header; see `nafnet.images.reader.open_image`."""
-    if file_format == "tiff" and (reason := refusal(path)):
-        raise ImageError(f"{path}: {reason}")
-    image = _load(path, file_format)
+    laid = PLAIN
+    if file_format == "tiff":
+        first = first_directory(path)
+        if reason := refusal(first):
+            raise ImageError(f"{path}: {reason}")
+        laid = layout(first)
+    image = _load(path, file_format, laid)
+    turn = _orientation(path, file_format, image)
     refuse_large(path, image.width, image.height, max_pixels)
-    timing = _timing(path, image)
-    upright = _upright(path, file_format, image)
+    timing = _timing(path, image, turn)
+    if timing.frames > 1 and file_format == "tiff" and (reason := refusal_of_pages(path)):
+        raise ImageError(f"{path}: {reason}")
+    upright, notes = converted(path, _upright(path, file_format, image, laid, turn), laid)
     _refuse_unsupported(path, upright)
-    notes = []
-    if upright.interpretation == "cmyk":
-        upright = _from_cmyk(path, upright)
-        notes.append("CMYK became sRGB, by its profile")
     bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 0
     if upright.format == "ushort" and 8 < bits < 16:
         upright = _over_the_range(upright, bits)
@@ -101,9 +111,11 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
         notes.append(f"{bits} bit{'s' if bits > 1 else ''} became 8")
     kind, alpha = _TYPES[upright.format], upright.hasalpha()
     given = _given(upright, ("icc",) if file_format == "png" else tuple(_FIELDS))
-    quarter = _orientation(image) >= _QUARTERS
     height = upright.height // timing.frames
-    metadata, lost = read_metadata(path, file_format, given, upright.width, height, quarter=quarter)
+    metadata, lost = read_metadata(
+        path, file_format, given, upright.width, height, quarter=turn >= _QUARTERS,
+        turned=turn != 1 or file_format not in _TURNED_BY_EXIF,
+    )  # fmt: skip
     header = Header(
         width=upright.width,
         height=height,
@@ -126,11 +138,16 @@ def _given(image: pyvips.Image, names: tuple[str, ...]) -> dict[str, bytes]:
     return {name: image.get(field) for name, field in fields.items() if image.get_typeof(field)}
 
 
-def _load(path: Path, file_format: Format, access: str = "sequential", *, lenient: bool = False) -> pyvips.Image:
+def _load(
+    path: Path, file_format: Format, laid: Layout, access: str = "sequential", *, lenient: bool = False
+) -> pyvips.Image:
     """Open lazily with the loader the first bytes ask for; the lenient one goes on where it can."""
     # Of a truncated TIFF libvips says "error", which is graver than "truncated" and so includes it.
     fail_on = "warning" if file_format in _WARNED_OF and not lenient else "error"
     try:
+        if laid.lab:  # libvips reads some of these wrongly, and others not at all
+            source = overlaid(path, laid.lab_at, laid.as_rgb)
+            return pyvips.Image.new_from_source(source, "", fail_on=fail_on, access=access)
         load = getattr(pyvips.Image, _LOADERS[file_format])
         options = {"fail_on": fail_on, "revalidate": True, "access": access}
         try:
@@ -145,7 +162,9 @@ def _load(path: Path, file_format: Format, access: str = "sequential", *, lenien
         raise _damaged(path, file_format, error) from error
 
 
-def _orientation(image: pyvips.Image) -> int:
+def _orientation(path: Path, file_format: Format, image: pyvips.Image) -> int:
+    if file_format == "png":  # libvips sees no EXIF behind the pixels, or in a text
+        return exif.orientation(read_png(path, MOST_FIELD_BYTES)[0]["exif"])
     return int(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
@@ -160,26 +179,30 @@ def _pages(image: pyvips.Image) -> int:
     return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
 
 
-def _timing(path: Path, image: pyvips.Image) -> Timing:
+def _timing(path: Path, image: pyvips.Image, turn: int) -> Timing:
     """Of the pages or frames that stand one below the other."""
     pages = _pages(image)
     if pages == 1:
         return ONE_FRAME
-    if _orientation(image) != 1:
+    if turn != 1:
         raise ImageError(f"{path}: holds {pages} pages or frames that are to be turned; turn it first")
-    if image.height % pages or not image.get_typeof("page-height"):
-        raise ImageError(f"{path}: holds {pages} pages or frames of several sizes; split it first")
+    if not image.get_typeof("page-height") or image.height != pages * image.get("page-height"):
+        raise ImageError(f"{path}: holds {pages} pages or frames that cannot be read together; split it first")
     delays = tuple(int(value) for value in image.get("delay")) if image.get_typeof("delay") else ()
     delays = (*delays, *([delays[-1]] * pages))[:pages] if delays else ()
     return Timing(pages, delays, int(image.get("loop")) if image.get_typeof("loop") else 0)
 
 
-def _upright(path: Path, file_format: Format, image: pyvips.Image, *, lenient: bool = False) -> pyvips.Image:
+def _upright(
+    path: Path, file_format: Format, image: pyvips.Image, laid: Layout, turn: int, *, lenient: bool = False
+) -> pyvips.Image:
     """The image turned as EXIF says, which needs its rows out of order."""
-    if _orientation(image) == 1:
+    if turn == 1:
         return image
     try:
-        return _load(path, file_format, "random", lenient=lenient).autorot()
+        as_it_lies = _load(path, file_format, laid, "random", lenient=lenient).copy()
+        as_it_lies.set_type(pyvips.GValue.gint_type, "orientation", turn)
+        return as_it_lies.autorot()
     except pyvips.Error as error:
         raise _damaged(path, file_format, error) from error
 
@@ -188,11 +211,10 @@ def _refuse_unsupported(path: Path, image: pyvips.Image) -> None:
     if image.format not in _TYPES:
         raise ImageError(f"{path}: pixels are of type {image.format}; expected 8, 16 or 32 bits: convert it first")
     colours = image.bands - (1 if image.hasalpha() else 0)
-    profiled_cmyk = image.interpretation == "cmyk" and image.bands == 4 and image.get_typeof("icc-profile-data")
-    if not profiled_cmyk and (image.interpretation not in _COLOURS or colours not in (1, 3)):
+    if image.interpretation not in _COLOURS or colours not in (1, 3):
         raise ImageError(
             f"{path}: colour space {image.interpretation} with {image.bands} bands; "
-            "expected grey, RGB, or CMYK with a profile: convert it first"
+            "expected grey, RGB or CMYK: convert it first"
         )
 
 
@@ -204,15 +226,6 @@ def _over_the_range(image: pyvips.Image, bits: int) -> pyvips.Image:
         .cast("ushort")
         .copy(interpretation=image.interpretation)
     )
-
-
-def _from_cmyk(path: Path, image: pyvips.Image) -> pyvips.Image:
-    try:
-        return image.icc_transform(
-            "srgb", embedded=True, intent="relative", depth=16 if image.format == "ushort" else 8
-        )
-    except pyvips.Error as error:
-        raise ImageError(f"{path}: CMYK that its profile does not convert ({_reason(error)})") from error
 
 
 def _damaged(path: Path, file_format: Format, error: pyvips.Error) -> ImageError:

@@ -15,11 +15,11 @@ import numpy as np
 
 from nafnet.errors import ImageError
 from nafnet.images.carried import read_metadata
+from nafnet.images.containers.camera import camera_metadata
 from nafnet.images.containers.tiff import mosaic
 from nafnet.images.decoders.base import ImageReader, WholeReader, library, refuse_large
 from nafnet.images.formats import Format
 from nafnet.images.header import Header
-from nafnet.images.metadata.exif import of_camera
 from nafnet.images.pixels import Rows
 
 DEVELOPED: dict[str, Any] = {
@@ -52,11 +52,11 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
     if expected and 2 * sizes.raw_width * sizes.raw_height < expected[0] * expected[1]:
         raise ImageError(f"{path}: a raw file, of which LibRaw reads a preview alone; develop it first")
     has_balance = all(value > _NONE for value in balance[:3])
-    block, xmp = of_camera(path)
+    block, xmp, missing = camera_metadata(path)
     quarter = sizes.flip in _QUARTERS
     metadata, lost = read_metadata(path, file_format, {"exif": block, "xmp": xmp}, width, height, quarter=quarter)
     notes = [] if has_balance else ["it has no white balance of the camera's: daylight's is used"]
-    notes += [] if block else ["EXIF not kept: it was not found in the raw file"]
+    notes += missing if block else ["EXIF not kept: it was not found in the raw file"]
     header = Header(
         width=width, height=height, format=file_format, channels=1 if colours == 1 else 3, alpha=False,
         pixel_type="uint16", bits=16, lossless=True, metadata=metadata, notes=(*notes, *lost),

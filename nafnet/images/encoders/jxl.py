@@ -68,7 +68,7 @@ def _describe(oiio: Any, spec: Any, header: Header, quality: int) -> None:
     if header.alpha:
         spec.alpha_channel = spec.nchannels - 1
         spec.attribute("oiio:UnassociatedAlpha", 1)
-    if metadata.icc and not (header.alpha and header.channels == 1):
+    if metadata.icc:
         kind = oiio.TypeDesc(f"uint8[{len(metadata.icc)}]")
         spec.attribute("ICCProfile", kind, np.frombuffer(metadata.icc, np.uint8))
     elif metadata.codes and spec.nchannels > 2:

@@ -78,6 +78,15 @@ def upright(block: bytes, width: int, height: int, *, quarter: bool = False) -> 
     return bytes(data), ["the place of its subject in EXIF is the one before turning"] if stale else []
 
 
+def orientation(block: bytes) -> int:
+    """How a picture is to be turned, 1 to 8; 1, as it stands, where nothing valid says so."""
+    try:
+        said = read_directory(reader_of(block.removeprefix(START))).number(_ORIENTATION)
+    except ValueError:
+        return 1
+    return said if said and said <= 8 else 1
+
+
 def _set(data: bytearray, directory: Directory, tag: int, value: int) -> None:
     for entry in directory.all_of(tag):
         packed = directory.packed(entry, value)

@@ -27,6 +27,7 @@ _OF_RAW = (0x4F52, 0x5352, 0x55)
 _SUBDIRECTORIES = 330
 _MOST_DIRECTORIES = 64
 _MOST_ENTRIES = 4096
+_MOST_CHANNELS = 256
 _MOST_BYTES = 16 * 2**20
 """Of all values of a block together: previews and layers are not metadata, and a few bytes can be named many times."""
 _USER_COMMENT, _UNICODE = 37510, b"UNICODE\0"
@@ -70,6 +71,13 @@ class Directory:
         if entry is None or entry.kind not in _NUMBERS:
             return None
         return int(struct.unpack_from(self.order + _NUMBERS[entry.kind], entry.data)[0])
+
+    def numbers(self, tag: int) -> tuple[int, ...]:
+        """The values of a tag of whole numbers; empty where there are none, or more than a picture has channels."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind not in _NUMBERS or entry.count > _MOST_CHANNELS:
+            return ()
+        return struct.unpack(f"{self.order}{entry.count}{_NUMBERS[entry.kind]}", entry.data)
 
     def ratio(self, tag: int) -> float:
         """The first value of a tag of ratios; 0 where there is none."""

@@ -100,6 +100,8 @@ KEPT: dict[Format, tuple[str, ...]] = {
 """What each format that is written has a place for."""
 _COLOUR_ONLY = ("webp", "avif")
 """Formats that store grey as colour, where a profile of grey says nothing."""
+_COLOUR_WITH_ALPHA = ("jxl",)
+"""Formats in which our encoder does so where there is alpha."""
 _MOST: dict[tuple[Format, str], int] = {
     ("jpeg", "icc"): 255 * (65533 - 14),
     ("jpeg", "exif"): 65533 - 6, ("jpeg", "xmp"): 65533 - 29, ("jpeg", "photoshop"): 65533 - 14,
@@ -108,10 +110,18 @@ _MOST: dict[tuple[Format, str], int] = {
 """Bytes: a segment of a JPEG has 65,533 with what it begins with, and a profile takes up to 255."""
 
 
-def carry(metadata: Metadata, file_format: Format, channels: int) -> tuple[Metadata, tuple[str, ...]]:
+def carry(
+    metadata: Metadata, file_format: Format, channels: int, *, alpha: bool = False
+) -> tuple[Metadata, tuple[str, ...]]:
     """What of a picture's metadata a file of that format keeps, and in words what it does not.
 
     A loss that nobody can mean is none: sRGB named in a format that means sRGB, a density of 72 a program put there.
+
+    Args:
+        metadata: of the picture.
+        file_format: of the file.
+        channels: of its colours, 1 or 3.
+        alpha: whether it has alpha.
     """
     kept: dict[str, Any] = {}
     notes = []
@@ -121,19 +131,21 @@ def carry(metadata: Metadata, file_format: Format, channels: int) -> tuple[Metad
             if _is_loss(name, value, kept.get("exif", b"")):
                 notes.append(f"{WORDS[name]} not kept: {file_format.upper()} has no place for it")
         elif value:
-            kept[name], note = _fitting(name, value, file_format, channels)
+            as_colours = file_format in _COLOUR_ONLY or (alpha and file_format in _COLOUR_WITH_ALPHA)
+            kept[name], note = _fitting(name, value, file_format, channels, as_colours=as_colours)
             notes += [note] if note else []
     return Metadata(**{name: value for name, value in kept.items() if value}), tuple(notes)
 
 
-def _fitting(name: str, value: Any, file_format: Format, channels: int) -> tuple[Any, str]:
-    """What fits into the format's place, and a note where that is less."""
+def _fitting(name: str, value: Any, file_format: Format, channels: int, *, as_colours: bool) -> tuple[Any, str]:
+    """What fits into the format's place, and a note where that is less; `as_colours`: grey is stored so."""
     most, called = _MOST.get((file_format, name)), file_format.upper()
     if name == "icc":
         grey = value[16:20] == b"GRAY"
-        if grey and (file_format in _COLOUR_ONLY or channels == 3):
-            return b"", f"{WORDS[name]} not kept: it is one of grey, and {called} holds colour"
-        if not grey and channels == 1 and file_format not in _COLOUR_ONLY:
+        if grey and (as_colours or channels == 3):
+            with_alpha = " with alpha" if file_format in _COLOUR_WITH_ALPHA and channels == 1 else ""
+            return b"", f"{WORDS[name]} not kept: it is one of grey, and {called}{with_alpha} holds colour"
+        if not grey and channels == 1 and not as_colours:
             return b"", f"{WORDS[name]} not kept: it is one of colours, and the picture is grey"
     if name == "exif" and file_format == "tiff" and not keeps_maker_note_in_tiff(value):
         return value, "the camera's own notes not kept: in a TIFF they would not be where they say"

@@ -21,7 +21,7 @@ _MOTION = (
 _LOST: dict[tuple[str, str | None], str] = {
     **{(_CAMERA, name): "the video in it" for name in _MOTION},
     (_CONTAINER, "Directory"): "the pictures or the video in it",
-    (_GAIN_MAP, None): "its HDR gain map",
+    (_GAIN_MAP, None): "HDR gain map",
     (_EXTENDED, "HasExtendedXMP"): "the part of its XMP beyond 64 kB",
     ("http://ns.adobe.com/xap/1.0/", "Thumbnails"): "",
 }
@@ -67,14 +67,32 @@ def upright(packet: bytes, width: int, height: int, *, quarter: bool = False) ->
             text, count = _without(text, f"{prefixes}:{one or _ANY}")
             if count and words and words not in lost:
                 lost.append(words)
+    text = _without_unused(text, _GAIN_MAP)
     _check(packet.decode(), text)
     return text.encode(), lost
+
+
+def orientation(packet: bytes) -> int:
+    """How a packet says that the picture is to be turned, 1 to 8; 1, as it stands, where it says nothing valid."""
+    text = packet.decode(errors="replace")
+    prefixes = _prefixes(text, _TIFF)
+    name = rf"{prefixes}:Orientation"
+    found = re.search(rf"""\s{name}\s*=\s*["']\s*([1-8])\s*["']|<{name}(?:\s[^<>]*)?>\s*([1-8])\s*<""", text)
+    return int(found[1] or found[2]) if prefixes and found else 1
 
 
 def _prefixes(text: str, uri: str) -> str:
     """A pattern of the prefixes that stand for a name space, by custom one; empty if there are none."""
     found = {re.escape(found["prefix"]) for found in re.finditer(_NAMED, text) if found["uri"] == uri}
     return f"(?:{'|'.join(sorted(found)[:_MOST_PREFIXES])})" if found else ""
+
+
+def _without_unused(text: str, uri: str) -> str:
+    """The text without the prefixes of a name space that nothing has any more: readers look for the name alone."""
+    for found in list(re.finditer(rf"\s{_NAMED}", text))[::-1]:
+        if found["uri"] == uri and not re.search(rf"[\s<]{re.escape(found['prefix'])}:", text):
+            text = text[: found.start()] + text[found.end() :]
+    return text
 
 
 def _check(before: str, after: str) -> None:

@@ -50,7 +50,8 @@ def test_old_style_jpeg(tiled: bool, tmp_path: Path) -> None:
     [
         ({"subfiletype": 1}, "a raw file"),
         ({"extratags": [(50706, 1, 4, b"\x01\x04\0\0", True)]}, "a raw file"),
-        ({"photometric": 8}, "in CIELAB"),
+        ({"photometric": 10}, "in ITULAB"),
+        ({"photometric": "ycbcr"}, "in YCbCr that is not compressed as JPEG"),
         ({"planarconfig": "separate", "tile": (16, 16)}, "colours lie in tiles of their own"),
     ],
 )
@@ -61,6 +62,36 @@ def test_kinds_that_the_decoder_gets_wrong(
     with tifffile.TiffWriter(tmp_path / "a.tif", bigtiff=big, byteorder=order) as file:
         file.write(pixels, **{"photometric": "rgb", **options})  # type: ignore[arg-type]
     with pytest.raises(ImageError, match=reason):
+        open_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "reason"),
+    [
+        (np.int8, {}, r"signed whole numbers \(8 bits\)"),
+        (np.int16, {}, r"signed whole numbers \(16 bits\), whose black is not agreed on"),
+        (np.int32, {}, r"signed whole numbers \(32 bits\)"),
+        (np.float64, {}, "floats of 64 bits"),
+        (np.uint64, {}, "64 bits a value"),
+        (np.complex64, {}, "complex numbers"),
+        (np.uint8, {"bitspersample": 4}, "4 bits a value, packed without gaps"),
+        (np.uint16, {"bitspersample": 10}, "10 bits a value, packed without gaps"),
+        (np.uint16, {"bitspersample": 12}, "12 bits a value, packed without gaps"),
+        (np.uint8, {"compression": "zstd"}, "compressed by Zstandard"),
+        (np.uint8, {"compression": "lzma"}, "compressed by LZMA"),
+        (np.uint8, {"compression": "lerc"}, "compressed by LERC"),
+        (np.uint8, {"compression": "jpeg2000"}, "compressed by JPEG 2000"),
+        (np.uint8, {"compression": "jpegxl"}, "compressed by JPEG XL"),
+    ],
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_values_and_compressions_that_are_not_read(
+    kind: type, options: dict[str, object], reason: str, order: str, tmp_path: Path
+) -> None:
+    pixels = (PIXELS >> 4 if "bitspersample" in options else PIXELS).astype(kind)
+    with tifffile.TiffWriter(tmp_path / "a.tif", byteorder=order) as file:
+        file.write(pixels, photometric="rgb", **options)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match=rf"a\.tif: a TIFF .*{reason}.*; convert it first$"):
         open_image(tmp_path / "a.tif")
 
 

@@ -17,12 +17,15 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
 from nafnet.runtime import Restorer
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.paths.outputs import make_folders
 from nafnet.runtime.paths.work import Request, find_work
+from tests.runtime.folder import kinds_of_others as others
+from tests.runtime.folder import kinds_of_tiff as tiff
+from tests.runtime.folder.reading import read, read_upright
 
 
 def grey_profile() -> bytes:
@@ -129,6 +132,11 @@ def smooth(bands: int) -> NDArray[np.uint8]:
 
 
 CASES = list(cases())
+KINDS = {
+    kind.name: kind
+    for made in (tiff.tiff, tiff.tiff_colours, tiff.refused, others.netpbm, others.png, others.jpeg, others.others)
+    for kind in made()
+}
 
 
 @pytest.fixture(scope="module")
@@ -143,63 +151,13 @@ def restored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict
     (folder / "in").mkdir()
     for name, write in CASES:
         write(folder / "in" / name)
+    for kind in KINDS.values():
+        kind.write(folder / "in" / kind.name)
     work = find_work(Request(inputs=[folder / "in"], output=folder / "out"))
     make_folders(work.folders)
     with Restorer.load(folder / "same.onnx", tile=32, overlap=8) as restorer:
         rows = Pipeline(restorer, work.jobs, outputs=work.outputs).run()
     return folder / "in", folder / "out", {Path(row.input).name: row for row in rows}
-
-
-def read(path: Path) -> NDArray[Any]:
-    """Upright, by a library that is not ours: tifffile, imagecodecs for JPEG XL, ours of 16-bit PNG, else Pillow."""
-    if path.suffix in (".tif", ".tiff"):
-        with tifffile.TiffFile(path) as file:
-            orientation = file.pages[0].tags.get(274)  # type: ignore[union-attr]
-            turns = {1: 0, 3: 2, 6: -1}[orientation.value if orientation else 1]
-            return np.rot90(grey_of_bits(file.asarray()), turns)
-    if path.suffix == ".jxl":
-        return np.asarray(imagecodecs.jpegxl_decode(path.read_bytes())).squeeze()
-    if path.name.startswith("png-16"):
-        return read_png16(path)
-    with Image.open(path) as image:
-        upright = ImageOps.exif_transpose(image)
-        return grey_of_bits(np.asarray(upright.convert("RGB") if image.mode == "P" else upright))
-
-
-def grey_of_bits(values: NDArray[Any]) -> NDArray[Any]:
-    return values * np.uint8(255) if values.dtype == bool else values
-
-
-def read_png16(path: Path) -> NDArray[np.uint16]:
-    """By the specification: Pillow makes 8 bits of 16 in colour."""
-    data, position, body = path.read_bytes(), 8, b""
-    while position < len(data):
-        (length,) = struct.unpack(">I", data[position : position + 4])
-        kind = data[position + 4 : position + 8]
-        content = data[position + 8 : position + 8 + length]
-        if kind == b"IHDR":
-            width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", content)
-        body += content if kind == b"IDAT" else b""
-        position += 12 + length
-    assert (depth, interlace) == (16, 0)
-    bands = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
-    raw = np.frombuffer(zlib.decompress(body), np.uint8).reshape(height, 1 + 2 * bands * width)
-    return unfiltered(raw, 2 * bands).view(">u2").astype(np.uint16).reshape(height, width, bands).squeeze()
-
-
-def unfiltered(raw: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
-    """PNG's five filters undone, by its specification."""
-    lines = np.zeros((raw.shape[0], raw.shape[1] - 1), np.uint8)
-    for y, (kind, line) in enumerate(zip(raw[:, 0], raw[:, 1:], strict=True)):
-        above = lines[y - 1].astype(int) if y else np.zeros(line.size, int)
-        out = np.zeros(line.size, int)
-        for x in range(line.size):
-            left = out[x - step] if x >= step else 0
-            corner = above[x - step] if x >= step else 0
-            guess = min((left, above[x], corner), key=lambda v: abs(left + above[x] - corner - v))
-            out[x] = (int(line[x]) + (0, left, above[x], (left + above[x]) // 2, guess)[kind]) % 256
-        lines[y] = out
-    return np.ascontiguousarray(lines)
 
 
 @pytest.mark.parametrize("name", [name for name, _ in CASES])
@@ -223,6 +181,25 @@ def test_comes_back(name: str, restored: tuple[Path, Path, dict[str, Any]]) -> N
                 assert image.getexif().get(0x0112, 1) == 1
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_comes_out_right_or_is_refused_by_name(name: str, restored: tuple[Path, Path, dict[str, Any]]) -> None:
+    _, target, rows = restored
+    kind, row = KINDS[name], rows[name]
+    if kind.refused:
+        assert row.status == "failed"
+        assert kind.refused in (row.error or "")
+        assert "damaged" not in (row.error or "")
+        return
+    assert row.status == "restored", row.error
+    assert tuple(row.notes) == kind.notes
+    if kind.expected is None:
+        return
+    made = read_upright(target / (kind.result or name))
+    assert made.shape == kind.expected.shape
+    assert made.dtype == kind.expected.dtype
+    assert np.abs(made.astype(float) - kind.expected).mean() <= kind.most
+
+
 def test_there_are_enough_cases() -> None:
-    assert len(CASES) >= 88
-    assert len({name for name, _ in CASES}) == len(CASES)
+    assert len(CASES) + len(KINDS) >= 150
+    assert len({name for name, _ in CASES} | set(KINDS)) == len(CASES) + len(KINDS)
