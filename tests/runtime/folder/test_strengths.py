@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,7 +134,25 @@ def test_killed_it_goes_on(photos: Path, mixing_onnx: Path) -> None:
     run(photos, *words, "out")
     assert contents(photos / "out") == contents(photos / "expected"), "no temporary file is left either"
     lines = [json.loads(line) for path in (photos / "out").rglob("*.jsonl") for line in path.open()]
-    assert sum(line["event"] == "restored" for line in lines) <= 18 + 2
+    made = [line for line in lines if line["event"] == "restored"]
+    assert len(made) <= 18 + 2
+    assert len({line["key"] for line in made}) == 3, "the strength is a part of what decides the bytes"
+
+
+def test_interrupted_while_a_sheet_is_made(photos: Path, mixing_onnx: Path) -> None:
+    """The run ends with what it has; run again, it makes the sheets alone."""
+    words = ["--threads", "1", "--model", mixing_onnx, "--strength", "0,1", "photos", photos / "out"]
+    hold = Hold(photos / "held", 1, r"/out/.*-strengths")
+    with running([PROGRAM, *words], cwd=photos, env=hold.environment, stderr=subprocess.PIPE) as process:
+        hold.wait(process)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=GUARD)
+    assert process.returncode == 130, errors
+    assert not list(photos.rglob("*.partial"))
+    done = run(photos, *words)
+    assert len(list((photos / "out").rglob("*-strengths.jpg"))) == 6
+    assert b"6 contact sheets" in done.stdout
 
 
 def test_what_is_not_ours_is_not_replaced(photos: Path, mixing_onnx: Path) -> None:

@@ -42,7 +42,9 @@ def test_what_fails_while_it_is_written_fails_alone(
     monkeypatch.setattr(ImageWriter, "write", write)
     told: list[FileReport] = []
     with Restorer.load(identity_onnx, threads=1, tile=64, overlap=0) as restorer:
-        rows = Pipeline(restorer, jobs, on_done=told.append).run()
+        pipeline = Pipeline(restorer, jobs, on_done=told.append)
+        rows = pipeline.run()
+    assert not pipeline._sink._open_files, "what failed holds no room"
     assert [row.status for row in rows] == ["restored", "failed", *["restored"] * 4]
     assert "no such pixel" in (rows[1].error or "")
     assert len(told) == 6
