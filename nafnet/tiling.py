@@ -109,8 +109,16 @@ class TileCutter:
     def feed(self, rows: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
         """Take the next rows, [n,W,C]; gives the tiles that are complete with them, [h,w,C], in row-major order.
 
-        A tile may be a view of what was fed. An image smaller than a tile is padded by reflection.
+        A tile may be a view of what was fed. An image smaller than a tile is padded by reflection. With the row after
+        its last another of its size begins.
         """
+        while len(rows) > (room := self._plan.rows.length - self._end):
+            yield from self._feed(rows[:room])
+            rows = rows[room:]
+        yield from self._feed(rows)
+
+    def _feed(self, rows: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
+        """Rows of one image."""
         self._held.append(rows)
         self._end += len(rows)
         height, width = self._plan.tile_shape
@@ -124,6 +132,12 @@ class TileCutter:
                 yield np.pad(tile, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="reflect") if any(missing) else tile
             if self._tops:
                 self._rows_from(self._tops[0])
+            else:
+                self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._tops.extend(self._plan.rows.starts)
+        self._held, self._first, self._end = [], 0, 0
 
     def _rows_from(self, start: int) -> NDArray[np.generic]:
         """The rows held from `start` on; those before it are let go."""
@@ -160,6 +174,7 @@ class TileBlender:
         top = rows.starts[self._row]
         self._row += 1
         last = self._row == len(rows.starts)
+        self._row = 0 if last else self._row  # with the next tile another image of that size begins
         until = rows.length if last else rows.starts[self._row]
         self._column = self._filled = 0
         self._blend_below()

@@ -40,6 +40,21 @@ class _Share(click.FloatRange):
 
 
 _SHARE = _Share(0, 1)
+_MOST_STRENGTHS = 8
+
+
+class _Shares(_Share):
+    """One such number, or several with commas between them."""
+
+    name = "shares"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        numbers = tuple(_SHARE.convert(each.strip(), param, ctx) for each in str(value).split(","))
+        if len(set(numbers)) < len(numbers):
+            self.fail(f"{value!r}: one of them twice; expected each once", param, ctx)
+        if len(numbers) > _MOST_STRENGTHS:
+            self.fail(f"{value!r}: {len(numbers)} numbers; expected at most {_MOST_STRENGTHS}", param, ctx)
+        return numbers
 
 
 @click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,10 +97,11 @@ _SHARE = _Share(0, 1)
 @click.option("--quality", type=click.IntRange(1, 100), help="Quality of JPEG, WebP and AVIF, 1 to 100.  [default: 95]")
 @click.option(
     "--strength",
-    type=_SHARE,
-    default=1.0,
+    type=_Shares(0, 1),
+    default="1",
     show_default=True,
-    help="How much of the model's work is taken: 0 nothing, 1 all of it.",
+    help="How much of the model's work is taken: 0 nothing, 1 all of it. Several, as 0,0.5,1, give a file each, and a "
+    "contact sheet to choose by.",
 )
 @click.option(
     "--chroma", type=_SHARE, help="The same for spots of colour, apart from luminance.  [default: as --strength]"

@@ -19,34 +19,24 @@ import click
 from nafnet.commandline import GO_ON, INTERRUPTED
 from nafnet.errors import UsageError
 from nafnet.files import check_writable
+from nafnet.runtime.beside import say_what_else, write_beside
 from nafnet.runtime.engine.restorer import Restorer
-from nafnet.runtime.folder.comparison import NOT_COMPARED
 from nafnet.runtime.folder.dry_run import DryRun, print_memory
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.folder.progress import RunProgress
-from nafnet.runtime.folder.report import (
-    FileReport,
-    noted,
-    notes_in_short,
-    opening,
-    summary,
-    totals,
-    unreadable,
-    write_report,
-)
+from nafnet.runtime.folder.report import noted, notes_in_short, opening, summary, totals, unreadable
 from nafnet.runtime.folder.settings import result_settings
 from nafnet.runtime.folder.stopping import ends_in_time
 from nafnet.runtime.options import STDOUT, RunOptions
 from nafnet.runtime.paths.discovery import passed_over, read_list
 from nafnet.runtime.paths.folding import refuse_folding
-from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.journal import Journal, settings_key
 from nafnet.runtime.paths.outputs import make_folders
 from nafnet.runtime.paths.shard import Shard
 from nafnet.runtime.paths.standing import Judge
 from nafnet.runtime.paths.work import Request, Work, find_work
 from nafnet.steps import Display
-from nafnet.words import counted, printable
+from nafnet.words import printable
 
 
 def run(options: RunOptions) -> int:
@@ -62,6 +52,8 @@ def _run(options: RunOptions) -> int:
     for name, path in (("report", options.report), ("html", options.html)):
         if path:
             _check_writable(f"--{name}", path, options.output)
+    if options.ray and options.strengths:
+        raise UsageError(f"--ray: one strength alone, not {len(options.strengths)}; run it here, or once for each")
     shard = Shard.parse(options.shard) if options.shard else Shard()
     work = _find(options)
     is_file = any(job.target == options.output for job in work.jobs)
@@ -131,7 +123,7 @@ def _restore(
         if journal and not stuck:  # else the next run is to find what is left
             journal.close()
         if pipeline:
-            _write_beside(options, work, restorer, rows, seconds, pictures=is_whole)
+            write_beside(options, work, restorer, rows, seconds, pictures=is_whole)
         if stuck:
             click.echo("nafnet-run: " + GO_ON, err=True)
             os._exit(INTERRUPTED)  # an encoder still works, and would be waited for
@@ -143,42 +135,8 @@ def _restore(
             options.say(line)
     if not options.quiet:
         options.say(summary(totals(rows, seconds), STDOUT if options.piped else options.output))
-        _say_what_else(options, work.jobs, rows)
+        say_what_else(options, work.jobs, rows)
     return 1 if any(row.status == "failed" for row in rows) else 0
-
-
-def _write_beside(
-    options: RunOptions, work: Work, restorer: Restorer, rows: list[FileReport], seconds: float, *, pictures: bool
-) -> None:  # fmt: skip
-    """The report and the page, each in the place of an earlier one at most.
-
-    Where the run was cut short the page has no pictures: whoever stops a run waits seconds, not for forty of them.
-    """
-    expected = {file.path: file.expected for file in work.outputs.beside}
-
-    def place(temporary: Path, path: Path) -> None:
-        work.outputs.place(temporary, path, expected[path])
-
-    if options.report:
-        write_report(options.report, rows, report_settings(restorer, options), seconds, place)
-    if options.html:
-        from nafnet.runtime.folder.gallery import write_gallery
-
-        ended = summary(totals(rows, seconds), options.output)
-        began = opening(restorer, len(rows))
-        limits = options.limits if pictures else None
-        write_gallery(options.html, rows, opening=began, summary=ended, limits=limits, place=place)
-
-
-def _say_what_else(options: RunOptions, jobs: list[Job], rows: list[FileReport]) -> None:
-    """What lies beside the results now."""
-    if options.compare:
-        without = {row.output for row in rows if any(note.startswith(NOT_COMPARED) for note in row.notes)}
-        made = sum(job.compare is not None and job.compare.exists() and str(job.target) not in without for job in jobs)
-        options.say(f"{counted(made, 'comparison')} -> {options.compare}")
-    for what, path in (("page", options.html), ("report", options.report)):
-        if path:
-            options.say(f"{what} -> {path}")
 
 
 def _pipeline(
@@ -201,21 +159,6 @@ def _pipeline(
     return RayPipeline(options.ray, plan, work.jobs, bar.done)
 
 
-def report_settings(restorer: Restorer, options: RunOptions) -> dict[str, Any]:
-    """What the report says of how the files were restored."""
-    return {
-        "model": str(restorer.backend.model.path),
-        "spec": dataclasses.asdict(restorer.spec),
-        "backend": restorer.backend.description,
-        "tile": restorer.tile,
-        "overlap": restorer.overlap,
-        "batch": restorer.batch,
-        "colour": options.colour,
-        "look": dataclasses.asdict(options.encoding.look),
-        "shard": options.shard,
-    }
-
-
 def _find(options: RunOptions) -> Work:
     if options.files_from is None and not options.inputs:
         raise UsageError("one path alone; expected INPUT... OUTPUT, or --files-from FILE OUTPUT")
@@ -224,7 +167,7 @@ def _find(options: RunOptions) -> Work:
     request = Request(
         inputs=options.inputs, listed=read_list(options.files_from) if options.files_from else (),
         output=options.output, file_format=options.file_format, compare=options.compare, beside=options.beside,
-        exclude=options.exclude, keep_folders=options.keep_folders,
+        exclude=options.exclude, keep_folders=options.keep_folders, strengths=options.strengths,
     )  # fmt: skip
     with Display(quiet=options.quiet) as display:
         return find_work(request, lambda count: display.step(f"looking for photographs, {count:,} found", 0, 0))
@@ -234,6 +177,8 @@ def _to_stdout(options: RunOptions) -> int:
     """One picture to standard output; what is said goes to stderr."""
     if len(options.inputs) != 1 or not options.inputs[0].is_file():
         raise UsageError("OUTPUT -: expected one file as INPUT")
+    if options.strengths:
+        raise UsageError(f"OUTPUT -: one picture, and --strength asks for {len(options.strengths)}; name a folder")
     with _standard_output() as picture, tempfile.TemporaryDirectory() as folder:
         target = Path(folder, options.inputs[0].name)
         changed = dataclasses.replace(options, output=Path(folder), piped=True)

@@ -38,7 +38,7 @@ class RunOptions:
     file_format: Format | None
     depth: int | None
     quality: int | None
-    strength: float
+    strength: tuple[float, ...]
     chroma: float | None
     detail: float
     colour: Colour
@@ -74,8 +74,14 @@ class RunOptions:
 
     @property
     def encoding(self) -> Encoding:
-        look = Look(strength=self.strength, chroma=self.chroma, detail=self.detail)
+        strength = 1.0 if self.strengths else self.strength[0]  # of several each job has its own
+        look = Look(strength=strength, chroma=self.chroma, detail=self.detail)
         return Encoding(format=self.file_format, bits=self.depth, quality=self.quality, colour=self.colour, look=look)
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """Where each photograph has a result for each."""
+        return self.strength if len(self.strength) > 1 else ()
 
     @property
     def beside(self) -> tuple[Beside, ...]:

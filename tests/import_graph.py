@@ -33,7 +33,9 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("cli",), ("command",), ("exporter", "inspection"), ("formats",), ("engines",), ("attempts",), ("gate",),
         ("network",),
     ),
-    "nafnet.runtime": (("", "cli"), ("command",), ("options",), ("folder",), ("engine", "paths"), ("backends",)),
+    "nafnet.runtime": (
+        ("", "cli"), ("command",), ("beside",), ("options",), ("folder",), ("engine", "paths"), ("backends",),
+    ),
     "nafnet.benchmarks": (
         ("gpu_day",), ("studies", "cli"), ("command",), ("bench",), ("verdict",), ("report",), ("measure",), ("rows",),
         ("pictures", "watched"), ("machine", "photographs", "results_file", "timing"), ("gpu",),

@@ -65,7 +65,8 @@ def read_image(path: Path) -> ImageFile:
     """
     reader = open_image(path)
     header = reader.header
-    (rows,) = reader.rows(header.height)
+    bands = list(reader.rows(header.rows))
+    rows = bands[0] if len(bands) == 1 else np.concatenate(bands)
     alpha: Any = np.ascontiguousarray(rows[:, :, -1]) if header.alpha else None
     pixels: Any = np.ascontiguousarray(rows[:, :, : header.channels])
     return ImageFile(

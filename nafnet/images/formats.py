@@ -8,7 +8,7 @@ from typing import Literal
 
 from nafnet.images.pixels import PixelType
 
-Format = Literal["png", "jpeg", "tiff", "webp", "avif", "heif", "bmp", "ppm", "raw", "jxl"]
+Format = Literal["png", "jpeg", "tiff", "webp", "avif", "heif", "bmp", "ppm", "raw", "jxl", "gif"]
 
 DEFAULT_QUALITY = 95
 """Of formats that are written with loss."""
@@ -29,12 +29,14 @@ class FormatInfo:
     has_quality: bool = False
     """Whether it is written with loss, at a quality of 1 to 100."""
     max_side: int = 2**31 - 1
+    several: Literal["", "pages", "animation"] = ""
+    """What a file of it may hold several of."""
     written_as: Format | None = None
     """What becomes of a file of a format that is read alone."""
 
 
 FORMATS: dict[Format, FormatInfo] = {
-    "png": FormatInfo(suffixes=(".png",), holds=("uint8", "uint16")),
+    "png": FormatInfo(suffixes=(".png",), holds=("uint8", "uint16"), several="animation"),
     "jpeg": FormatInfo(
         suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
         holds=("uint8",),
@@ -43,9 +45,12 @@ FORMATS: dict[Format, FormatInfo] = {
         has_quality=True,
         max_side=65535,
     ),
-    "tiff": FormatInfo(suffixes=(".tif", ".tiff"), holds=("uint8", "uint16", "float32")),
-    "webp": FormatInfo(suffixes=(".webp",), holds=("uint8",), has_quality=True, max_side=16383),
-    "avif": FormatInfo(suffixes=(".avif",), holds=("uint8", "uint16"), has_quality=True, max_side=16384),
+    "tiff": FormatInfo(suffixes=(".tif", ".tiff"), holds=("uint8", "uint16", "float32"), several="pages"),
+    "webp": FormatInfo(suffixes=(".webp",), holds=("uint8",), has_quality=True, max_side=16383, several="animation"),
+    "avif": FormatInfo(
+        suffixes=(".avif",), holds=("uint8", "uint16"), has_quality=True, max_side=16384, several="animation"
+    ),
+    "gif": FormatInfo(suffixes=(".gif",), holds=(), written_as="webp"),
     "heif": FormatInfo(suffixes=(".heic", ".heif"), holds=(), written_as="jpeg"),
     "bmp": FormatInfo(suffixes=(".bmp",), holds=("uint8",)),
     "ppm": FormatInfo(
@@ -76,6 +81,7 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"FUJIFILMCCD-RAW", "raw"),
     (b"\xff\x0a", "jxl"),
     (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl"),
+    (b"GIF8", "gif"),
     (b"BM", "bmp"),
 )
 _AVIF_BRANDS = (b"avif", b"avis")

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from nafnet.errors import ImageError
-from nafnet.images.colour.primaries import primaries_of, srgb_toned_profile
+from nafnet.images.colour.primaries import display_profile, primaries_of
 from nafnet.images.colour.said import Said, counting, space_of
 from nafnet.images.colour.space import Space
 from nafnet.images.colour.tone import SRGB
 from nafnet.images.formats import DEFAULT_QUALITY, FORMATS, Format
-from nafnet.images.metadata.metadata import KEPT, NOTHING, Metadata, carry
+from nafnet.images.metadata.metadata import KEPT, NOTHING, SRGB_CODES, Metadata, carry
 from nafnet.images.pixels import PIXEL_TYPES, PixelType
+from nafnet.images.timing import ONE_FRAME, Timing
 
 BRIGHTER = 1.1
 """Light that is meant to be more than white's."""
@@ -27,6 +28,7 @@ class Header:
     width: int
     """Of the upright image, in pixels: the EXIF orientation is applied to the pixels and dropped."""
     height: int
+    """Of one frame, where there are several."""
     format: Format
     channels: int
     """Colour channels, 1 (grey) or 3 (RGB)."""
@@ -40,6 +42,8 @@ class Header:
     metadata: Metadata = NOTHING
     said: Said = ()
     """What it says of its colour space."""
+    timing: Timing = ONE_FRAME
+    """Of pages or frames, whose rows follow one another."""
     notes: tuple[str, ...] = ()
     """What the restored file cannot keep as it was, in words."""
 
@@ -47,6 +51,16 @@ class Header:
     def bands(self) -> int:
         """Values of a pixel, alpha included."""
         return self.channels + self.alpha
+
+    @property
+    def rows(self) -> int:
+        """Of all frames together."""
+        return self.height * self.timing.frames
+
+    @property
+    def pixels(self) -> int:
+        """Of all frames together."""
+        return self.width * self.rows
 
     @property
     def space(self) -> Space:
@@ -82,7 +96,8 @@ class Header:
             raise ImageError(f"{chosen} is read alone; choose another --format")
         kind, notes = PIXEL_TYPES[bits] if bits else self.pixel_type, self.notes
         if file_format is None and chosen != self.format:
-            quality = f" of quality {DEFAULT_QUALITY}" if info.has_quality and not with_loss else ""
+            with_default = info.has_quality and not with_loss and not (self.lossless and chosen != "jpeg")
+            quality = f" of quality {DEFAULT_QUALITY}" if with_default else ""
             became = f"{self.format.upper()} is read alone, and became {chosen.upper()}{quality}"
             notes = (*notes, f"{became}: --format chooses another")
         if kind not in info.holds:
@@ -92,15 +107,19 @@ class Header:
             notes = (*notes, f"{self.pixel_type} became {kind}, the most that {chosen} holds")
         if self.alpha and not info.alpha:
             raise ImageError(f"{chosen} cannot hold its alpha channel; choose another --format")
+        timing, untimed = self._timing(chosen)
+        notes = (*notes, *untimed)
         if max(self.width, self.height) > info.max_side:
             raise ImageError(f"{chosen} holds at most {info.max_side} pixels a side; choose another --format")
         kept = chosen == self.format and kind == self.pixel_type
         natural = 8 * np.dtype(kind).itemsize
         metadata = self._fitting_colours(chosen) if colours else self.metadata
         metadata, lost = carry(metadata, chosen, self.channels, alpha=self.alpha)
+        if timing.is_animation and chosen == "avif" and metadata.codes not in (None, SRGB_CODES):
+            raise ImageError("an AVIF animation with colour codes cannot be written; choose another --format")
         made = dataclasses.replace(
             self, format=chosen, pixel_type=kind, bits=self.bits if kept else natural, notes=(*notes, *lost),
-            metadata=metadata,
+            metadata=metadata, timing=timing,
             lossless=not with_loss and self.lossless and (kept or not info.has_quality or self.format != "jpeg"),
         )  # fmt: skip
         if not colours:
@@ -112,6 +131,18 @@ class Header:
         made = dataclasses.replace(made, said=said)
         return dataclasses.replace(made, notes=(*made.notes, *_exchanged(self.space, made.space)))
 
+    def _timing(self, file_format: Format) -> tuple[Timing, tuple[str, ...]]:
+        """That of a file of a format, and in words what of it is lost."""
+        timing, several = self.timing, FORMATS[file_format].several
+        if timing.frames == 1:
+            return timing, ()
+        if not several or (several == "animation" and not timing.is_animation):
+            what = "frames" if timing.is_animation else "pages"
+            raise ImageError(f"{file_format} cannot hold its {timing.frames} {what}; choose another --format")
+        if timing.is_animation and several == "pages":
+            return Timing(timing.frames), (f"an animation became {timing.frames} pages, without their times",)
+        return timing, ()
+
     def _fitting_colours(self, file_format: Format) -> Metadata:
         """The metadata; colours in numbers that a format has no place for are a profile, or what means sRGB."""
         metadata = self.metadata
@@ -122,7 +153,7 @@ class Header:
         primaries = primaries_of(metadata, carrier) if self.channels == 3 else None
         if primaries and "icc" not in KEPT[file_format]:
             return metadata
-        icc = srgb_toned_profile(primaries) if primaries else b""
+        icc = display_profile(primaries) if primaries else b""
         return dataclasses.replace(metadata, icc=icc, codes=None, calibration=())
 
 

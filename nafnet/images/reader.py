@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import struct
 from pathlib import Path
 
 from nafnet.errors import ImageError
 from nafnet.images.colour.reading import read_said
+from nafnet.images.containers.png import is_animated
 from nafnet.images.containers.tiff import mosaic
 from nafnet.images.decoders.base import ImageReader
 from nafnet.images.formats import MAX_PIXELS, SNIFFED, Format, sniff
@@ -24,10 +26,13 @@ _DECODERS: dict[Format, str] = {
     "heif": "nafnet.images.decoders.heif",
     "bmp": "nafnet.images.decoders.bmp",
     "ppm": "nafnet.images.decoders.ppm",
+    "gif": "nafnet.images.decoders.libvips",
     "jxl": "nafnet.images.decoders.jxl",
     "raw": "nafnet.images.decoders.raw",
 }
 """Modules of one function, `open_file`, each of which loads its library."""
+_ANIMATIONS = "nafnet.images.decoders.animation"
+"""Of the formats of which libvips reads the first picture alone."""
 
 
 def open_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageReader:
@@ -37,11 +42,25 @@ def open_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageReader:
         ImageError: not an image this project reads, damaged, or of more than `max_pixels`; the message says what it is.
     """
     file_format = recognise(path)
-    reader: ImageReader = importlib.import_module(_DECODERS[file_format]).open_file(path, file_format, max_pixels)
+    module = _ANIMATIONS if is_animation(path, file_format) else _DECODERS[file_format]
+    reader: ImageReader = importlib.import_module(module).open_file(path, file_format, max_pixels)
     header = reader.header
     said, notes = read_said(header.metadata, header.channels)
     reader.header = dataclasses.replace(header, said=said, notes=(*header.notes, *notes))
     return reader
+
+
+def is_animation(path: Path, file_format: Format) -> bool:
+    """Whether a file is an animation of a format of which libvips reads the first picture alone."""
+    try:
+        if file_format == "png":
+            return is_animated(path)
+        if file_format == "avif":
+            with path.open("rb") as file:
+                return file.read(12)[8:] == b"avis"
+    except (OSError, struct.error):
+        return False
+    return False
 
 
 def recognise(path: Path) -> Format:
@@ -66,5 +85,7 @@ def recognise(path: Path) -> Format:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
     if file_format is None:
         what = f"starts with {start[:8]!r}" if start else "the file is empty"
-        raise ImageError(f"{path}: not a PNG, JPEG, TIFF, WebP, AVIF, HEIF, JPEG XL, BMP, PPM or raw image ({what})")
+        raise ImageError(
+            f"{path}: not a PNG, JPEG, TIFF, WebP, AVIF, GIF, HEIF, JPEG XL, BMP, PPM or raw image ({what})"
+        )
     return file_format

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nafnet.images.colour.space import Space
 from nafnet.images.header import Header
 from nafnet.images.pixels import Rows, convert_depth
+from nafnet.images.timing import ONE_FRAME
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Shown:
     @classmethod
     def of(cls, header: Header) -> Shown:
         """How a picture of that header is shown."""
-        size = {"width": 1, "height": 1, "alpha": False}
-        jpeg = dataclasses.replace(header, **size).converted("jpeg", 8, colours=True)  # type: ignore[arg-type]
+        one = dataclasses.replace(header, width=1, height=1, alpha=False, timing=ONE_FRAME)
+        jpeg = one.converted("jpeg", 8, colours=True)
         return cls(jpeg.metadata.icc, header.space, jpeg.space, header.channels)
 
     def rows(self, rows: Rows) -> NDArray[np.uint8]:
@@ -37,5 +38,4 @@ class Shown:
         colours = rows[:, :, : self.channels]
         if self.given != self.wanted and not (self.given.is_srgb and self.wanted.is_srgb):
             colours = self.wanted.values(self.given.light(colours))
-        shown: NDArray[np.uint8] = convert_depth(colours, "uint8")
-        return shown
+        return convert_depth(colours, "uint8").astype(np.uint8, copy=False)

@@ -34,9 +34,9 @@ class Spill:
 
     def __init__(self, path: Path, header: Header, tag: str, mode: int = 0o666) -> None:
         self._header, self._mode = header, mode
-        size = max(PART_BYTES, header.row_bytes * header.height // MOST_PARTS)
+        size = max(PART_BYTES, header.row_bytes * header.rows // MOST_PARTS)
         self._rows = max(size // header.row_bytes, 1)  # of a part
-        count = -(-header.height // self._rows)
+        count = -(-header.rows // self._rows)
         self._parts = [temporary_beside(path, tag, ".raw") for _ in range(count)]
         self._written = 0
 
@@ -60,7 +60,7 @@ class Spill:
         """The rows as libvips sees them, to be read once from the top."""
         header = self._header
         heights = [self._rows] * len(self._parts)
-        heights[-1] = header.height - self._rows * (len(self._parts) - 1)
+        heights[-1] = header.rows - self._rows * (len(self._parts) - 1)
         images = [
             pyvips.Image.rawload(
                 str(part), header.width, height, header.bands, format=kind, interpretation=colour, access="sequential"
@@ -68,7 +68,7 @@ class Spill:
             for part, height in zip(self._parts, heights, strict=True)
         ]
         # Parts are laid in cells as high as the highest, so below the last one there is room that is cut away.
-        return pyvips.Image.arrayjoin(images, across=1).crop(0, 0, header.width, header.height)
+        return pyvips.Image.arrayjoin(images, across=1).crop(0, 0, header.width, header.rows)
 
     def remove(self) -> None:
         """Delete the parts."""

@@ -20,7 +20,7 @@ from nafnet.closing import Closing
 from nafnet.errors import ImageError, OutputError
 from nafnet.files import Place, whole_file
 from nafnet.images.carried import give_to_libvips, write_metadata
-from nafnet.images.encoders import jxl
+from nafnet.images.encoders import animation, jxl
 from nafnet.images.formats import DEFAULT_QUALITY, FORMATS, Format
 from nafnet.images.header import Header
 from nafnet.images.pixels import Rows
@@ -40,6 +40,8 @@ _OTHERS: dict[Format, Callable[[Path, Header, Iterator[Rows], int], None]] = {
     "jxl": lambda path, header, bands, quality: jxl.save(path, header, np.concatenate(list(bands)), quality),
 }
 """Formats that libvips does not write: path, header, bands of rows and quality."""
+_ANIMATED: tuple[Format, ...] = ("png", "avif")
+"""Formats of whose animations libvips writes none."""
 _REQUIRED: dict[Format, Callable[[Path], None]] = {"jxl": jxl.require}
 """What a format needs that may not be installed, asked before any work."""
 # What will meet the next file, too.
@@ -72,7 +74,7 @@ class ImageWriter(Closing):
             _REQUIRED[header.format](path)
         self._path, self._header, self._quality, self._tag = path, header, quality, tag
         self._place, self._mode = place, mode
-        self._spill = Spill(path, header, tag, mode) if header.row_bytes * header.height > MEMORY_LIMIT else None
+        self._spill = Spill(path, header, tag, mode) if header.row_bytes * header.rows > MEMORY_LIMIT else None
         self._bands: list[Rows] = []
         self._encoded: pyvips.Image | None = None
 
@@ -100,6 +102,9 @@ class ImageWriter(Closing):
         header = self._header
         whole = whole_file(self._path, self._tag, place=self._place, mode=self._mode)
         with self._disk_errors(), whole as temporary:
+            if header.timing.frames > 1 and header.format in _ANIMATED:
+                animation.save(temporary, header, np.concatenate(list(self._rows())), self._quality)
+                return
             if header.format in _OTHERS:
                 _OTHERS[header.format](temporary, header, self._rows(), self._quality)
                 return
@@ -124,20 +129,25 @@ class ImageWriter(Closing):
         else:
             pixels = self._bands[0] if len(self._bands) == 1 else np.concatenate(self._bands)
             image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels), interpretation=colour)
+        if header.timing.is_animation:
+            image = image.copy()
+            image.set_type(pyvips.GValue.array_int_type, "delay", list(header.timing.delays))
+            image.set_type(pyvips.GValue.gint_type, "loop", header.timing.loops)
         return image
 
     def _save(self, image: pyvips.Image, temporary: Path, keep: str) -> None:
         header, path = self._header, str(temporary)
+        several = {"page_height": header.height} if header.timing.frames > 1 else {}
         if header.format == "png":
             image.pngsave(path, keep=keep, compression=6)
         elif header.format == "jpeg":
             image.jpegsave(path, keep=keep, Q=self._quality, subsample_mode="off")
         elif header.format == "tiff":
             predictor = "none" if header.pixel_type == "float32" else "horizontal"
-            large = header.row_bytes * header.height > 2**31
-            image.tiffsave(path, keep=keep, compression="deflate", predictor=predictor, bigtiff=large)
+            large = header.row_bytes * header.rows > 2**31
+            image.tiffsave(path, keep=keep, compression="deflate", predictor=predictor, bigtiff=large, **several)
         elif header.format == "webp":
-            image.webpsave(path, keep=keep, Q=self._quality, lossless=header.lossless, exact=True)
+            image.webpsave(path, keep=keep, Q=self._quality, lossless=header.lossless, exact=True, **several)
         elif header.format == "avif":
             bits = 8 if header.pixel_type == "uint8" else min(header.bits, 12)
             image.heifsave(path, keep=keep, compression="av1", Q=self._quality, bitdepth=bits, subsample_mode="off")

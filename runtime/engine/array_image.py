@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,13 +38,13 @@ class ArrayImage:
     Args:
         pixels: [H,W] or [H,W,C], C 1 (grey) or 3 (RGB); uint8 or uint16 over its full range, or float32 with white
             at 1.
-        look: how much of the model's work is taken.
+        looks: how much of the model's work is taken, in each of the results.
 
     Raises:
         UsageError: another shape, dtype or range, or an empty image.
     """
 
-    def __init__(self, pixels: NDArray[np.generic], look: Look = WHOLE) -> None:
+    def __init__(self, pixels: NDArray[np.generic], looks: Sequence[Look] = (WHOLE,)) -> None:
         if not isinstance(pixels, np.ndarray):
             raise UsageError(f"{type(pixels).__name__}; expected a NumPy array")
         shape = pixels.shape if pixels.ndim == 3 else (*pixels.shape, 1)
@@ -57,7 +57,7 @@ class ArrayImage:
                 f"image of float32 with a mean of {mean:.4g}; expected values in [0, 1]: divide by 255 or 65535 first"
             )
         self._rows: NDArray[Any] = pixels.reshape(shape)
-        self._look = look
+        self._looks = tuple(looks)
         self._item = _ArrayItem()
 
     def events(self) -> Iterator[Event[_ArrayItem]]:
@@ -65,23 +65,24 @@ class ArrayImage:
         height, width, channels = self._rows.shape
         kind: Any = self._rows.dtype.name
         layout = Layout(
-            height=height, width=width, channels=channels, alpha=False, given=kind, wanted=kind, look=self._look
+            height=height, width=width, channels=channels, alpha=False, given=kind, wanted=kind, looks=self._looks
         )
         self._item.begin()
         yield from (Opened(self._item, layout), Band(self._item, self._rows), Closed(self._item))
 
-    def collect(self, restored: Iterator[Event[_ArrayItem]]) -> NDArray[Any] | None:
-        """The restored image [H,W,C], or None where it is to be fed once more.
+    def collect(self, restored: Iterator[Event[_ArrayItem]]) -> list[NDArray[Any]] | None:
+        """The restored image [H,W,C] in each of its looks, or None where it is to be fed once more.
 
         Raises:
             NafnetError: it could not be restored.
         """
-        image, done = np.empty(self._rows.shape, self._rows.dtype), 0
+        images, done = [np.empty(self._rows.shape, self._rows.dtype) for _ in self._looks], 0
         for event in restored:
             if isinstance(event, Band):
-                image[done : done + len(event.rows)] = event.rows
+                for image, rows in zip(images, event.results, strict=True):
+                    image[done : done + len(rows)] = rows
                 done += len(event.rows)
         error = self._item.error
         if error is not None:
             raise error if isinstance(error, NafnetError) else BackendError(str(error)) from error
-        return None if self._item.state is State.AGAIN else image
+        return None if self._item.state is State.AGAIN else images

@@ -108,6 +108,7 @@ class Layout:
     """The size and the pixels of an image, as they come and as they are to go."""
 
     height: int
+    """Of one frame, where there are several."""
     width: int
     channels: int
     """Colour channels: 1 (grey) or 3 (RGB)."""
@@ -119,8 +120,10 @@ class Layout:
     """Of the values that come; None gives them to the network as they are."""
     wanted_space: Space | None = None
     """Of the values that go."""
-    look: Look = WHOLE
-    """How much of the model's work is taken."""
+    frames: int = 1
+    """Pictures of that size whose rows follow one another; none sees a row of the next."""
+    looks: tuple[Look, ...] = (WHOLE,)
+    """How much of the model's work is taken: one result for each, of one pass through the model."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +140,16 @@ class Band(Generic[I]):
 
     item: I
     rows: Rows
+    """As they came; of restored rows, those of the first look."""
     originals: Sequence[Rows] = ()
     """Of restored rows: the rows they were made of, in parts."""
+    others: Sequence[Rows] = ()
+    """Of restored rows: those of the second look and of what follows it."""
+
+    @property
+    def results(self) -> tuple[Rows, ...]:
+        """Restored rows, of each look."""
+        return self.rows, *self.others
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from nafnet.images.colour.space import exchanged
 from nafnet.images.pixels import WHITE, PixelType, Rows, convert_depth
 from nafnet.runtime.engine.events import Layout
 from nafnet.runtime.engine.hands import Hands
+from nafnet.runtime.engine.look import Look
 from nafnet.tiling import Planes
 
 CACHED = 1 << 17
@@ -49,36 +50,37 @@ class Finish:
         """What the network is to see of [h,w,C]: float32[h,w,C], where white is 1."""
         if self._spaces:
             return self._spaces[0].seen(pixels)
-        return pixels * np.float32(1 / WHITE[pixels.dtype.name])
+        return np.multiply(pixels, np.float32(1 / WHITE[pixels.dtype.name]), dtype=np.float32)
 
-    def pixels(self, planes: Planes, originals: Sequence[Rows]) -> Rows:
+    def pixels(self, planes: Planes, originals: Sequence[Rows], look: Look) -> Rows:
         """The result of rows, [n,W,C] as they are wanted.
 
         Args:
             planes: what the network made, [C,n,W]; float32, or uint8 of a model that gives 8 bits. May be overwritten.
             originals: the rows that came, in parts, [n,W,C] with alpha.
+            look: how much of what the network made is taken.
         """
         layout, wanted = self._layout, self._layout.wanted
-        if self._spaces is None and layout.look.is_whole:
+        if self._spaces is None and look.is_whole:
             return to_pixels(planes, wanted, self._hands)
         original = originals[0] if len(originals) == 1 else np.concatenate(originals)
         original = original[:, :, : layout.channels]
-        if layout.look.is_nothing and (self._spaces is None or self._spaces[0] == self._spaces[1]):
+        if look.is_nothing and (self._spaces is None or self._spaces[0] == self._spaces[1]):
             return convert_depth(original, wanted)
         made = np.empty(original.shape, wanted)
 
         def turn(rows: slice) -> None:
             part = planes[:, rows].transpose(1, 2, 0)
             part = part * np.float32(1 / 255) if part.dtype == np.uint8 else part
-            made[rows] = _as_kind(self._values(part, original[rows]), wanted)
+            made[rows] = _as_kind(self._values(part, original[rows], look), wanted)
 
         self._hands.over_rows(turn, len(original), max(CACHED // (original.shape[1] * original.shape[2]), 1))
         return made
 
-    def _values(self, made: NDArray[Any], original: Rows) -> NDArray[np.float32]:
+    def _values(self, made: NDArray[Any], original: Rows, look: Look) -> NDArray[np.float32]:
         """float32[n,W,C], of which 1 is the greatest integer."""
         seen = self.seen(original)
-        mixed = self._layout.look.mixed(seen, made)
+        mixed = look.mixed(seen, made)
         return mixed if self._spaces is None else exchanged(original, seen, mixed, *self._spaces)
 
 

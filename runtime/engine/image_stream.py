@@ -73,7 +73,8 @@ class ImageStream(Generic[I]):
                 continue
             if not begun:
                 yield Opened(image.item, image.layout)
-            yield Band(image.item, *made)
+            (rows, *others), originals = made
+            yield Band(image.item, rows, originals, others)
             if image.complete:
                 self._images.remove(image)
                 yield Closed(image.item)

@@ -70,14 +70,15 @@ class Look:
         change += seen
         return change
 
-    def with_detail(self, seen: NDArray[np.float32], made: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A tile that the model made, float32[C,h,w], with the structure that it took from what it saw."""
-        if not self.detail:
-            return made
-        removed = seen - made
-        luma = np.tensordot(LUMA, removed, 1) if len(removed) == 3 else removed[0]
-        with_it: NDArray[np.float32] = made + np.float32(self.detail) * structure(luma)
-        return with_it
-
 
 WHOLE = Look()
+
+
+def with_structure(
+    seen: NDArray[np.float32], made: NDArray[np.float32], detail: float
+) -> NDArray[np.float32]:  # fmt: skip
+    """A tile that the model made, float32[C,h,w], with a share of the structure that it took from what it saw."""
+    removed = seen - made
+    luma = np.tensordot(LUMA, removed, 1) if len(removed) == 3 else removed[0]
+    with_it: NDArray[np.float32] = made + np.float32(detail) * structure(luma)
+    return with_it

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
@@ -173,11 +173,25 @@ class Restorer(Closing):
             UsageError: another shape, dtype or range, or an empty image.
             BackendError: the backend failed, or the result is not finite.
         """
-        image = ArrayImage(pixels, look)
+        (restored,) = self.restore_looks(pixels, (look,))
+        return restored
+
+    def restore_looks(self, pixels: Pixels, looks: Sequence[Look]) -> list[Pixels]:
+        """Restore an image in several looks, to choose from, with one pass through the model.
+
+        Args:
+            pixels, looks: as `restore` takes them.
+
+        Returns:
+            An image for each look, the same as `restore` gives with it.
+        """
+        if not looks:
+            return []
+        image = ArrayImage(pixels, looks)
         with self._lock:
             while (restored := image.collect(self.restore_stream(image.events()))) is None:
                 pass  # the device's memory did not suffice: the tiles are smaller now
-        return cast("Pixels", restored.reshape(pixels.shape))
+        return [cast("Pixels", made.reshape(pixels.shape)) for made in restored]
 
     def restore_many(self, images: Iterable[Pixels]) -> Iterator[Pixels]:
         """Restore images one after the other, as they are asked for; each as `restore` does."""

@@ -18,6 +18,7 @@ from nafnet.runtime.engine.batches import NOT_FINITE
 from nafnet.runtime.engine.events import I, Layout
 from nafnet.runtime.engine.finishing import Finish
 from nafnet.runtime.engine.hands import Hands
+from nafnet.runtime.engine.look import with_structure
 from nafnet.spec import ModelSpec, WireType
 from nafnet.tiling import Planes, PlaneType, TileBlender, TileCutter, TilePlan
 from nafnet.wire import Batch, from_wire, to_wire
@@ -97,7 +98,9 @@ class TiledImage(Generic[I]):
         self.finish = Finish(layout, hands)
         """From values to what the network sees, and back."""
         kind: PlaneType = "uint8" if spec.io == "uint8" else "float32"
-        self._cutter, self._blender = TileCutter(plan), TileBlender(plan, layout.channels, kind)
+        self._cutter = TileCutter(plan)
+        self._blenders = {look.detail: TileBlender(plan, layout.channels, kind) for look in layout.looks}
+        """By the detail that comes back, which is given to tiles; the rest is a matter of rows."""
         self._originals: deque[Rows] = deque()
         self._rows_done = 0
 
@@ -109,7 +112,7 @@ class TiledImage(Generic[I]):
     @property
     def complete(self) -> bool:
         """Whether all of its rows have come out."""
-        return self._rows_done == self.layout.height
+        return self._rows_done == self.layout.height * self.layout.frames
 
     def tiles(self, rows: Rows) -> Iterator[Tile[I]]:
         """Take the next rows, [n,W,C] with alpha; gives the tiles that are complete with them."""
@@ -119,26 +122,37 @@ class TiledImage(Generic[I]):
         for tile in self._cutter.feed(rows[:, :, : self.layout.channels]):
             yield Tile(self, tile)
 
-    def add(self, tile: Tile[I], restored: Wired) -> tuple[Rows, list[Rows]] | None:
-        """Take the next restored tile; gives rows that are finished and what they were made of, in parts.
+    def add(self, tile: Tile[I], restored: Wired) -> tuple[list[Rows], list[Rows]] | None:
+        """Take the next restored tile; gives finished rows, for each look, and what they were made of, in parts.
 
         Args:
             tile: as it was given.
             restored: float32[G,c,h,w], or uint8[G,h,w,c]; it is not kept.
         """
         self.item.tiles += 1
-        if self.layout.look.detail:
-            restored = _with_detail(tile, restored)
-        finished = self._blender.add(self._to_image(restored))
-        if finished is None:
+        finished = {
+            detail: blender.add(self._to_image(_with_detail(tile, restored, detail)))
+            for detail, blender in self._blenders.items()
+        }
+        planes = {detail: rows for detail, rows in finished.items() if rows is not None}
+        if not planes:  # they are all as far
             return None
-        self._rows_done += finished.shape[1]
-        originals = self._take_originals(finished.shape[1])
-        colours = self.finish.pixels(finished, originals)
+        count = next(iter(planes.values())).shape[1]
+        self._rows_done += count
+        originals = self._take_originals(count)
+        return self._results(planes, originals), originals
+
+    def _results(self, planes: dict[float, Planes], originals: list[Rows]) -> list[Rows]:
+        """The finished rows of each look, with alpha, from those with its detail."""
+        looks, made = self.layout.looks, []
+        last = {look.detail: index for index, look in enumerate(looks)}
+        for index, look in enumerate(looks):
+            ours = planes[look.detail]
+            made.append(self.finish.pixels(ours if index == last[look.detail] else ours.copy(), originals, look))
         if not self.layout.alpha:
-            return colours, originals
+            return made
         alpha = convert_depth(np.concatenate([rows[:, :, -1:] for rows in originals]), self.layout.wanted)
-        return np.concatenate([colours, alpha], axis=2), originals
+        return [np.concatenate([colours, alpha], axis=2) for colours in made]
 
     def _to_image(self, restored: Wired) -> Planes:
         """A restored tile as [C,h,w]; RGB is averaged where the image is grey."""
@@ -164,11 +178,13 @@ class TiledImage(Generic[I]):
         return taken
 
 
-def _with_detail(tile: Tile[Any], restored: Wired) -> Wired:
-    """A restored tile with the structure that comes back, as the model gave it."""
+def _with_detail(tile: Tile[Any], restored: Wired, detail: float) -> Wired:
+    """A restored tile with a share of the structure that the model took, as the model gave it."""
+    if not detail:
+        return restored
     wire: WireType = "uint8" if restored.dtype == np.uint8 else "float32"
-    look, made = tile.image.layout.look, from_wire(restored, wire)
-    with_it = [look.with_detail(seen, planes) for seen, planes in zip(tile.planes, made, strict=True)]
+    made = from_wire(restored, wire)
+    with_it = [with_structure(seen, planes, detail) for seen, planes in zip(tile.planes, made, strict=True)]
     return to_wire(np.stack(with_it), wire)
 
 

@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from nafnet.runtime.engine.events import Band, Event, Opened
-from nafnet.runtime.folder.item import FileItem
+from nafnet.runtime.folder.photograph import PhotographItem
 
 T = TypeVar("T")
 _WAKE_SECONDS = 0.1  # how often one who waits looks whether the queue was closed
 
 
-def size_of(event: Event[FileItem]) -> int:
+def size_of(event: Event[PhotographItem]) -> int:
     """Bytes an event holds; with the first of an image comes all that its file carries beside the pixels."""
     if isinstance(event, Band):
-        return event.rows.nbytes
+        return sum(rows.nbytes for rows in event.results)
     return 1024 + (event.item.metadata_bytes if isinstance(event, Opened) else 0)
 
 

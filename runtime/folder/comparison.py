@@ -20,7 +20,7 @@ from nafnet.images.writer import ImageWriter
 
 QUALITY = 92
 NOT_COMPARED = "not compared"
-TOO_WIDE = "too wide to be compared side by side"
+TOO_WIDE = "too large to be compared side by side"
 
 
 class Comparison(Closing):
@@ -39,7 +39,7 @@ class Comparison(Closing):
         self._original = Shown.of(header)
         self._restored = dataclasses.replace(self._original, given=result.space)
         both = Header(
-            width=2 * header.width, height=header.height, format="jpeg", channels=header.channels, alpha=False,
+            width=2 * header.width, height=header.rows, format="jpeg", channels=header.channels, alpha=False,
             pixel_type="uint8", bits=8, lossless=False,
             metadata=Metadata(icc=self._original.icc),
         )  # fmt: skip
@@ -47,8 +47,8 @@ class Comparison(Closing):
 
     @staticmethod
     def fits(header: Header) -> bool:
-        """Whether a JPEG is wide enough for two of it."""
-        return 2 * header.width <= FORMATS["jpeg"].max_side
+        """Whether a JPEG is large enough for two of it, and all its frames one below the other."""
+        return max(2 * header.width, header.rows) <= FORMATS["jpeg"].max_side
 
     def write(self, original: Rows, restored: Rows) -> None:
         """Append rows, [n,W,C] each, C at least the original's channels; what is beyond these is left out."""

@@ -95,11 +95,11 @@ class Decoder(Closing):
         try:
             self._ask(path, "decode")
             header = header_from_json(self._receive(path, HEADER))
-            self._left += SECONDS_PER_MEGAPIXEL * header.width * header.height / 1e6
+            self._left += SECONDS_PER_MEGAPIXEL * header.pixels / 1e6
             self.damage = ""
             yield header
             rows_done = 0
-            while rows_done < header.height:
+            while rows_done < header.rows:
                 band = np.frombuffer(self._receive(path, ROWS), header.pixel_type)
                 band = band.reshape(-1, header.width, header.bands)
                 rows_done += len(band)

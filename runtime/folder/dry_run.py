@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -45,14 +46,18 @@ class DryRun:
         self._restorer, self._limits, self._encoding, self._say = restorer, limits, encoding, say
         self._tiles = self._pixels = self._most_memory = self._failed = self._done = self._elsewhere = 0
         self._encode_seconds = 0.0
+        self._results: Counter[Path] = Counter()  # of each photograph
+        self._passed: Path | None = None
+        """The last photograph that goes through the model, for however many results."""
         self._encoders: dict[tuple[str, str, bool], float] = {}  # seconds a pixel
 
     def run(self, jobs: Sequence[Job], journal: Journal | None, judge: Judge) -> int:
         """Print a line for each file and one for the run; returns the exit code, 1 if a file cannot be restored."""
+        self._results = Counter(job.source for job in jobs)
         with Decoder(self._limits) as decoder:
             for job in jobs:
                 try:
-                    if journal and not journal.shard.has(journal.name_of(job.target)):
+                    if journal and not journal.shard.has(journal.name_of(job.shard_name)):
                         self._elsewhere += 1
                     elif self._is_done(job, judge, decoder):
                         self._done += 1
@@ -78,13 +83,17 @@ class DryRun:
         check_fits(restorer, header)
         plan = restorer.plan(header.height, header.width)
         height, width = plan.tile_shape
-        memory = file_bytes(restorer, header)
+        memory = file_bytes(restorer, header, self._results[job.source])
         self._most_memory = max(self._most_memory, memory)
-        self._tiles += plan.count * (header.channels if restorer.spec.channels == 1 else 1)
-        self._pixels += header.width * header.height
-        self._encode_seconds += header.width * header.height * self._encoding_time(target)
+        if job.source != self._passed:
+            self._tiles += plan.count * header.timing.frames * (header.channels if restorer.spec.channels == 1 else 1)
+        self._passed = job.source
+        self._pixels += header.pixels
+        self._encode_seconds += header.pixels * self._encoding_time(target)
+        several = f", {counted(header.timing.frames, 'frame')}," if header.timing.frames > 1 else ""
         self._say(
-            f"{job.source} -> {job.target}: {header.width}x{header.height} {header.format} {header.pixel_type} -> "
+            f"{job.source} -> {job.target}: {header.width}x{header.height}{several} "
+            f"{header.format} {header.pixel_type} -> "
             f"{target.format} {target.pixel_type}, {counted(plan.count, 'tile')} of {width}x{height}, "
             f"{memory / 2**20:.0f} MB"
         )
@@ -113,11 +122,11 @@ class DryRun:
 
 def print_memory(restorer: Restorer, jobs: Sequence[Job], limits: Limits, say: Say) -> None:
     """Print the most memory that one image will take, and what there is."""
-    most, where = 0, None
+    most, where, results = 0, None, Counter(job.source for job in jobs)
     with Decoder(limits) as decoder:
         for job in jobs:
             with contextlib.suppress(ImageError):  # it will be said when its turn comes
-                memory = file_bytes(restorer, decoder.header(job.source))
+                memory = file_bytes(restorer, decoder.header(job.source), results[job.source])
                 most, where = max((most, where), (memory, job.source), key=lambda pair: pair[0])
     available = available_bytes()
     there_is = f"; {available / 2**20:.0f} MB are available" if available else ""

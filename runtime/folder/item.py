@@ -1,4 +1,4 @@
-"""A file on its way through the stages: the engine's item, with its job and its row of the report."""
+"""A file that is made: where it stands, with its job and its row of the report."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Callable
 
 from nafnet.errors import NafnetError
 from nafnet.images.header import Header
-from nafnet.runtime.engine.events import Item, Layout, Opened
+from nafnet.runtime.engine.events import Item
 from nafnet.runtime.folder.report import FileReport, Status
-from nafnet.runtime.folder.settings import AS_IS, Encoding
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.standing import Standing
-from nafnet.words import counted
 
 
 class FileItem(Item):
     """A file that is read, restored and written.
+
+    Its photograph is the engine's item, and of that may be made several files; see
+    `nafnet.runtime.folder.photograph.PhotographItem`.
 
     Args:
         job: what it is.
@@ -45,32 +46,16 @@ class FileItem(Item):
         target = self.target
         return target.metadata.size if target else 0
 
-    def opened(self, header: Header, encoding: Encoding) -> Opened[FileItem]:
-        """The event that begins it, from the header of its source.
-
-        Raises:
-            ImageError: the format to write cannot hold it.
-        """
-        target = encoding.target(header, self.job.format)
+    def opened(self, header: Header, target: Header, colours: str) -> None:
+        """Its photograph is read: it has this header, its file will have that, and its values stand for these."""
         self.header, self.target = header, target
-        self.row.width, self.row.height = header.width, header.height
-        self.row.colours = header.space.name if encoding.colours else AS_IS
+        self.row.width, self.row.height, self.row.frames = header.width, header.height, header.timing.frames
+        self.row.colours = colours
         self.row.notes = list(dict.fromkeys([*self.row.notes, *target.notes]))  # it may be opened again
-        layout = Layout(
-            height=header.height, width=header.width, channels=header.channels, alpha=header.alpha,
-            given=header.pixel_type, wanted=target.pixel_type, look=encoding.look,
-            space=header.space if encoding.colours else None, wanted_space=target.space if encoding.colours else None,
-        )  # fmt: skip
-        return Opened(self, layout)
 
     def settle(self, status: Status) -> None:
         """It is done, in this way."""
         if self.finish():
-            if self.recomputed:
-                self.row.notes.append(
-                    f"{counted(self.recomputed, 'tile')} of {self.tiles} had impossible values and were computed again "
-                    "in full precision; the picture is fine"
-                )
             self._tell(status)
 
     def fail(self, error: Exception) -> bool:
@@ -85,8 +70,6 @@ class FileItem(Item):
         return True
 
     def _tell(self, status: Status) -> None:
-        row = self.row
-        row.status, row.tiles, row.flagged = status, self.tiles, self.recomputed
-        row.seconds["infer"] = self.infer_seconds
+        self.row.status = status
         self.header = self.target = None  # its metadata can be megabytes, and there may be thousands of files
-        self._on_done(row)
+        self._on_done(self.row)

@@ -31,10 +31,10 @@ def check_fits(restorer: Restorer, header: Header) -> None:
         )
 
 
-def file_bytes(restorer: Restorer, header: Header) -> int:
-    """What one image takes from file to file, the model's activations and the queues included."""
+def file_bytes(restorer: Restorer, header: Header, results: int = 1) -> int:
+    """What one image takes from file to so many files, the model's activations and the queues included."""
     height, width = restorer.plan(header.height, header.width).tile_shape
-    written = min(header.row_bytes * header.height, MEMORY_LIMIT)
+    written = results * min(header.row_bytes * header.rows, MEMORY_LIMIT)
     activations = inference_bytes(restorer.spec, height, width) * restorer.batch
     return _rows_bytes(restorer, header) + written + activations + 2 * QUEUE_BYTES
 

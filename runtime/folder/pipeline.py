@@ -23,15 +23,17 @@ from nafnet.runtime.folder.comparison import NOT_COMPARED, TOO_WIDE, Comparison,
 from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.item import FileItem
 from nafnet.runtime.folder.memory import QUEUE_BYTES, check_fits
+from nafnet.runtime.folder.photograph import PhotographItem, photographs
 from nafnet.runtime.folder.publisher import Publisher, permissions
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Encoding, Limits
+from nafnet.runtime.folder.sheet import Sheets
 from nafnet.runtime.folder.sink import Sink
 from nafnet.runtime.folder.source import Source
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.journal import Journal
 from nafnet.runtime.paths.outputs import Outputs
-from nafnet.runtime.paths.standing import Judge, Standing, State, photograph_times
+from nafnet.runtime.paths.standing import Judge, Standing, State
 
 MOST_WORKERS = 12
 """Files decoded at once, and encoded at once."""
@@ -91,7 +93,8 @@ class Pipeline:
         """After an interruption: an encoder still works and cannot be stopped but with the process."""
         self._on_pixels = on_pixels or (lambda *_: None)
         self._on_done = on_done or (lambda *_: None)
-        self._items = [FileItem(job, row, self._tell) for job, row in zip(jobs, self.reports, strict=True)]
+        self._sheets = Sheets(self._publisher, self._judge, self._limits)
+        self._items = list(photographs(jobs, self.reports, self._tell, self._sheets.add))
         decoders, self._encoders = workers(restorer.backend.beside_cpu, os.cpu_count() or 1)
         self._decoders = decoder or decoders
 
@@ -106,15 +109,18 @@ class Pipeline:
             BackendError: the backend fails whatever it is given.
         """
         items = self._items
-        with self.restorer.exclusive():
-            while items:
-                self._pass(items)
-                items = [item for item in items if item.state is Stage.AGAIN]
+        with self._sheets:
+            with self.restorer.exclusive():
+                while items:
+                    self._pass(items)
+                    items = [item for item in items if item.state is Stage.AGAIN]
+            self._sheets.finish()
         return self.reports
 
-    def _pass(self, items: Sequence[FileItem]) -> None:
-        self._sink = sink = Sink(self._encoding, self._publisher, self._encoders)
-        restored: ByteQueue[Event[FileItem]] = ByteQueue(QUEUE_BYTES, size_of)
+    def _pass(self, items: Sequence[PhotographItem]) -> None:
+        together = max(len(item.files) for item in items)
+        self._sink = sink = Sink(self._encoding, self._publisher, self._encoders, together)
+        restored: ByteQueue[Event[PhotographItem]] = ByteQueue(QUEUE_BYTES, size_of)
         encoder = threading.Thread(target=sink.run, args=(restored,), name="encode", daemon=True)
         encoder.start()
         check = partial(check_fits, self.restorer)
@@ -125,7 +131,9 @@ class Pipeline:
                 if sink.fatal:
                     break
                 if isinstance(event, Band):
-                    self._progress(event.item.row, event.rows.shape[0] * event.rows.shape[1])
+                    for file in event.item.wanted:
+                        if file.under_way:
+                            self._progress(file.row, event.rows.shape[0] * event.rows.shape[1])
                 restored.put(event)
             restored.close()
             sink.over.wait()  # here, so that an interruption while it works is one as well
@@ -142,26 +150,26 @@ class Pipeline:
         if fatal := sink.fatal or source.fatal:
             raise fatal
 
-    def _is_wanted(self, item: FileItem, decoder: Decoder) -> bool:
-        """Whether the file is this run's to restore, and is not restored yet."""
+    def _is_wanted(self, photograph: PhotographItem, item: FileItem, decoder: Decoder) -> bool:
+        """Whether the file is this run's to make, and is not made yet."""
         job, journal = item.job, self._journal
-        if journal and not journal.shard.has(journal.name_of(job.target)):
+        if journal and not journal.shard.has(journal.name_of(job.shard_name)):
             item.settle("elsewhere")
             return False
 
         def digest() -> str:
-            item.digest = item.digest or decoder.digest(job.source)
+            item.digest = photograph.digest = photograph.digest or decoder.digest(job.source)
             return item.digest
 
-        item.times = photograph_times(job.source)
+        item.times = photograph.times
         item.standing = self._judge.result(job, digest)
         compared = self._standing_comparison(item)
         if item.standing.state is not State.DONE:
             if journal:
                 digest()
             return True
+        item.result_sha256 = item.standing.sha256
         if compared and compared.state is not State.DONE:
-            item.result_sha256 = item.standing.sha256
             digest()
             self._compare(item, decoder)
         item.settle("unchanged")

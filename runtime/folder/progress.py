@@ -48,7 +48,7 @@ class RunProgress:
     def __init__(self, jobs: Sequence[Job], *, quiet: bool) -> None:
         columns = (TextColumn("restoring"), BarColumn(), MegapixelColumn(), TimeRemainingColumn())
         self._bar = LoggedProgress(*columns, console=PlainConsole(stderr=True), quiet=quiet, line=_line)
-        self._sizes = {} if quiet else {str(job.source): _size(job) for job in jobs}
+        self._sizes = {} if quiet else {str(job.target): _size(job) for job in jobs}
         self._left = dict(self._sizes)
         self._files = 0
         self._pixels = 0.0
@@ -59,18 +59,18 @@ class RunProgress:
     def advance(self, row: FileReport, pixels: float) -> None:
         """Count restored pixels of a file."""
         self._pixels += pixels
-        share = self._sizes.get(row.input, 0.0) * pixels / (row.width * row.height)
+        share = self._sizes.get(row.output, 0.0) * pixels / (row.width * row.height * row.frames)
         self._step(row, share)
 
     def done(self, row: FileReport) -> None:
         """Print a failed file's error; what was left of it is counted as done, so that the bar ends full."""
         self._files += 1
-        self._step(row, self._left.get(row.input, 0.0))
+        self._step(row, self._left.get(row.output, 0.0))
         if row.status == "failed":
             self._bar.console.print(f"failed: {row.error}", soft_wrap=True)
 
     def _step(self, row: FileReport, size: float) -> None:
-        self._left[row.input] = self._left.get(row.input, 0.0) - size
+        self._left[row.output] = self._left.get(row.output, 0.0) - size
         self._bar.update(self._task, advance=size, files=self._files, pixels=self._pixels)
 
     def __enter__(self) -> Self:

@@ -35,7 +35,7 @@ class Publisher:
         """Places the restored file of an item."""
         standing = item.standing
         expected = standing.identity if standing else Identity.of(item.job.target)
-        key = self._journal.key if self._journal else ""
+        key = self._journal.key_of(item.job) if self._journal else ""
 
         def place(temporary: Path, path: Path) -> None:
             item.result_sha256 = self._publish(item, "restored", key, temporary, path, expected)
@@ -52,6 +52,14 @@ class Publisher:
 
         def place(temporary: Path, path: Path) -> None:
             self._publish(item, "compared", item.result_sha256, temporary, path, expected)
+
+        return place
+
+    def sheet(self, item: FileItem, key: str, expected: Identity | None) -> Place:
+        """Places the picture of several results, that of an item among them; `key` says which they are."""
+
+        def place(temporary: Path, path: Path) -> None:
+            self._publish(item, "sheet", key, temporary, path, expected)
 
         return place
 

@@ -33,6 +33,8 @@ class FileReport:
     status: Status = "skipped"
     width: int = 0
     height: int = 0
+    frames: int = 1
+    """Or pages."""
     tiles: int = 0
     flagged: int = 0
     """Tiles whose result could not be true, and that were run again in fp32."""
@@ -61,15 +63,17 @@ def unreadable(found: Found) -> list[FileReport]:
 def totals(rows: Sequence[FileReport], wall_seconds: float) -> dict[str, Any]:
     """Counts by status, restored megapixels, tiles, seconds by stage, wall time and throughput."""
     restored = [row for row in rows if row.status == "restored"]
-    megapixels = sum(row.width * row.height for row in restored) / 1e6
+    megapixels = sum(row.width * row.height * row.frames for row in restored) / 1e6
+    # The results of one photograph, in several strengths, are made of the same tiles.
+    tiles = {row.input: (row.tiles, row.flagged) for row in sorted(rows, key=lambda row: row.tiles)}
     stages = {name: round(sum(row.seconds[name] for row in rows), 4) for name in ("decode", "infer", "encode")}
     counts = {status: sum(row.status == status for row in rows) for status in get_args(Status)}
     return {
         "files": len(rows),
         **counts,
         "megapixels": round(megapixels, 4),
-        "tiles": sum(row.tiles for row in rows),
-        "flagged_tiles": sum(row.flagged for row in rows),
+        "tiles": sum(count for count, _ in tiles.values()),
+        "flagged_tiles": sum(flagged for _, flagged in tiles.values()),
         "seconds": {**stages, "wall": round(wall_seconds, 4)},
         "megapixels_per_second": round(megapixels / wall_seconds, 4) if wall_seconds else 0.0,
     }

@@ -12,6 +12,7 @@ from nafnet.images.header import Header
 from nafnet.images.pixels import PIXEL_TYPES
 from nafnet.runtime.engine.look import WHOLE, Look
 from nafnet.runtime.engine.restorer import Restorer
+from nafnet.runtime.paths.job import Job
 
 Colour = Literal["auto", "as-is"]
 AS_IS: Colour = "as-is"
@@ -84,6 +85,10 @@ class Encoding:
         return header.converted(
             file_format or self.format, self.bits, with_loss=self.quality is not None, colours=self.colours
         )
+
+    def look_of(self, job: Job) -> Look:
+        """How much of the model's work a job takes: its own strength, where there are several."""
+        return self.look if job.strength is None else dataclasses.replace(self.look, strength=job.strength)
 
     @property
     def colours(self) -> bool:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from nafnet.errors import OutputError
+from nafnet.images.pixels import Rows
 from nafnet.images.writer import ImageWriter, check_quality
 from nafnet.runtime.engine.events import Band, Closed, Event, Opened
 from nafnet.runtime.folder.byte_queue import ByteQueue
 from nafnet.runtime.folder.comparison import TOO_WIDE, Comparison
 from nafnet.runtime.folder.item import FileItem
+from nafnet.runtime.folder.photograph import PhotographItem
 from nafnet.runtime.folder.publisher import Publisher, permissions
 from nafnet.runtime.folder.settings import Encoding
 
@@ -26,11 +28,12 @@ class Sink:
         encoding: how they are written.
         publisher: gives finished ones their names.
         workers: images encoded at once.
+        together: most files that are made of one photograph.
     """
 
-    def __init__(self, encoding: Encoding, publisher: Publisher, workers: int) -> None:
+    def __init__(self, encoding: Encoding, publisher: Publisher, workers: int, together: int = 1) -> None:
         self._encoding, self._publisher, self._workers = encoding, publisher, workers
-        self._room = threading.Semaphore(workers + 1)  # one is filled while the others are encoded
+        self._room = threading.Semaphore(workers + together)  # those are filled while the others are encoded
         self.fatal: OutputError | None = None
         """Why the folder takes no more; nothing is written after it."""
         self.over = threading.Event()
@@ -44,7 +47,7 @@ class Sink:
         for files in list(self._open_files):
             files.cancel()
 
-    def run(self, queue: ByteQueue[Event[FileItem]]) -> None:
+    def run(self, queue: ByteQueue[Event[PhotographItem]]) -> None:
         """Write until the queue is closed and empty; an image that was not closed by then is dropped."""
         try:
             self._consume(queue)
@@ -54,20 +57,22 @@ class Sink:
             queue.close(discard=True)
             self.over.set()
 
-    def _consume(self, events: Iterable[Event[FileItem]]) -> None:
+    def _consume(self, events: Iterable[Event[PhotographItem]]) -> None:
         with ThreadPoolExecutor(self._workers, thread_name_prefix="encode") as pool:
-            current: _Files | None = None
+            current: list[_Files | None] = []
+            """Of the photograph at hand, for each of its results."""
             for event in events:
                 if isinstance(event, Opened):
-                    self._drop(current)
-                    current = None if self.fatal else self._open(event.item)
-                elif current is not None and isinstance(event, Band):
-                    with event.item.guarded(self.note_fatal):
-                        current.write(event)
-                elif current is not None and isinstance(event, Closed):
-                    pool.submit(self._finish, current)
-                    current = None
-            self._drop(current)
+                    self._drop(*current)
+                    current = [None if self.fatal else self._open(file) for file in event.item.wanted]
+                elif isinstance(event, Band):
+                    for index, (files, rows) in enumerate(zip(current, event.results, strict=True)):
+                        current[index] = self._written(files, rows, event.originals)
+                elif isinstance(event, Closed):
+                    for files in filter(None, current):
+                        pool.submit(self._finish, files)
+                    current = []
+            self._drop(*current)
 
     def _open(self, item: FileItem) -> _Files | None:
         self._room.acquire()
@@ -83,6 +88,18 @@ class Sink:
         self._room.release()
         return None
 
+    def _written(self, files: _Files | None, rows: Rows, originals: Sequence[Rows]) -> _Files | None:
+        """The files with the next rows; None where they have failed, and are dropped before their neighbours end."""
+        if files is None:
+            return None
+        with files.item.guarded(self.note_fatal):
+            if files.item.under_way:
+                files.write(rows, originals)
+        if files.item.under_way:
+            return files
+        self._drop(files)
+        return None
+
     def _finish(self, files: _Files) -> None:
         item = files.item
         started = time.perf_counter()
@@ -95,8 +112,8 @@ class Sink:
         finally:
             self._drop(files)
 
-    def _drop(self, files: _Files | None) -> None:
-        if files is not None:
+    def _drop(self, *dropped: _Files | None) -> None:
+        for files in filter(None, dropped):
             files.close()
             self._open_files.discard(files)
             self._room.release()
@@ -128,11 +145,11 @@ class _Files:
         elif item.job.compare:
             item.row.notes.append(TOO_WIDE)
 
-    def write(self, band: Band[FileItem]) -> None:
+    def write(self, rows: Rows, originals: Sequence[Rows]) -> None:
         started = time.perf_counter()
-        self._writer.write(band.rows)
+        self._writer.write(rows)
         if self._comparison:
-            self._comparison.write(np.concatenate(band.originals), band.rows)
+            self._comparison.write(np.concatenate(originals), rows)
         self.item.row.seconds["encode"] += time.perf_counter() - started
 
     def finish(self) -> None:

@@ -14,25 +14,26 @@ from nafnet.runtime.folder.byte_queue import ByteQueue, size_of
 from nafnet.runtime.folder.decoding import Decoder, DecoderStopped
 from nafnet.runtime.folder.item import FileItem
 from nafnet.runtime.folder.memory import QUEUE_BYTES
+from nafnet.runtime.folder.photograph import PhotographItem
 from nafnet.runtime.folder.settings import Encoding, Limits
 
-IsWanted = Callable[[FileItem, Decoder], bool]
+IsWanted = Callable[[PhotographItem, FileItem, Decoder], bool]
 
 
 class Source:
-    """The events of all items, in their order, decoded by several threads, each with a process.
+    """The events of all photographs, in their order, decoded by several threads, each with a process.
 
     Args:
         items: what to read.
         workers: files decoded at once; or a decoder, which is used for all and stays open.
         limits: what one of them may take.
         encoding: how results are written, which decides the pixels that are asked for.
-        is_wanted: whether a file is to be restored at all; it may ask the decoder for the file's hash.
+        is_wanted: whether a file is to be made of a photograph at all; it may ask the decoder for that one's hash.
         check: of a file's header, raises an error where it cannot be restored here.
     """
 
     def __init__(
-        self, items: Sequence[FileItem], workers: int | Decoder, limits: Limits, encoding: Encoding,
+        self, items: Sequence[PhotographItem], workers: int | Decoder, limits: Limits, encoding: Encoding,
         is_wanted: IsWanted, check: Callable[[Header], None],
     ) -> None:  # fmt: skip
         self._items, self._encoding, self._is_wanted, self._check = items, encoding, is_wanted, check
@@ -42,7 +43,7 @@ class Source:
         self._is_whole = False
         made = [Decoder(limits) for _ in range(min(workers, len(items)))] if isinstance(workers, int) else [workers]
         count = len(made)
-        self._queues: list[ByteQueue[Event[FileItem]]] = [
+        self._queues: list[ByteQueue[Event[PhotographItem]]] = [
             ByteQueue(QUEUE_BYTES // count, size_of) for _ in range(count)
         ]
         self._decoders = made
@@ -53,7 +54,7 @@ class Source:
         for thread in self._threads:
             thread.start()
 
-    def __iter__(self) -> Iterator[Event[FileItem]]:
+    def __iter__(self) -> Iterator[Event[PhotographItem]]:
         streams = [iter(queue) for queue in self._queues]
         for index in range(len(self._items)):
             for event in streams[index % len(streams)]:
@@ -85,7 +86,7 @@ class Source:
                 queue.close(discard=True)
 
     def _decode_all(
-        self, target: ByteQueue[Event[FileItem]], decoder: Decoder, items: Sequence[FileItem]
+        self, target: ByteQueue[Event[PhotographItem]], decoder: Decoder, items: Sequence[PhotographItem]
     ) -> None:  # fmt: skip
         with contextlib.nullcontext() if self._is_lent else decoder:
             for item in items:
@@ -93,14 +94,15 @@ class Source:
                     if not target.put(event):
                         return
 
-    def _events(self, item: FileItem, decoder: Decoder) -> Iterator[Event[FileItem]]:
+    def _events(self, item: PhotographItem, decoder: Decoder) -> Iterator[Event[PhotographItem]]:
         item.begin()
+        item.wanted = [file for file in item.files if self._is_to_be_made(item, file, decoder)]
         with item.guarded(_leave_at_once):
-            if self._is_wanted(item, decoder):
-                parts = decoder.decode(item.job.source)
+            if item.wanted:
+                parts = decoder.decode(item.source)
                 started = time.perf_counter()
                 for part in parts:
-                    item.row.seconds["decode"] += time.perf_counter() - started
+                    item.decoded_in(time.perf_counter() - started)
                     if isinstance(part, Header):
                         self._check(part)
                         yield item.opened(part, self._encoding)
@@ -110,9 +112,14 @@ class Source:
                         parts.close()
                         break
                     started = time.perf_counter()
-                if item.under_way and decoder.damage:
-                    item.row.notes.append(f"damaged: {decoder.damage}")
+                if decoder.damage:
+                    item.note(f"damaged: {decoder.damage}")
         yield Closed(item)
+
+    def _is_to_be_made(self, item: PhotographItem, file: FileItem, decoder: Decoder) -> bool:
+        with file.guarded(_leave_at_once):
+            return file.under_way and self._is_wanted(item, file, decoder)
+        return False
 
 
 class _Unusable(BaseException):

@@ -28,6 +28,7 @@ from nafnet.images.colour.said import said_from_json, said_to_json
 from nafnet.images.header import Header
 from nafnet.images.metadata.metadata import Metadata
 from nafnet.images.reader import open_image
+from nafnet.images.timing import Timing
 from nafnet.runtime.folder.causes import explained, too_little
 
 FRAME = struct.Struct("!cQ")
@@ -39,6 +40,7 @@ def header_to_json(header: Header) -> bytes:
     """A header as it crosses the socket."""
     fields = {field.name: getattr(header, field.name) for field in dataclasses.fields(header)}
     plain = {"metadata": header.metadata.to_json(), "said": said_to_json(header.said)}
+    plain["timing"] = header.timing.to_json()
     return json.dumps({**fields, **plain}).encode()
 
 
@@ -46,8 +48,8 @@ def header_from_json(data: bytes | memoryview) -> Header:
     """What `header_to_json` wrote."""
     fields = json.loads(bytes(data))
     metadata = Metadata.from_json(fields["metadata"])
-    said = said_from_json(fields["said"])
-    return Header(**{**fields, "metadata": metadata, "said": said, "notes": tuple(fields["notes"])})
+    own = {"said": said_from_json(fields["said"]), "timing": Timing.from_json(fields["timing"])}
+    return Header(**{**fields, **own, "metadata": metadata, "notes": tuple(fields["notes"])})
 
 
 def _send(peer: socket.socket, kind: bytes, data: bytes | memoryview) -> None:

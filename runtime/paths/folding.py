@@ -22,6 +22,7 @@ def refuse_folding(outputs: Outputs, jobs: Sequence[Job]) -> None:
         UsageError: two results, or two comparisons, would be one file.
     """
     named = [(outputs.folder, [(job.target, job) for job in jobs if job.target != outputs.folder])]
+    named[0][1].extend((job.sheet, job) for job in jobs if job.sheet)
     named.append((outputs.compare, [(job.compare, job) for job in jobs if job.compare]))
     for root, paths in named:
         alike = defaultdict(list)

@@ -23,6 +23,7 @@ from typing import IO, Any, Self
 
 from nafnet.errors import OutputError, UsageError
 from nafnet.files import Lock, lock
+from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.leftovers import RunMark
 from nafnet.runtime.paths.shard import Shard
 
@@ -42,7 +43,7 @@ class Record:
     """A file that was written. A line of the journal is its fields as JSON; a reader passes over others."""
 
     event: str
-    """`restored` or `compared`."""
+    """`restored`, `compared` or `sheet`."""
     output: str
     """Of the file, relative to the output folder."""
     input: str
@@ -52,7 +53,7 @@ class Record:
     input_bytes: int = -1
     input_mtime_ns: int = -1
     key: str
-    """See `settings_key`; of a comparison, the SHA-256 of the result that it shows."""
+    """See `settings_key`; of a comparison, the SHA-256 of the result that it shows; of a sheet, of all."""
     output_sha256: str = ""
     bytes: int
     mtime_ns: int
@@ -158,6 +159,10 @@ class Journal:
             return path.relative_to(self.folder).as_posix()
         beside = os.path.join(os.path.realpath(path.parent), path.name)  # noqa: PTH118, as relpath gives text
         return Path(os.path.relpath(beside, os.path.realpath(self.folder))).as_posix()
+
+    def key_of(self, job: Job) -> str:
+        """See `settings_key`; of one strength among several it does not depend on the others."""
+        return self.key if job.strength is None else settings_key({"of": self.key, "strength": job.strength})
 
     def add(self, record: Record) -> None:
         """Record a file before it gets its name.

@@ -139,7 +139,8 @@ class Outputs:
             if other := sources.get(target := real.of(job.target)):
                 raise UsageError(f"{other} and {job.source} would both be written to {job.target}; {_KEEP}")
             planned[target], sources[target] = (job.target, f"{job.source}: its output {job.target}"), job.source
-        rest = [(job.compare, f"{job.source}: its comparison {job.compare}") for job in jobs if job.compare]
+        rest = [(job.sheet, f"{job.source}: its contact sheet {job.sheet}") for job in jobs if job.sheet]
+        rest += [(job.compare, f"{job.source}: its comparison {job.compare}") for job in jobs if job.compare]
         for path, what in [*rest, *((file.path, f"{file.option} {file.path}") for file in self.beside)]:
             if real.of(path) in planned:
                 raise UsageError(f"{what} would replace {planned[real.of(path)][1]}; choose another name or folder")

@@ -70,7 +70,7 @@ class Judge:
         if record is None or (self._overwrite and record.time < self._since):
             return self._unmatched(job.target, identity, reason)
         if self._is_same_photograph(record, job, digest):
-            if self._journal is not None and record.key == self._journal.key:
+            if self._journal is not None and record.key == self._journal.key_of(job):
                 return Standing(state=State.DONE, identity=identity, sha256=record.output_sha256)
             return self._outdated(job.target, identity, record)
         if _is_same_path(record, job):
@@ -91,6 +91,18 @@ class Judge:
         shown, _ = self._match(job.target, Identity.of(job.target))
         done = shown is not None and record.key == shown.output_sha256
         return Standing(state=State.DONE if done else State.OUTDATED, identity=identity)
+
+    def sheet(self, path: Path, key: str) -> Standing:
+        """Of a picture of several results, which is done if it shows those that `key` is of.
+
+        Raises:
+            ImageError: as `result`.
+        """
+        identity = Identity.of(path)
+        record, reason = self._match(path, identity)
+        if record is None:
+            return self._unmatched(path, identity, reason)
+        return Standing(state=State.DONE if record.key == key else State.OUTDATED, identity=identity)
 
     def _match(self, path: Path, identity: Identity | None) -> tuple[Record | None, str]:
         """The record of the file as it stands, else why there is none."""

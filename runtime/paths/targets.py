@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from nafnet.errors import UsageError
@@ -20,9 +22,10 @@ _LONGEST_NAME = 255  # bytes, on nearly all file systems
 
 
 def name_jobs(
-    found: Found, output: Path, *, file_format: Format | None = None, compare: Path | None = None
-) -> list[Job]:
-    """A job for each photograph.
+    found: Found, output: Path, *, file_format: Format | None = None, compare: Path | None = None,
+    strengths: Sequence[float] = (),
+) -> list[Job]:  # fmt: skip
+    """A job for each photograph, or for each of its strengths.
 
     `output` is a folder, but for one photograph it may name a file with an image's ending, which then says its format.
 
@@ -31,6 +34,7 @@ def name_jobs(
         output: where results go.
         file_format: of all results, whose names then end accordingly.
         compare: a folder for side-by-side pictures.
+        strengths: where each photograph has a result for each.
 
     Raises:
         UsageError: there are no photographs, or `output` names a file where it cannot.
@@ -42,6 +46,9 @@ def name_jobs(
     if not found.photographs and not found.unreadable:
         raise UsageError(f"no images; expected files ending in {', '.join(SUFFIXES)}")
     if _is_file(found, output):
+        if strengths:
+            words = ",".join(map(strength_word, strengths))
+            raise UsageError(f"--strength {words}: the output {output} is a file; expected a folder")
         named = SUFFIXES[output.suffix.lower()]
         if file_format and file_format != named:
             raise UsageError(f"--format {file_format}: the output {output} says {named}; leave one of them out")
@@ -51,8 +58,32 @@ def name_jobs(
     jobs = []
     for photograph in found.photographs:
         inside = _renamed(photograph.inside, file_format)
-        jobs.append(_job(photograph, output / inside, file_format, _comparison(inside, compare)))
+        job = _job(photograph, output / inside, file_format, _comparison(inside, compare))
+        jobs += _of_each_strength(job, inside, strengths, compare) if strengths else [job]
     return jobs
+
+
+def _of_each_strength(job: Job, inside: Path, strengths: Sequence[float], compare: Path | None) -> list[Job]:
+    """The job for each strength: `a-strength-0.5.jpg`, and for the first `a-strengths.jpg`.
+
+    The picture of all is a JPEG; the ending of another stands in its name, so that no two are the same.
+    """
+    folder = job.target.parent
+    jobs = []
+    for strength in strengths:
+        name = _named(inside.stem, f"-strength-{strength_word(strength)}{inside.suffix}")
+        compared = _comparison(inside.with_name(name), compare)
+        jobs.append(
+            dataclasses.replace(job, target=folder / name, plain=job.target, strength=strength, compare=compared)
+        )
+    kind = "" if inside.suffix == ".jpg" else f"-{inside.suffix.removeprefix('.')}"
+    jobs[0] = dataclasses.replace(jobs[0], sheet=folder / _named(inside.stem, f"{kind}-strengths.jpg"))
+    return jobs
+
+
+def strength_word(strength: float) -> str:
+    """As it stands in names: 0, 0.5, 1."""
+    return str(int(strength)) if strength == int(strength) else repr(strength)
 
 
 def _job(photograph: Photograph, target: Path, file_format: Format | None, compare: Path | None) -> Job:
@@ -93,9 +124,12 @@ def _comparison(inside: Path, folder: Path | None) -> Path | None:
     """The comparison's name: that of the result, its ending included, so that no two are the same."""
     if folder is None:
         return None
-    end = f"-{inside.suffix.removeprefix('.')}-compared.jpg"
-    stem = inside.stem
+    return folder / inside.with_name(_named(inside.stem, f"-{inside.suffix.removeprefix('.')}-compared.jpg"))
+
+
+def _named(stem: str, end: str) -> str:
+    """A name of both; of a stem that is too long the start, and of which it was."""
     if len((stem + end).encode(errors="surrogateescape")) > _LONGEST_NAME:
         end = f"-{hashlib.sha256(stem.encode(errors='surrogateescape')).hexdigest()[:8]}{end}"
         stem = stem.encode(errors="ignore")[: _LONGEST_NAME - len(end)].decode(errors="ignore")
-    return folder / inside.with_name(stem + end)
+    return stem + end

@@ -32,6 +32,8 @@ class Request:
     """A folder for side-by-side pictures."""
     beside: tuple[Beside, ...] = ()
     """The report and the page."""
+    strengths: Sequence[float] = ()
+    """Where each photograph has a result for each."""
     exclude: Sequence[str] = ()
     """Patterns of what is passed over in folders; see `Finder`."""
     keep_folders: bool = False
@@ -70,7 +72,10 @@ def find_work(request: Request, on_count: Callable[[int], None] = lambda _: None
     for path in request.listed:
         finder.add_listed(path)
     try:
-        jobs = name_jobs(finder.found, request.output, file_format=request.file_format, compare=request.compare)
+        jobs = name_jobs(
+            finder.found, request.output, file_format=request.file_format, compare=request.compare,
+            strengths=request.strengths,
+        )  # fmt: skip
     except UsageError as error:
         if finder.found.photographs:
             raise

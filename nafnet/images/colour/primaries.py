@@ -33,9 +33,11 @@ _LEAST_Y, _MOST = 0.0001, 1.001
 """Of y, and of x + y, of colours that can be."""
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 D50 = np.array([0.9642, 1.0, 0.8249])
-_SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _FIXED = 65536
 """1, in s15Fixed16."""
+_SRGB_NUMBERS = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+SRGB_CURVE = b"para\0\0\0\0" + struct.pack(">HH5i", 3, 0, *(round(number * _FIXED) for number in _SRGB_NUMBERS))
+"""Of a profile: sRGB's tone, by formula."""
 
 
 def primaries_of(metadata: Metadata, carrier: Literal["codes", "calibration"]) -> Primaries | None:
@@ -58,16 +60,20 @@ def _chunk(content: bytes) -> Primaries | None:
     return tuple(pairs) if is_real else None
 
 
-def srgb_toned_profile(primaries: Primaries) -> bytes:
-    """A display profile of those primaries, and sRGB's tone; empty where they span no colours."""
+def display_profile(primaries: Primaries, curve: bytes = SRGB_CURVE) -> bytes:
+    """A profile of those primaries, and of a tone for all channels; empty where they span no colours.
+
+    Args:
+        primaries: of red, green, blue and white.
+        curve: the content of its rTRC, gTRC and bTRC.
+    """
     try:
         columns = to_xyz(primaries).T
     except np.linalg.LinAlgError:
         return b""
     if not np.isfinite(columns).all() or np.abs(columns).max() > 2:
         return b""
-    curve = b"para\0\0\0\0" + struct.pack(">HH5i", 3, 0, *(round(number * _FIXED) for number in _SRGB_CURVE))
-    tags = [(b"desc", _words("primaries of the picture, tone of sRGB")), (b"cprt", _words("no copyright, use freely"))]
+    tags = [(b"desc", _words("primaries of the picture")), (b"cprt", _words("no copyright, use freely"))]
     tags.append((b"wtpt", _xyz(D50)))
     tags += [(name, _xyz(column)) for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)]
     tags += [(name, curve) for name in (b"rTRC", b"gTRC", b"bTRC")]

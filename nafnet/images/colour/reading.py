@@ -30,7 +30,7 @@ def read_said(metadata: Metadata, channels: int) -> tuple[Said, tuple[str, ...]]
         metadata: of the file.
         channels: of its colours, 1 or 3.
     """
-    said: list[tuple[Carrier, Tone]] = []
+    said: list[tuple[Carrier, Space]] = []
     notes: tuple[str, ...] = ()
     if metadata.icc:
         space = _profile_space(metadata.icc, channels)

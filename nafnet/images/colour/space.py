@@ -141,7 +141,7 @@ def _trust(light: Colours) -> Colours:
 
 
 def _as_floats(rows: Rows) -> Colours:
-    return rows * np.float32(1 / WHITE[rows.dtype.name])
+    return np.multiply(rows, np.float32(1 / WHITE[rows.dtype.name]), dtype=np.float32)
 
 
 def _shown(light: Colours, gamma: float) -> Colours:

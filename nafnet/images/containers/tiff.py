@@ -80,6 +80,16 @@ def layout(first: Directory) -> Layout:
     return dataclasses.replace(plain, lab=lab, lab_at=colours.at, as_rgb=first.packed(colours, 2))
 
 
+def refusal_of_pages(path: Path) -> str | None:
+    """Why not all of several pages can be read as the first is; None where they can. Of all of them, and in them."""
+    with path.open("rb") as file:
+        found = all_directories(reader_of_file(file))
+    laid = layout(found[0])
+    if any(layout(page) != laid for page in found[1:] if _PHOTOMETRIC in page.entries):
+        return "its pages hold several kinds of colours; split it first"
+    return next((reason for page in found[1:] if _PHOTOMETRIC in page.entries and (reason := refusal(page))), None)
+
+
 def refusal(first: Directory) -> str | None:
     """Why a TIFF is not restored; None where nothing speaks against it."""
     number = first.number
@@ -166,7 +176,7 @@ def read_tiff(path: Path) -> tuple[dict[str, Any], list[str]]:
 def write_tiff(path: Path, metadata: Metadata) -> None:
     """Give a TIFF that libvips wrote a directory that says all of it; the one before stays in the file, unused."""
     with path.open("rb") as file:
-        raw, order, big, pointer = raw_entries(reader_of_file(file))
+        raw, order, big, pointer, following = raw_entries(reader_of_file(file))
         end = file.seek(0, 2)
     directory = Directory(order=order)
     if metadata.exif:
@@ -178,7 +188,7 @@ def write_tiff(path: Path, metadata: Metadata) -> None:
         del raw[_UNIT]
         directory.entries[_UNIT] = Entry(3, 1, struct.pack(directory.order + "H", 1))
     at = end + end % 2
-    block = write_directory(directory, at, order, big=big, as_they_are=raw)
+    block = write_directory(directory, at, order, big=big, as_they_are=raw, following=following)
     with path.open("rb+") as file:
         file.seek(end)
         file.write(b"\0" * (end % 2) + block)

@@ -13,6 +13,8 @@ from nafnet.images.containers.splice import splice
 from nafnet.images.metadata.metadata import Metadata
 
 _START = 12
+_FRAME = 16
+"""Bytes of a frame before its picture."""
 
 
 def _parse(head: bytes) -> tuple[bytes, int, int]:
@@ -21,10 +23,16 @@ def _parse(head: bytes) -> tuple[bytes, int, int]:
 
 
 def is_lossless(path: Path) -> bool:
-    """Whether the picture is a VP8L chunk."""
+    """Whether the picture, or the first of an animation, is a VP8L chunk."""
     with path.open("rb") as file:
-        names = (name for name, _, _ in chunks(file, _START, _parse))
-        return next((name for name in names if name in (b"VP8 ", b"VP8L")), None) == b"VP8L"
+        for name, _, at in chunks(file, _START, _parse):
+            if name == b"ANMF":
+                file.seek(at + 8 + _FRAME)
+                name = file.read(4)
+                return name == b"VP8L"
+            if name in (b"VP8 ", b"VP8L"):
+                return name == b"VP8L"
+    return False
 
 
 def write_webp(path: Path, metadata: Metadata) -> None:

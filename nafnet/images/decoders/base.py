@@ -51,9 +51,9 @@ class WholeReader(ImageReader):
 
     def rows(self, count: int) -> Iterator[Rows]:
         header, pixels = self.header, self._decode()
-        if pixels.shape != (header.height, header.width, header.bands) or pixels.dtype != header.pixel_type:
+        if pixels.shape != (header.rows, header.width, header.bands) or pixels.dtype != header.pixel_type:
             raise ImageError(f"{self.path}: damaged {header.format.upper()} (its pixels are not what its header says)")
-        for start in range(0, header.height, count):
+        for start in range(0, header.rows, count):
             yield pixels[start : start + count]
 
 

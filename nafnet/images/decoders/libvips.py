@@ -1,7 +1,7 @@
 """libvips: every format that it reads well, in bands of rows, so that a file larger than memory can be read.
 
 Only rotated images, and formats that are compressed as a whole, are decoded before the first row. What cannot be kept
-whole (animations, many pages, other colour spaces) is refused by name.
+whole (pages of several sizes, other colour spaces) is refused by name.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pyvips
 from nafnet.errors import ImageError
 from nafnet.images.carried import MOST_FIELD_BYTES, read_metadata
 from nafnet.images.containers.jpeg import hole, is_damage
-from nafnet.images.containers.png import is_animated, read_png
-from nafnet.images.containers.tiff import PLAIN, Layout, first_directory, layout, refusal
+from nafnet.images.containers.png import read_png
+from nafnet.images.containers.tiff import PLAIN, Layout, first_directory, layout, refusal, refusal_of_pages
 from nafnet.images.containers.webp import is_lossless
 from nafnet.images.decoders.base import ImageReader, not_decoded, refuse_large
 from nafnet.images.decoders.converted import converted, overlaid
@@ -25,11 +25,16 @@ from nafnet.images.formats import Format
 from nafnet.images.header import Header
 from nafnet.images.metadata import exif
 from nafnet.images.pixels import PixelType, Rows
+from nafnet.images.timing import ONE_FRAME, Timing
 
 _LOADERS: dict[Format, str] = {
     **{"png": "pngload", "jpeg": "jpegload", "tiff": "tiffload", "webp": "webpload"},
-    **{"avif": "heifload", "heif": "heifload"},
+    **{"avif": "heifload", "gif": "gifload"},
 }
+_SEVERAL = ("tiff", "webp", "gif")
+"""Formats of which all pages or frames are read, one below the other."""
+_TAIL = 4096
+"""Bytes at a GIF's end in which its end mark is looked for."""
 _FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
 """Of `Metadata`, as libvips calls them."""
 _WARNED_OF = ("jpeg",)
@@ -49,8 +54,8 @@ class _Reader(ImageReader):
 
     def rows(self, count: int) -> Iterator[Rows]:
         header, region = self.header, pyvips.Region.new(self._image)
-        for start in range(0, header.height, count):
-            taken = min(count, header.height - start)
+        for start in range(0, header.rows, count):
+            taken = min(count, header.rows - start)
             try:
                 band = region.fetch(0, start, header.width, taken)
             except pyvips.Error as error:
@@ -59,6 +64,9 @@ class _Reader(ImageReader):
             yield np.frombuffer(band, header.pixel_type).reshape(taken, header.width, header.bands)
         if header.format == "jpeg" and not self.damage and (zeros := hole(self.path)):
             self.damage = f"{zeros} bytes of zeros stand in its compressed data, where a part of the picture was"
+
+        if header.format == "gif" and not _is_ended(self.path):
+            self.damage = "it ends before its end mark, and frames may be missing"
 
     def _lenient(self, error: pyvips.Error) -> pyvips.Region:
         """Where a decoder that stops at every doubt has stopped, one that goes on where it can."""
@@ -91,7 +99,9 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
     image = _load(path, file_format, laid)
     turn = _orientation(path, file_format, image)
     refuse_large(path, image.width, image.height, max_pixels)
-    _refuse_pages(path, image)
+    timing = _timing(path, image, turn)
+    if timing.frames > 1 and file_format == "tiff" and (reason := refusal_of_pages(path)):
+        raise ImageError(f"{path}: {reason}")
     upright, notes = converted(path, _upright(path, file_format, image, laid, turn), laid)
     _refuse_unsupported(path, upright)
     bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 0
@@ -99,23 +109,23 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
         upright = _over_the_range(upright, bits)
     if 0 < bits < 8 and not image.get_typeof("palette"):
         notes.append(f"{bits} bit{'s' if bits > 1 else ''} became 8")
-    if file_format == "png" and is_animated(path):
-        raise ImageError(f"{path}: an animation; only single images are restored, so split it first")
     kind, alpha = _TYPES[upright.format], upright.hasalpha()
     given = _given(upright, ("icc",) if file_format == "png" else tuple(_FIELDS))
+    height = upright.height // timing.frames
     metadata, lost = read_metadata(
-        path, file_format, given, upright.width, upright.height, quarter=turn >= _QUARTERS,
+        path, file_format, given, upright.width, height, quarter=turn >= _QUARTERS,
         turned=turn != 1 or file_format not in _TURNED_BY_EXIF,
     )  # fmt: skip
     header = Header(
         width=upright.width,
-        height=upright.height,
+        height=height,
         format=file_format,
         channels=upright.bands - alpha,
         alpha=bool(alpha),
         pixel_type=kind,
         bits=bits if kind == "uint16" and bits > 8 else 8 * np.dtype(kind).itemsize,
-        lossless=file_format in ("png", "tiff") or (file_format == "webp" and is_lossless(path)),
+        timing=timing,
+        lossless=file_format in ("png", "tiff", "gif") or (file_format == "webp" and is_lossless(path)),
         metadata=metadata,
         notes=(*notes, *lost),
     )
@@ -140,7 +150,15 @@ def _load(
             source = overlaid(path, laid.lab_at, laid.as_rgb)
             return pyvips.Image.new_from_source(source, "", fail_on=fail_on, access=access)
         load = getattr(pyvips.Image, _LOADERS[file_format])
-        return load(str(path), fail_on=fail_on, revalidate=True, access=access)
+        options = {"fail_on": fail_on, "revalidate": True, "access": access}
+        try:
+            return load(str(path), **options, **({"n": -1} if file_format in _SEVERAL else {}))
+        except pyvips.Error:
+            if file_format != "tiff" or _pages(image := load(str(path), **options)) == 1:
+                raise
+            raise ImageError(
+                f"{path}: holds {_pages(image)} pages that are not alike in size and kind of pixels; split it first"
+            ) from None
     except pyvips.Error as error:
         raise _damaged(path, file_format, error) from error
 
@@ -149,6 +167,31 @@ def _orientation(path: Path, file_format: Format, image: pyvips.Image) -> int:
     if file_format == "png":  # libvips sees no EXIF behind the pixels, or in a text
         return exif.orientation(read_png(path, MOST_FIELD_BYTES)[0]["exif"])
     return int(image.get("orientation")) if image.get_typeof("orientation") else 1
+
+
+def _is_ended(path: Path) -> bool:
+    """Whether a GIF's end mark is there; behind it some programs put zeros."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - _TAIL, 0))
+        return file.read().rstrip(b"\0").endswith(b";")
+
+
+def _pages(image: pyvips.Image) -> int:
+    return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
+
+
+def _timing(path: Path, image: pyvips.Image, turn: int) -> Timing:
+    """Of the pages or frames that stand one below the other."""
+    pages = _pages(image)
+    if pages == 1:
+        return ONE_FRAME
+    if turn != 1:
+        raise ImageError(f"{path}: holds {pages} pages or frames that are to be turned; turn it first")
+    if not image.get_typeof("page-height") or image.height != pages * image.get("page-height"):
+        raise ImageError(f"{path}: holds {pages} pages or frames that cannot be read together; split it first")
+    delays = tuple(int(value) for value in image.get("delay")) if image.get_typeof("delay") else ()
+    delays = (*delays, *([delays[-1]] * pages))[:pages] if delays else ()
+    return Timing(pages, delays, int(image.get("loop")) if image.get_typeof("loop") else 0)
 
 
 def _upright(
@@ -163,12 +206,6 @@ def _upright(
         return as_it_lies.autorot()
     except pyvips.Error as error:
         raise _damaged(path, file_format, error) from error
-
-
-def _refuse_pages(path: Path, image: pyvips.Image) -> None:
-    pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
-    if pages > 1:
-        raise ImageError(f"{path}: holds {pages} pages or frames; only single images are restored, so split it first")
 
 
 def _refuse_unsupported(path: Path, image: pyvips.Image) -> None:

@@ -219,12 +219,13 @@ def _offset(data: bytes, order: str, big: bool) -> int:
     return int(struct.unpack_from(order + ("Q" if big else "I"), data.ljust(8, b"\0"))[0])
 
 
-def raw_entries(read: Read) -> tuple[dict[int, bytes], str, bool, int]:
-    """The entries of a TIFF's first directory as they stand, its byte order, whether it is BigTIFF, and where
-    the directory's position is said."""
+def raw_entries(read: Read) -> tuple[dict[int, bytes], str, bool, int, int]:
+    """The entries of a TIFF's first directory as they stand, its byte order, whether it is BigTIFF, where
+    the directory's position is said, and that of the next page's; 0 of the last."""
     order, big, at, pointer = _header(read)
     head, width = (8, 20) if big else (2, 12)
     count = struct.unpack(order + ("Q" if big else "H"), read(at, head))[0]
     table = read(at + head, count * width)
+    following = struct.unpack(order + ("Q" if big else "I"), read(at + head + len(table), 8 if big else 4))[0]
     rows = [table[place : place + width] for place in range(0, len(table), width)]
-    return {struct.unpack(order + "H", row[:2])[0]: row for row in rows}, order, big, pointer
+    return {struct.unpack(order + "H", row[:2])[0]: row for row in rows}, order, big, pointer, following

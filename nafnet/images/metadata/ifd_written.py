@@ -16,7 +16,13 @@ _USER_COMMENT, _UNICODE = 37510, b"UNICODE\0"
 
 
 def write_directory(
-    directory: Directory, at: int, order: str, *, big: bool = False, as_they_are: Mapping[int, bytes] | None = None
+    directory: Directory,
+    at: int,
+    order: str,
+    *,
+    big: bool = False,
+    as_they_are: Mapping[int, bytes] | None = None,
+    following: int = 0,
 ) -> bytes:
     """A directory to stand at byte `at`, an even number; its values and those in it follow.
 
@@ -26,6 +32,7 @@ def write_directory(
         order: to write in.
         big: whether in BigTIFF's form.
         as_they_are: further entries, whole: what `raw_entries` gave.
+        following: where the next page's directory stands; 0 of the last.
     """
     raw = dict(as_they_are or {})
     tags = sorted({*directory.entries, *directory.children, *raw})
@@ -48,7 +55,7 @@ def write_directory(
         table.append(struct.pack(order + "HH", tag, kind) + _at(number, order, big) + value)
         body.append(block + b"\0" * (len(block) % 2))
         size += len(body[-1])
-    return b"".join((*table, b"\0" * place, *body))
+    return b"".join((*table, _at(following, order, big), *body))
 
 
 def _at(value: int, order: str, big: bool) -> bytes:

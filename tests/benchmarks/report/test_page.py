@@ -19,7 +19,8 @@ from nafnet.benchmarks.photographs import as_8bit
 from nafnet.benchmarks.pictures import load_pictures
 from nafnet.benchmarks.report.page import SHOWN
 from nafnet.page import heat, picture_uri, render
-from nafnet.runtime.folder.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, write_gallery
+from nafnet.runtime.folder.gallery import write_gallery
+from nafnet.runtime.folder.region import LARGEST_HEIGHT, LARGEST_WIDTH
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Limits
 from nafnet.train.run.evaluation import middle

@@ -162,16 +162,14 @@ def test_what_cannot_be_kept_is_refused_by_name(tmp_path: Path, photograph: NDAr
     (tmp_path / "truncated.jpg").write_bytes(jpeg_bytes(photograph)[:3000])
     good.save(tmp_path / "whole.png")
     (tmp_path / "truncated.png").write_bytes((tmp_path / "whole.png").read_bytes()[:9000])
-    good.save(tmp_path / "pages.tif", save_all=True, append_images=[good])
-    good.save(tmp_path / "moving.webp", save_all=True, append_images=[good.rotate(180)])
+    good.save(tmp_path / "pages.tif", save_all=True, append_images=[good.resize((9, 9))])
     tifffile.imwrite(tmp_path / "double.tif", photograph.astype(np.float64), photometric="rgb")
     reasons = {
         "text.png": "not a PNG",
         "empty.jpg": "empty",
         "truncated.jpg": "damaged JPEG",
         "truncated.png": "damaged PNG",
-        "pages.tif": "2 pages",
-        "moving.webp": "2 pages or frames",
+        "pages.tif": "2 pages that are not alike",
         "double.tif": "floats of 64 bits",
         "missing.png": "No such file",
     }
@@ -210,13 +208,6 @@ def test_resolution_stays(suffix: str, tmp_path: Path) -> None:
     write_image(tmp_path / f"b.{suffix}", read_image(tmp_path / f"a.{suffix}"))
     with Image.open(tmp_path / f"b.{suffix}") as written:
         assert [round(float(value)) for value in written.info["dpi"]] == [300, 300]
-
-
-def test_animated_png_is_refused(tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
-    frames[0].save(tmp_path / "moving.png", save_all=True, append_images=frames[1:])
-    with pytest.raises(ImageError, match="animation"):
-        read_image(tmp_path / "moving.png")
 
 
 def test_more_pixels_than_any_photograph_are_refused_by_the_header(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from nafnet.errors import UsageError
 from nafnet.runtime import Look, Restorer
@@ -93,3 +93,43 @@ def test_detail_gives_back_what_the_model_took(make_onnx: MakeOnnx) -> None:
         whole, detailed = (restorer.restore(picture, Look(detail=share)).astype(int) for share in (0, 1))
     assert (detailed - whole)[30:32].mean() > 30
     assert abs((detailed - whole)[:16].mean()) < 1
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_several_looks_of_one_pass(
+    kind: str, channels: int, denoiser: Restorer, photograph: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is what it would be alone, whatever stands before it: strengths, and details of their own."""
+    pixels = noisy(photograph, kind)[:, :, :channels]
+    looks = [
+        Look(), Look(strength=0), Look(strength=0.5, detail=0.5), Look(detail=0.5), Look(),
+        Look(strength=0.3, chroma=1), Look(detail=1),
+    ]  # fmt: skip
+    alone = [denoiser.restore(pixels, look) for look in looks]
+    shapes: list[tuple[int, ...]] = []
+    honest = denoiser.backend._run
+    monkeypatch.setattr(denoiser.backend, "_run", lambda given: (shapes.append(given.shape), honest(given))[1])
+    denoiser.restore(pixels)
+    once = shapes.copy()
+    shapes.clear()
+    together = denoiser.restore_looks(pixels, looks)
+    assert shapes == once
+    assert len(together) == len(looks)
+    for each, expected in zip(together, alone, strict=True):
+        assert each.dtype == pixels.dtype
+        assert np.array_equal(each, expected)
+    assert not np.array_equal(together[2], together[3])
+    assert denoiser.restore_looks(pixels, []) == []
+
+
+def test_several_looks_of_a_model_that_takes_bytes(make_onnx: MakeOnnx, photograph: NDArray[np.uint8]) -> None:
+    """Whose rows are given as they are, and are the same memory for each."""
+    nodes = [helper.make_node("BitwiseNot", ["image"], ["restored"])]
+    path = make_onnx(*nodes, kind=TensorProto.UINT8, shape=("batch", "height", "width", 3))
+    looks = [Look(), Look(strength=0.5), Look(strength=0)]
+    with Restorer.load(path, device="cpu", tile=64) as restorer:
+        whole, half, nothing = restorer.restore_looks(photograph, looks)
+    assert np.array_equal(whole, 255 - photograph)
+    assert np.abs(half.astype(int) - 127.5).max() <= 0.5
+    assert np.array_equal(nothing, photograph)

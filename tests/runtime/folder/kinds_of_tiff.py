@@ -108,7 +108,5 @@ def refused() -> Iterator[Kind]:
     separate = {"planarconfig": "separate", "tile": (16, 16)}
     tiled = written("tiled-planar", values(3, np.uint16).transpose(2, 0, 1), **separate)
     yield dataclasses.replace(tiled, expected=None, refused="colours lie in tiles of their own")
-    pages = written("pages", np.stack([smooth()] * 3), photometric="rgb")
-    yield dataclasses.replace(pages, expected=None, refused="holds 3 pages or frames")
     old = test_refused.old_jpeg
     yield Kind(name="tiff-old-jpeg.tif", write=lambda path: old(path, tiled=True), refused="old-style JPEG inside")

@@ -15,7 +15,8 @@ from PIL import Image
 
 from nafnet.errors import NafnetError
 from nafnet.runtime.folder.decoding import Decoder
-from nafnet.runtime.folder.gallery import LARGEST_HEIGHT, LARGEST_WIDTH, most_changed, write_gallery
+from nafnet.runtime.folder.gallery import write_gallery
+from nafnet.runtime.folder.region import LARGEST_HEIGHT, LARGEST_WIDTH, most_changed
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Limits
 from tests.begun import begun_run

@@ -76,7 +76,8 @@ def fill(folder: Path, picture: NDArray[np.uint8]) -> tuple[set[str], set[str], 
     put("claims.ppm", b"P6 100000 100000 255\n" + bytes(100), bad)
     tifffile.imwrite(folder / "pages.tif", np.stack([picture, picture]), photometric="rgb")
     tifffile.imwrite(folder / "complex.tif", picture[:, :, 0].astype(np.complex64))
-    bad |= {"pages.tif", "complex.tif"}
+    bad |= {"complex.tif"}
+    good |= {"pages.tif"}
     (folder / "folder.png").mkdir()
     os.mkfifo(folder / "pipe.jpg")
     (folder / "nowhere.png").symlink_to("absent.png")

@@ -62,7 +62,8 @@ def test_folder_keeps_its_structure_and_the_report_its_promise(photos: Path, ide
     report = json.loads((photos.parent / "report.json").read_text(encoding="utf-8"))
     row = report["files"][0]
     assert set(row) == {
-        *("input", "output", "status", "width", "height", "tiles", "flagged", "seconds", "notes", "error")
+        *("input", "output", "status", "width", "height", "tiles", "flagged", "seconds", "notes", "error"),
+        *("frames", "colours"),
     }
     assert (row["status"], row["width"], row["height"], row["tiles"], row["error"]) == ("restored", 180, 120, 1, None)
     assert set(row["seconds"]) == {"decode", "infer", "encode"}

@@ -11,8 +11,8 @@ from PIL import Image, PngImagePlugin
 
 from nafnet.runtime.engine.events import Band, Closed, Opened
 from nafnet.runtime.folder.byte_queue import ByteQueue, size_of
-from nafnet.runtime.folder.item import FileItem
 from nafnet.runtime.folder.memory import QUEUE_BYTES
+from nafnet.runtime.folder.photograph import PhotographItem
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Encoding, Limits
 from nafnet.runtime.folder.source import Source
@@ -22,7 +22,7 @@ from tests.processes import GUARD
 CARRIED = 12 * 2**20  # below what is kept of one field
 
 
-def small_pictures(folder: Path, count: int) -> list[FileItem]:
+def small_pictures(folder: Path, count: int) -> list[PhotographItem]:
     """PNGs of 16x16 pixels with 12 MB of XMP each, of which the file has 12 kB."""
     text = PngImagePlugin.PngInfo()
     text.add_itxt("XML:com.adobe.xmp", "x" * CARRIED, zip=True)
@@ -31,7 +31,7 @@ def small_pictures(folder: Path, count: int) -> list[FileItem]:
     for index in range(1, count):
         (folder / f"{index}.png").write_bytes((folder / "0.png").read_bytes())
     jobs = [Job(source=folder / f"{index}.png", target=folder / f"{index}-out.png") for index in range(count)]
-    return [FileItem(job, FileReport.of(job), lambda _: None) for job in jobs]
+    return [PhotographItem([(job, FileReport.of(job))], lambda _: None) for job in jobs]
 
 
 def test_what_a_file_carries_counts(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_what_a_file_carries_counts(tmp_path: Path) -> None:
     items = small_pictures(tmp_path, most + 6)
     full = threading.Event()
 
-    def wanted(item: FileItem, _: object) -> bool:
+    def wanted(item: PhotographItem, *_: object) -> bool:
         if item is items[most + 1]:  # the decoder holds the one before, for which there is no room
             full.set()
         return True
@@ -48,11 +48,11 @@ def test_what_a_file_carries_counts(tmp_path: Path) -> None:
     source = Source(items, 1, Limits(), Encoding(), wanted, lambda _: None)
     try:
         given_up = time.monotonic() + GUARD
-        while not items[most].target:
+        while not items[most].files[0].target:
             assert time.monotonic() < given_up
             time.sleep(0.005)
         assert not full.wait(1.0), "one more was begun: a wait that ends early where the bound does not hold"
-        opened = [item for item in items if item.target]
+        opened = [item for item in items if item.files[0].target]
         assert len(opened) == most + 1
         assert sum(item.metadata_bytes for item in opened) >= len(opened) * CARRIED
         (queue,) = source._queues

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from nafnet.images.colour.primaries import primaries_of, srgb_toned_profile
+from nafnet.images.colour.primaries import display_profile, primaries_of
 from nafnet.images.colour.profile import profile_space
 from nafnet.images.colour.reading import UNUSABLE, read_said
 from nafnet.images.colour.said import said_from_json, said_to_json, space_of
@@ -224,7 +224,7 @@ def test_a_profile_is_made_of_primaries(metadata: Metadata) -> None:
     """LittleCMS, another reader than ours, shows Display P3's colours with it as sRGB has them."""
     primaries = primaries_of(metadata, "codes" if metadata.codes else "calibration")
     assert primaries is not None
-    icc = srgb_toned_profile(primaries)
+    icc = display_profile(primaries)
     light = np.array([[0.2, 0.5, 0.3], [0.6, 0.5, 0.4], [0.9, 0.9, 0.9], [0.3, 0.3, 0.5]])
     in_p3 = light @ (np.linalg.inv(to_xyz(P3)) @ to_xyz(SRGB)).T
     pixels = np.rint(255 * light_to_srgb(in_p3)).astype(np.uint8)[None]
@@ -237,5 +237,5 @@ def test_primaries_that_span_no_colours_make_no_profile() -> None:
     same = struct.pack(">8I", *([33333] * 8))
     primaries = primaries_of(Metadata(calibration=(("cHRM", same),)), "calibration")
     assert primaries is not None
-    assert srgb_toned_profile(primaries) == b""
+    assert display_profile(primaries) == b""
     assert read_said(Metadata(calibration=(("cHRM", same),)), 3)[0][0][1] == SRGB_SPACE
