@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import ImageError
+from nafnet.images.decoders.base import not_decoded
 from nafnet.images.header import Header
 from nafnet.images.metadata.metadata import NOTHING, Metadata
 from nafnet.images.pixels import WHITE
@@ -79,7 +80,7 @@ def _open_bmp(path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: a BMP of more pixels than Pillow reads; convert it to TIFF") from error
     except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise ImageError(f"{path}: damaged BMP ({' '.join(str(error).split())})") from error
+        raise not_decoded(path, "BMP", " ".join(str(error).split())) from error
 
 
 def _header(

@@ -13,7 +13,8 @@ from typing import Any
 
 from nafnet.images.metadata import photoshop
 from nafnet.images.metadata.exif import can_move_maker_note, density, described, exif_block, reader_of, reader_of_file
-from nafnet.images.metadata.ifd import Directory, Entry, all_directories, raw_entries, read_directory, write_directory
+from nafnet.images.metadata.ifd import Directory, Entry, all_directories, raw_entries, read_directory
+from nafnet.images.metadata.ifd_written import write_directory
 from nafnet.images.metadata.metadata import Metadata
 from nafnet.words import counted
 

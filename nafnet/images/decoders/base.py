@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from nafnet.errors import ImageError
 from nafnet.images.header import Header
 from nafnet.images.pixels import Rows
+
+_LACKING = re.compile(r"unsupported|not supported|not implemented|not configured", re.IGNORECASE)
 
 
 class ImageReader(abc.ABC):
@@ -58,6 +61,19 @@ def refuse_large(path: Path, width: int, height: int, max_pixels: int) -> None:
     """Raise ImageError where a picture has more pixels than may be decoded."""
     if width * height > max_pixels:
         raise ImageError(f"{path}: {width}x{height} pixels; at most {max_pixels / 1e6:g} megapixels")
+
+
+def not_decoded(path: Path, called: str, words: str) -> ImageError:
+    """The error for a file that a decoder gave up: damaged, or by the decoder's words whole and of a kind it lacks.
+
+    Args:
+        path: of the file.
+        called: its format, as users call it.
+        words: the decoder's, on one line.
+    """
+    if _LACKING.search(words):
+        return ImageError(f"{path}: a {called} of a kind that its decoder does not read ({words}); convert it first")
+    return ImageError(f"{path}: damaged {called} ({words})")
 
 
 def library(name: str, kind: str, *, extra: str, path: Path) -> Any:

@@ -15,7 +15,7 @@ from nafnet.errors import ImageError
 from nafnet.images.carried import read_metadata
 from nafnet.images.containers.heif import Parts, parts
 from nafnet.images.decoders import libvips
-from nafnet.images.decoders.base import ImageReader, WholeReader, library, refuse_large
+from nafnet.images.decoders.base import ImageReader, WholeReader, library, not_decoded, refuse_large
 from nafnet.images.formats import Format
 from nafnet.images.header import Header
 from nafnet.images.pixels import Rows, widened
@@ -74,7 +74,7 @@ def _decoded(path: Path, image: Any, header: Header) -> Rows:
 
 
 def _damaged(path: Path, error: Exception) -> ImageError:
-    return ImageError(f"{path}: damaged HEIF ({' '.join(str(error).split()) or type(error).__name__})")
+    return not_decoded(path, "HEIF", " ".join(str(error).split()) or type(error).__name__)
 
 
 def _xmp(info: dict[str, Any]) -> bytes:

@@ -19,7 +19,7 @@ from nafnet.images.containers.jpeg import hole, is_damage
 from nafnet.images.containers.png import read_png
 from nafnet.images.containers.tiff import PLAIN, Layout, first_directory, layout, refusal, refusal_of_pages
 from nafnet.images.containers.webp import is_lossless
-from nafnet.images.decoders.base import ImageReader, refuse_large
+from nafnet.images.decoders.base import ImageReader, not_decoded, refuse_large
 from nafnet.images.decoders.converted import converted, overlaid
 from nafnet.images.formats import Format
 from nafnet.images.header import Header
@@ -143,6 +143,7 @@ def _load(
 ) -> pyvips.Image:
     """Open lazily with the loader the first bytes ask for; the lenient one goes on where it can."""
     # Of a truncated TIFF libvips says "error", which is graver than "truncated" and so includes it.
+    pyvips.vips_lib.vips_error_clear()  # words of files before, which came through all the same, would stand first
     fail_on = "warning" if file_format in _WARNED_OF and not lenient else "error"
     try:
         if laid.lab:  # libvips reads some of these wrongly, and others not at all
@@ -229,7 +230,7 @@ def _over_the_range(image: pyvips.Image, bits: int) -> pyvips.Image:
 
 
 def _damaged(path: Path, file_format: Format, error: pyvips.Error) -> ImageError:
-    return ImageError(f"{path}: damaged {file_format.upper()} ({_reason(error)})")
+    return not_decoded(path, file_format.upper(), _reason(error))
 
 
 def _reason(error: pyvips.Error) -> str:

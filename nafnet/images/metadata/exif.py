@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from nafnet.images.metadata.ifd import EXIF, INTEROP, Directory, Entry, Read, following, read_directory, write_directory
+from nafnet.images.metadata.ifd import EXIF, INTEROP, Directory, Entry, Read, following, read_directory
+from nafnet.images.metadata.ifd_written import write_directory
 
 START = b"Exif\0\0"
 MAKER_NOTE = 37500

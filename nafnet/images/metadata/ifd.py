@@ -1,4 +1,4 @@
-"""Directories of TIFF, in which EXIF is written too: read within bounds, and written anew.
+"""Directories of TIFF, in which EXIF is written too: read within bounds.
 
 Source: TIFF 6.0 (Adobe, 1992), section 2; BigTIFF (Aware Systems, 2007); Exif 3.0 (CIPA DC-008, 2023), section 4.6.
 """
@@ -8,15 +8,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 Read = Callable[[int, int], bytes]
 """Gives so many bytes from a position, or fewer where they end."""
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value of each type."""
-_WORDS = {**SIZES, 5: 4, 10: 4}
-"""Bytes that change their order together: a ratio is two numbers."""
 _NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q"}
 _RATIO = 5
 EXIF, GPS, INTEROP = 34665, 34853, 40965
@@ -30,7 +28,6 @@ _MOST_ENTRIES = 4096
 _MOST_CHANNELS = 256
 _MOST_BYTES = 16 * 2**20
 """Of all values of a block together: previews and layers are not metadata, and a few bytes can be named many times."""
-_USER_COMMENT, _UNICODE = 37510, b"UNICODE\0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,49 +219,6 @@ def _offset(data: bytes, order: str, big: bool) -> int:
     return int(struct.unpack_from(order + ("Q" if big else "I"), data.ljust(8, b"\0"))[0])
 
 
-def write_directory(
-    directory: Directory,
-    at: int,
-    order: str,
-    *,
-    big: bool = False,
-    as_they_are: Mapping[int, bytes] | None = None,
-    following: int = 0,
-) -> bytes:
-    """A directory to stand at byte `at`, an even number; its values and those in it follow.
-
-    Args:
-        directory: in any byte order.
-        at: where it will stand.
-        order: to write in.
-        big: whether in BigTIFF's form.
-        as_they_are: further entries, whole: what `raw_entries` gave.
-        following: where the next page's directory stands; 0 of the last.
-    """
-    raw = dict(as_they_are or {})
-    tags = sorted({*directory.entries, *directory.children, *raw})
-    head, width = (8, 20) if big else (2, 12)
-    count, place = ("Q", 8) if big else ("H", 4)
-    end = at + head + len(tags) * width + place
-    table, body, size = [struct.pack(order + count, len(tags))], [], 0
-    for tag in tags:
-        if tag in raw:
-            table.append(raw[tag])
-            continue
-        here = end + size
-        if tag in directory.children:
-            block = write_directory(directory.children[tag], here, order, big=big)
-            kind, number, value = 4 if not big else 18, 1, _at(here, order, big)
-        else:
-            entry = directory.entries[tag]
-            kind, number, block = entry.kind, entry.count, _turned(tag, entry, directory.order, order)
-            value, block = (block.ljust(place, b"\0"), b"") if len(block) <= place else (_at(here, order, big), block)
-        table.append(struct.pack(order + "HH", tag, kind) + _at(number, order, big) + value)
-        body.append(block + b"\0" * (len(block) % 2))
-        size += len(body[-1])
-    return b"".join((*table, _at(following, order, big), *body))
-
-
 def raw_entries(read: Read) -> tuple[dict[int, bytes], str, bool, int, int]:
     """The entries of a TIFF's first directory as they stand, its byte order, whether it is BigTIFF, where
     the directory's position is said, and that of the next page's; 0 of the last."""
@@ -275,18 +229,3 @@ def raw_entries(read: Read) -> tuple[dict[int, bytes], str, bool, int, int]:
     following = struct.unpack(order + ("Q" if big else "I"), read(at + head + len(table), 8 if big else 4))[0]
     rows = [table[place : place + width] for place in range(0, len(table), width)]
     return {struct.unpack(order + "H", row[:2])[0]: row for row in rows}, order, big, pointer, following
-
-
-def _at(value: int, order: str, big: bool) -> bytes:
-    return struct.pack(order + ("Q" if big else "I"), value)
-
-
-def _turned(tag: int, entry: Entry, given: str, wanted: str) -> bytes:
-    """Its values in the wanted byte order."""
-    size, start = _WORDS[entry.kind], b""
-    if tag == _USER_COMMENT and entry.data.startswith(_UNICODE):  # bytes, by its type
-        size, start = 2, _UNICODE
-    if given == wanted or size == 1:
-        return entry.data
-    data = entry.data[len(start) :]
-    return start + b"".join(data[place : place + size][::-1] for place in range(0, len(data), size))

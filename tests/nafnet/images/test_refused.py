@@ -7,6 +7,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -15,6 +16,7 @@ from PIL import Image
 from nafnet.errors import ImageError
 from nafnet.images import carried
 from nafnet.images.containers.tiff import first_directory
+from nafnet.images.file import read_image
 from nafnet.images.reader import open_image
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (32, 48, 3), np.uint8)
@@ -115,6 +117,26 @@ def test_the_directory_is_what_another_library_reads(order: str, big: bool, tmp_
     for cut in range(8, 60):
         (tmp_path / "cut.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:cut])
         first_directory(tmp_path / "cut.tif")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("lossless.jpg", imagecodecs.ljpeg_encode(PIXELS[..., 0].astype(np.uint16) << 8)),
+        ("12-bits.jpg", imagecodecs.jpeg_encode(PIXELS.astype(np.uint16) << 4, bitspersample=12)),
+        ("ls.jpg", imagecodecs.jpegls_encode(PIXELS)),
+        (
+            "jpeg.bmp",
+            b"BM" + struct.pack("<IHHIIiiHHIIiiII", 64, 0, 0, 54, 40, 48, 32, 1, 0, 4, 10, 0, 0, 0, 0) + bytes(10),
+        ),
+    ],
+)
+def test_what_a_decoder_lacks_is_not_damage(name: str, data: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(
+        ImageError, match=r"a (JPEG|BMP) of a kind that its decoder does not read \(.*\); convert it first"
+    ):
+        read_image(tmp_path / name)
 
 
 def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
