@@ -129,7 +129,7 @@ class Header:
             made_one = (("icc", Space(SRGB, self.space.matrix)),) if metadata.icc else ()
             said = (*(pair for pair in said if pair[0] != "icc"), *made_one)
         made = dataclasses.replace(made, said=said)
-        return dataclasses.replace(made, notes=(*made.notes, *_exchanged(self.space, made.space)))
+        return dataclasses.replace(made, notes=(*made.notes, *_exchanged(self, made)))
 
     def _timing(self, file_format: Format) -> tuple[Timing, tuple[str, ...]]:
         """That of a file of a format, and in words what of it is lost."""
@@ -141,6 +141,8 @@ class Header:
             raise ImageError(f"{file_format} cannot hold its {timing.frames} {what}; choose another --format")
         if timing.is_animation and several == "pages":
             return Timing(timing.frames), (f"an animation became {timing.frames} pages, without their times",)
+        if timing.loops and file_format == "avif":
+            return dataclasses.replace(timing, loops=0), ("its number of loops not kept: AVIF has no place for it",)
         return timing, ()
 
     def _fitting_colours(self, file_format: Format) -> Metadata:
@@ -157,9 +159,15 @@ class Header:
         return dataclasses.replace(metadata, icc=icc, codes=None, calibration=())
 
 
-def _exchanged(given: Space, made: Space) -> tuple[str, ...]:
+def _exchanged(given: Header, made: Header) -> tuple[str, ...]:
     """What becomes of colours, in words."""
-    if given.tone == made.tone or (given.tone.is_srgb and made.tone.is_srgb):
-        return ()
-    lost = made.tone.is_srgb and given.tone.light[0][-1] > BRIGHTER
-    return (f"{given.tone.name} became {made.tone.name}{'; what is brighter than white is cut off' if lost else ''}",)
+    one, other = given.space, made.space
+    whole = made.pixel_type == "float32"
+    notes = []
+    if one.tone != other.tone and not (one.tone.is_srgb and other.tone.is_srgb):
+        lost = not whole and one.tone.light[0][-1] > BRIGHTER > other.tone.light[0][-1]
+        cut = "; what is brighter than white is cut off" if lost else ""
+        notes.append(f"{one.tone.name} became {other.tone.name}{cut}")
+    if one.matrix and not other.matrix:
+        notes.append(f"its colours became sRGB's{'' if whole else '; what sRGB does not hold is cut off'}")
+    return tuple(notes)

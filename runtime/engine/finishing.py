@@ -31,10 +31,11 @@ class Finish:
     Args:
         layout: of the picture.
         hands: do it in parts.
+        in_bytes: the network sees 256 values.
     """
 
-    def __init__(self, layout: Layout, hands: Hands) -> None:
-        self._layout, self._hands = layout, hands
+    def __init__(self, layout: Layout, hands: Hands, *, in_bytes: bool = False) -> None:
+        self._layout, self._hands, self._in_bytes = layout, hands, in_bytes
         space, wanted = layout.space, layout.wanted_space
         assert (space is None) == (wanted is None)
         is_plain = space is None or wanted is None or (space.is_srgb and wanted.is_srgb and layout.given != "float32")
@@ -49,7 +50,8 @@ class Finish:
     def seen(self, pixels: Rows) -> NDArray[np.float32]:
         """What the network is to see of [h,w,C]: float32[h,w,C], where white is 1."""
         if self._spaces:
-            return self._spaces[0].seen(pixels)
+            seen = self._spaces[0].seen(pixels)
+            return np.rint(seen * np.float32(255)) * np.float32(1 / 255) if self._in_bytes else seen
         return np.multiply(pixels, np.float32(1 / WHITE[pixels.dtype.name]), dtype=np.float32)
 
     def pixels(self, planes: Planes, originals: Sequence[Rows], look: Look) -> Rows:

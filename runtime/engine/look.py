@@ -37,7 +37,9 @@ class Look:
     def __post_init__(self) -> None:
         for name in ("strength", "chroma", "detail"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and 0 <= value <= 1):
+            if value is None and name == "chroma":
+                continue
+            if value is None or isinstance(value, bool) or not (math.isfinite(value) and 0 <= value <= 1):
                 raise UsageError(f"--{name} {value}: expected a number from 0 to 1")
 
     @property

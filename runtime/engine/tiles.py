@@ -23,6 +23,9 @@ from nafnet.spec import ModelSpec, WireType
 from nafnet.tiling import Planes, PlaneType, TileBlender, TileCutter, TilePlan
 from nafnet.wire import Batch, from_wire, to_wire
 
+MOST_LIGHT = 16.0
+"""Mean of some rows of a picture; none is four stops brighter than white, and one whose white is 255 is."""
+
 
 @dataclasses.dataclass(eq=False)
 class Tile(Generic[I]):
@@ -95,7 +98,7 @@ class TiledImage(Generic[I]):
                 "rest: use an export with --io float32"
             )
         self.item, self.layout, self.spec = item, layout, spec
-        self.finish = Finish(layout, hands)
+        self.finish = Finish(layout, hands, in_bytes=spec.io == "uint8")
         """From values to what the network sees, and back."""
         kind: PlaneType = "uint8" if spec.io == "uint8" else "float32"
         self._cutter = TileCutter(plan)
@@ -117,9 +120,10 @@ class TiledImage(Generic[I]):
     def tiles(self, rows: Rows) -> Iterator[Tile[I]]:
         """Take the next rows, [n,W,C] with alpha; gives the tiles that are complete with them."""
         self._originals.append(rows)
-        if not self.finish.sees_as_it_is and rows.dtype == np.float32 and not np.isfinite(rows).all():
-            raise ImageError(NOT_FINITE)  # the network would see white for infinity
-        for tile in self._cutter.feed(rows[:, :, : self.layout.channels]):
+        colours = rows[:, :, : self.layout.channels]
+        if not self.finish.sees_as_it_is and rows.dtype == np.float32:
+            check_light(colours)
+        for tile in self._cutter.feed(colours):
             yield Tile(self, tile)
 
     def add(self, tile: Tile[I], restored: Wired) -> tuple[list[Rows], list[Rows]] | None:
@@ -176,6 +180,17 @@ class TiledImage(Generic[I]):
             taken.append(rows)
             missing -= len(rows)
         return taken
+
+
+def check_light(rows: Rows) -> None:
+    """Raise ImageError for floats that a network would see white for, though they are no light."""
+    mean = float(np.abs(rows).mean(dtype=np.float64))
+    if not np.isfinite(mean):
+        raise ImageError(NOT_FINITE)
+    if mean > MOST_LIGHT:
+        raise ImageError(
+            f"its values have a mean of {mean:.4g}; expected floats of which 1 is white: divide by 255 or 65535 first"
+        )
 
 
 def _with_detail(tile: Tile[Any], restored: Wired, detail: float) -> Wired:

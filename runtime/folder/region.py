@@ -6,6 +6,7 @@ damaged is nobody's concern here.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.errors import NafnetError
+from nafnet.images.colour.space import SRGB_SPACE
 from nafnet.images.header import Header
 from nafnet.images.shown import Shown
 from nafnet.runtime.folder.decoding import Decoder
@@ -90,6 +92,8 @@ def _eight_bits(path: Path, decoder: Decoder, shown: Shown | None = None) -> Ite
     assert isinstance(header, Header)
     held: list[Pixels] = []
     how = shown or Shown.of(header)
+    if not shown and header.channels == 1:  # shown as colours, to which a profile of grey does not apply
+        how = dataclasses.replace(how, wanted=SRGB_SPACE)
     for rows in parts:
         assert not isinstance(rows, Header)
         pixels = how.rows(rows)

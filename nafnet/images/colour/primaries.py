@@ -111,6 +111,6 @@ def _profile(tags: Sequence[tuple[bytes, bytes]]) -> bytes:
         table += struct.pack(">4sII", name, start + len(data), len(content))
         data += content.ljust(-(-len(content) // 4) * 4, b"\0")
     head = struct.pack(">I4sI4s4s4s", start + len(data), b"", 0x04400000, b"mntr", b"RGB ", b"XYZ ")
-    head += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp").ljust(40, b"\0")
+    head += struct.pack(">6H4s", 2026, 1, 1, 0, 0, 0, b"acsp").ljust(44, b"\0")
     head += _xyz(D50)[8:]
     return head.ljust(128, b"\0") + table + data

@@ -149,7 +149,7 @@ def _shown(light: Colours, gamma: float) -> Colours:
     if gamma == 1:
         return light
     luminance = light @ _LUMINANCE if light.shape[2] == 3 else light[:, :, 0]
-    made: Colours = light * (np.maximum(luminance, _LEAST) ** np.float32(gamma - 1))[:, :, None]
+    made: Colours = light * (np.maximum(np.abs(luminance), _LEAST) ** np.float32(gamma - 1))[:, :, None]
     return made
 
 

@@ -27,12 +27,20 @@ SAME = 0.5 / 255
 _FAINTEST = 1e-9
 """The least rise of a curve from one step to the next, so that each value of light has one of its own."""
 
+_END = STEPS // 64
+"""Steps at the end of a curve, by which it is continued,"""
+_POWERS = (0.5, 8.0)
+"""by a power of these bounds."""
+
 Plane = NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
 class Tone:
-    """A transfer function: light, of which 1 is diffuse white, of values from 0 to 1. Outside it goes on straight."""
+    """A transfer function: light, of which 1 is diffuse white, of values from 0 to 1.
+
+    Above 1 it goes on as a power. Below 0 it is that of the value without its sign, with the sign.
+    """
 
     name: str
     """For notes and reports: `linear light`, `gamma 1.80`."""
@@ -73,21 +81,44 @@ class Tone:
             return np.take(_light_of(self, values.dtype.name, curve), values, mode="clip")
         if self._is_light:
             return values.astype(np.float32)
-        return _straight_on(values, self.light[curve])
+        size = np.abs(values)
+        place = np.minimum(size, 1) * np.float32(STEPS)
+        with np.errstate(invalid="ignore"):
+            step = np.minimum(place.astype(np.int32), STEPS - 1)
+        low, high = (np.take(self.light[curve], each, mode="clip") for each in (step, step + 1))
+        made: Plane = low + (place - step.astype(np.float32)) * (high - low)
+        if (size > 1).any():
+            made = np.where(size > 1, self._beyond(size, curve), made)
+        return np.copysign(made, values)
 
     def values_of(self, light: Plane, channel: int) -> Plane:
         """The reverse: values, of which 1 is the greatest integer."""
         if self._is_light:
             return light
         curve = min(channel, len(self.light) - 1)
-        table, most, first, last = _values_of(self, curve)
-        inside = np.clip(light, 0, most)
-        place = np.sqrt(np.sqrt(inside * np.float32(1 / most))) * np.float32(_GRID)
+        table, most = _values_of(self, curve)
+        size = np.abs(light)
+        place = np.sqrt(np.sqrt(np.minimum(size, most) * np.float32(1 / most))) * np.float32(_GRID)
         made: Plane = np.take(table, nearest(place), mode="clip")
-        beyond = light - inside
-        if beyond.any():
-            made += beyond * np.where(beyond > 0, np.float32(last), np.float32(first))
-        return made
+        if (size > most).any():
+            made = np.where(size > most, self._back_from_beyond(size, curve), made)
+        return np.copysign(made, light)
+
+    def _beyond(self, values: Plane, curve: int) -> Plane:
+        """The light of values above 1: sRGB's own, or that of the power that the curve is at its end."""
+        if self.is_srgb:
+            return srgb_to_light(values).astype(np.float32)
+        return self.light[curve][-1] * np.maximum(values, 1) ** self._power(curve)
+
+    def _back_from_beyond(self, light: Plane, curve: int) -> Plane:
+        if self.is_srgb:
+            return light_to_srgb(light).astype(np.float32)
+        return np.maximum(light / self.light[curve][-1], 1) ** (1 / self._power(curve))
+
+    def _power(self, curve: int) -> np.float32:
+        light = self.light[curve]
+        rise = np.log(light[-1] / max(light[-1 - _END], _FAINTEST)) / -np.log1p(-_END / STEPS)
+        return np.float32(np.clip(rise, *_POWERS))
 
     def own(self, values: NDArray[Any], channel: int) -> Plane:
         """Values as they are, less what `values_of` gives for their light: what is to be added to come back to them."""
@@ -106,28 +137,6 @@ class Tone:
         return cls(fields["name"], base64.b64decode(fields["curves"]))
 
 
-def _straight_on(values: Plane, heights: Plane) -> Plane:
-    """A curve of equal steps from 0 to 1 between its points, and beyond them as steep as at its ends."""
-    inside = np.clip(values, 0, 1)
-    place = inside * np.float32(STEPS)
-    with np.errstate(invalid="ignore"):
-        step = np.minimum(place.astype(np.int32), STEPS - 1)
-    made: Plane = np.take(heights, step, mode="clip")
-    made += (place - step.astype(np.float32)) * (np.take(heights, step + 1, mode="clip") - made)
-    beyond = values - inside
-    if beyond.any():
-        first, last = _slopes(np.linspace(0, 1, STEPS + 1), heights)
-        made += beyond * np.where(beyond > 0, np.float32(last), np.float32(first))
-    return made
-
-
-def _slopes(places: NDArray[Any], heights: NDArray[Any]) -> tuple[float, float]:
-    """At the first and the last step of a curve."""
-    ends = ((0, 1), (-2, -1))
-    first, last = ((heights[end] - heights[start]) / (places[end] - places[start]) for start, end in ends)
-    return float(first), float(last)
-
-
 @functools.lru_cache(maxsize=32)
 def _light_of(tone: Tone, kind: PixelType, curve: int) -> Plane:
     """The light of each integer of a type."""
@@ -136,13 +145,11 @@ def _light_of(tone: Tone, kind: PixelType, curve: int) -> Plane:
 
 
 @functools.lru_cache(maxsize=32)
-def _values_of(tone: Tone, curve: int) -> tuple[Plane, float, float, float]:
-    """The value at each fourth root of light, float32[_GRID + 1]; the most light; and values to light at the ends."""
+def _values_of(tone: Tone, curve: int) -> tuple[Plane, float]:
+    """The value at each fourth root of light, float32[_GRID + 1], and the most light."""
     places, light = np.linspace(0, 1, STEPS + 1), tone.light[curve]
     most = float(light[-1])
-    values = np.interp(np.linspace(0, 1, _GRID + 1) ** 4 * most, light, places).astype(np.float32)
-    first, last = _slopes(light.astype(np.float64), places)
-    return values, most, first, last
+    return np.interp(np.linspace(0, 1, _GRID + 1) ** 4 * most, light, places).astype(np.float32), most
 
 
 @functools.lru_cache(maxsize=32)

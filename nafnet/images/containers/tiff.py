@@ -33,6 +33,8 @@ _SIGNED, _FLOAT, _COMPLEX, _WHOLE_BITS = 2, 3, (5, 6), (1, 2, 4, 8, 16, 32)
 _WIDTH, _HEIGHT, _RAW = 256, 257, (32803, 34892)
 """Photometric interpretations: a mosaic of colours; linear values of a sensor."""
 _UNIT, _IPTC, _PHOTOSHOP, _LAYERS = 296, 33723, 34377, 37724
+_ICC, _OF_A_PAGE = 34675, (270, 282, 283, 296, 700, 34665)
+"""The profile; and description, resolution, XMP and EXIF."""
 _BYTES = 7
 """The type of bytes without a meaning."""
 
@@ -80,14 +82,25 @@ def layout(first: Directory) -> Layout:
     return dataclasses.replace(plain, lab=lab, lab_at=colours.at, as_rgb=first.packed(colours, 2))
 
 
-def refusal_of_pages(path: Path) -> str | None:
-    """Why not all of several pages can be read as the first is; None where they can. Of all of them, and in them."""
+def read_pages(path: Path) -> tuple[str | None, tuple[str, ...]]:
+    """Why not all of several pages can be read as the first is, None where they can; and what of them is not kept."""
     with path.open("rb") as file:
-        found = all_directories(reader_of_file(file))
-    laid = layout(found[0])
-    if any(layout(page) != laid for page in found[1:] if _PHOTOMETRIC in page.entries):
-        return "its pages hold several kinds of colours; split it first"
-    return next((reason for page in found[1:] if _PHOTOMETRIC in page.entries and (reason := refusal(page))), None)
+        first, *others = all_directories(reader_of_file(file))
+    pages = [page for page in others if _PHOTOMETRIC in page.entries]
+    if any((page.number(_SUBFILE) or 0) & 1 for page in pages):
+        return "a page of it is a smaller copy of another; split it first", ()
+    kind = layout(first), first.numbers(_EXTRA), _content(first, _ICC)
+    if any((layout(page), page.numbers(_EXTRA), _content(page, _ICC)) != kind for page in pages):
+        return "its pages hold several kinds of colours; split it first", ()
+    if reason := next((reason for page in pages if (reason := refusal(page))), None):
+        return reason, ()
+    lost = any(_content(page, tag) not in (b"", _content(first, tag)) for page in pages for tag in _OF_A_PAGE)
+    return None, ("what further pages say of themselves not kept: the first page's stands",) if lost else ()
+
+
+def _content(page: Directory, tag: int) -> bytes:
+    entry = page.entries.get(tag)
+    return entry.data if entry else b""
 
 
 def refusal(first: Directory) -> str | None:

@@ -49,7 +49,7 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
         raise ImageError(f"{path}: damaged {file_format.upper()} (the frames of its animation cannot be found)")
     if turn != 1:
         raise ImageError(f"{path}: an animation that is to be turned; turn it first")
-    refuse_large(path, image.width, image.height * max(count, 1), max_pixels)
+    refuse_large(path, image.width, image.height * count, max_pixels)
     mode = _mode(image)
     alpha = mode in ("LA", "RGBA")
     names = {"icc": "icc_profile", **({} if file_format == "png" else {"exif": "exif", "xmp": "xmp"})}

@@ -17,7 +17,7 @@ from nafnet.errors import ImageError
 from nafnet.images.carried import MOST_FIELD_BYTES, read_metadata
 from nafnet.images.containers.jpeg import hole, is_damage
 from nafnet.images.containers.png import read_png
-from nafnet.images.containers.tiff import PLAIN, Layout, first_directory, layout, refusal, refusal_of_pages
+from nafnet.images.containers.tiff import PLAIN, Layout, first_directory, layout, read_pages, refusal
 from nafnet.images.containers.webp import is_lossless
 from nafnet.images.decoders.base import ImageReader, not_decoded, refuse_large
 from nafnet.images.decoders.converted import converted, overlaid
@@ -100,8 +100,11 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
     turn = _orientation(path, file_format, image)
     refuse_large(path, image.width, image.height, max_pixels)
     timing = _timing(path, image, turn)
-    if timing.frames > 1 and file_format == "tiff" and (reason := refusal_of_pages(path)):
-        raise ImageError(f"{path}: {reason}")
+    of_pages: tuple[str, ...] = ()
+    if timing.frames > 1 and file_format == "tiff":
+        reason, of_pages = read_pages(path)
+        if reason:
+            raise ImageError(f"{path}: {reason}")
     upright, notes = converted(path, _upright(path, file_format, image, laid, turn), laid)
     _refuse_unsupported(path, upright)
     bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 0
@@ -110,7 +113,9 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
     if 0 < bits < 8 and not image.get_typeof("palette"):
         notes.append(f"{bits} bit{'s' if bits > 1 else ''} became 8")
     kind, alpha = _TYPES[upright.format], upright.hasalpha()
-    given = _given(upright, ("icc",) if file_format == "png" else tuple(_FIELDS))
+    # Of several pages libvips gives what the last says.
+    speaks = pyvips.Image.tiffload(str(path)) if timing.frames > 1 and file_format == "tiff" else upright
+    given = _given(speaks, ("icc",) if file_format == "png" else tuple(_FIELDS))
     height = upright.height // timing.frames
     metadata, lost = read_metadata(
         path, file_format, given, upright.width, height, quarter=turn >= _QUARTERS,
@@ -127,7 +132,7 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
         timing=timing,
         lossless=file_format in ("png", "tiff", "gif") or (file_format == "webp" and is_lossless(path)),
         metadata=metadata,
-        notes=(*notes, *lost),
+        notes=(*notes, *lost, *of_pages),
     )
     return _Reader(path, header, upright)
 

@@ -33,11 +33,7 @@ def save(path: Path, header: Header, pixels: Rows, quality: int) -> None:
     else:
         options |= {"quality": quality, "subsampling": "4:4:4", "exif": header.metadata.exif}
         options["xmp"] = header.metadata.xmp
-    durations = list(timing.delays) or [_USUAL] * timing.frames
+    durations = list(timing.delays)
     first.save(path, header.format, save_all=True, append_images=others, duration=durations, **options)
     if header.format == "png":
         write_png(path, header.metadata)
-
-
-_USUAL = 100
-"""Milliseconds, of frames that say nothing."""

@@ -14,9 +14,14 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from nafnet.errors import ImageError
+from nafnet.images.colour.reading import read_said
 from nafnet.images.file import ImageFile, read_header, read_image, write_image
 from nafnet.images.metadata.metadata import Metadata
 from nafnet.runtime import Encoding, Look, Restorer, restore_file
+from nafnet.runtime.engine.events import Layout
+from nafnet.runtime.engine.finishing import Finish
+from nafnet.runtime.engine.hands import Hands
 from tests.nafnet.images.colour.profiles import (
     ADOBE,
     P3,
@@ -197,3 +202,32 @@ def test_what_is_not_there_is_refused(option: str, value: str, tmp_path: Path) -
     assert done.returncode == 2
     assert option.encode() in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_floats_whose_white_is_255_are_refused(denoiser: Restorer, noisy: Floats, tmp_path: Path) -> None:
+    """The network would see white, and the picture stay as it was."""
+    source = saved(tmp_path / "in.tif", 255 * noisy, "float32", Metadata())
+    with pytest.raises(ImageError, match=r"its values have a mean of 1\d\d.*expected floats of which 1 is white"):
+        restore_file(denoiser, source, tmp_path / "out.tif")
+
+
+def test_a_model_of_bytes_leaves_what_it_does_not_change(noisy: Floats) -> None:
+    """What it sees of other colours is rounded; what it changes is told from what it saw."""
+    rows = np.rint(noisy * 255).astype(np.uint8)
+    space = read_said(Metadata(icc=matrix_profile(PROPHOTO, gamma_curve(1.8))), 3)[0][0][1]
+    layout = Layout(
+        height=96, width=96, channels=3, alpha=False, given="uint8", wanted="uint8", space=space, wanted_space=space
+    )
+    with Hands(1) as hands:
+        finish = Finish(layout, hands, in_bytes=True)
+        given = np.rint(finish.seen(rows) * 255).astype(np.uint8)
+        made = finish.pixels(given.transpose(2, 0, 1), [rows], Look())
+    assert np.array_equal(made, rows)
+
+
+def test_colours_that_a_format_cannot_name_are_said_to_be_srgbs(
+    denoiser: Restorer, noisy: Floats, tmp_path: Path
+) -> None:
+    source = saved(tmp_path / "in.png", noisy, "uint8", Metadata(icc=matrix_profile(P3, srgb_curve())))
+    row = restore_file(denoiser, source, tmp_path / "out.ppm")
+    assert "its colours became sRGB's; what sRGB does not hold is cut off" in row.notes

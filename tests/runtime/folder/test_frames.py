@@ -16,6 +16,7 @@ from nafnet.images.file import read_header, read_image
 from nafnet.images.reader import open_image
 from nafnet.images.timing import Timing
 from nafnet.runtime import Encoding, Restorer, restore_file
+from tests.nafnet.images.colour.profiles import PROPHOTO, gamma_curve, matrix_profile
 from tests.runtime.conftest import nafnet_run
 
 DELAYS = (50, 120, 300)
@@ -195,3 +196,51 @@ def test_the_command_does_it(frames: list[NDArray[np.uint8]], identity_onnx: Pat
         assert image.size == (120, 120), "side by side, and one below the other"
     dry = nafnet_run(tmp_path, "--model", identity_onnx, "--dry-run", "photos", "out-2")
     assert b"60x40, 3 frames, tiff" in dry.stdout
+
+
+def tagged(path: Path, *pages: tuple[NDArray[np.uint8], dict[str, object]]) -> Path:
+    with tifffile.TiffWriter(path) as file:
+        for pixels, options in pages:
+            file.write(pixels, metadata=None, **{"photometric": "rgb", **options})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"iccprofile": matrix_profile(PROPHOTO, gamma_curve(1.8))}, "several kinds of colours"),
+        ({"photometric": "minisblack"}, "not alike"),
+        ({"subfiletype": 1}, "a smaller copy of another"),
+    ],
+)
+def test_pages_that_are_not_alike_are_refused(
+    options: dict[str, object], message: str, frames: list[NDArray[np.uint8]], tmp_path: Path
+) -> None:
+    """Of several profiles libvips gives the last page's for all."""
+    other = frames[1][:, :, 0] if "photometric" in options else frames[1]
+    for name, pages in (("a", ((frames[0], {}), (other, options))), ("b", ((other, options), (frames[0], {})))):
+        if name == "b" and "subfiletype" in options:
+            continue
+        with pytest.raises(ImageError, match=message):
+            read_header(tagged(tmp_path / f"{name}.tif", *pages))
+
+
+def test_pages_of_other_alpha_are_refused(frames: list[NDArray[np.uint8]], tmp_path: Path) -> None:
+    frame = np.dstack([frames[0], frames[0][:, :, :1]])
+    kinds = [{"extrasamples": [kind]} for kind in ("unassalpha", "assocalpha")]
+    with pytest.raises(ImageError, match="several kinds of colours"):
+        read_header(tagged(tmp_path / "a.tif", (frame, kinds[0]), (frame, kinds[1])))
+
+
+def test_what_the_first_page_says_stands_and_the_rest_is_noted(
+    frames: list[NDArray[np.uint8]], identity_onnx: Path, tmp_path: Path
+) -> None:
+    icc = matrix_profile(PROPHOTO, gamma_curve(1.8))
+    pages = [(frame, {"iccprofile": icc, "description": f"page {index}"}) for index, frame in enumerate(frames)]
+    with Restorer.load(identity_onnx) as restorer:
+        row = restore_file(restorer, tagged(tmp_path / "in.tif", *pages), tmp_path / "out.tif")
+    assert row.notes == ["what further pages say of themselves not kept: the first page's stands"]
+    assert row.colours == "gamma 1.80, primaries of its own"
+    with tifffile.TiffFile(tmp_path / "out.tif") as made:
+        assert made.pages[0].tags[34675].value == icc  # type: ignore[union-attr]
+    assert all(np.array_equal(one, other) for one, other in zip(frames, shown(tmp_path / "out.tif"), strict=True))

@@ -239,3 +239,27 @@ def test_primaries_that_span_no_colours_make_no_profile() -> None:
     assert primaries is not None
     assert display_profile(primaries) == b""
     assert read_said(Metadata(calibration=(("cHRM", same),)), 3)[0][0][1] == SRGB_SPACE
+
+
+@pytest.mark.parametrize("name", ["ProPhoto", "Adobe", "P3", "HLG", "PQ", "sRGB"])
+def test_beyond_black_and_white_values_stay_near_to_their_light(name: str) -> None:
+    """A curve that is steep at black is not drawn on below it: -0.001 of light came out as -19.7."""
+    space = spaces()[name]
+    light = np.array([-0.5, -0.05, -1e-3, 0.0, 1e-3, 0.5, 1.0, 1.5, 3.0], np.float32)[None, :, None].repeat(3, 2)
+    values = space.values(light)
+    assert np.abs(values).max() < 6
+    np.testing.assert_allclose(space.light(values), light, rtol=3e-3, atol=2e-5)
+
+
+def test_srgb_goes_on_by_its_own_formula() -> None:
+    """As IEC 61966-2-2 extends it, so that other programs read the same highlights."""
+    light = np.array([4.92, -0.2], np.float32)[None, :, None].repeat(3, 2)
+    np.testing.assert_allclose(SRGB_SPACE.values(light)[0, :, 0], [1.995, -0.4845], atol=1e-3)
+
+
+def test_a_profile_that_is_made_has_the_header_of_one() -> None:
+    """ICC.1:2022, table 18: rendering intent at byte 64, the illuminant D50 behind it; JPEG XL's library looks."""
+    icc = display_profile(((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.3127, 0.3290)))
+    assert struct.unpack(">I4sI4s4s4s", icc[:24])[0] == len(icc)
+    assert icc[36:40] == b"acsp"
+    assert icc[64:80] == struct.pack(">I3i", 0, 63190, 65536, 54061)
