@@ -19,6 +19,7 @@ import click
 from nafnet.commandline import GO_ON, INTERRUPTED
 from nafnet.errors import UsageError
 from nafnet.files import check_writable
+from nafnet.images.writer import check_writer
 from nafnet.runtime.beside import say_what_else, write_beside
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.dry_run import DryRun, print_memory
@@ -49,6 +50,8 @@ def run(options: RunOptions) -> int:
 def _run(options: RunOptions) -> int:
     if options.output == STDOUT:
         return _to_stdout(options)
+    if options.file_format:
+        check_writer(options.file_format, options.output)
     for name, path in (("report", options.report), ("html", options.html)):
         if path:
             _check_writable(f"--{name}", path, options.output)

@@ -73,8 +73,9 @@ class Header:
         return self.width * self.bands * np.dtype(self.pixel_type).itemsize
 
     def converted(
-        self, file_format: Format | None, bits: int | None, *, with_loss: bool = False, colours: bool = False
-    ) -> Header:
+        self, file_format: Format | None, bits: int | None, *, with_loss: bool = False, colours: bool = False,
+        named: Format | None = None,
+    ) -> Header:  # fmt: skip
         """The header of a file in another format or depth (8, 16 or 32 bits); None keeps what is.
 
         A format that is read alone becomes another, and a note says so.
@@ -85,12 +86,13 @@ class Header:
             file_format: of that file.
             bits: of its values.
             with_loss: a loss is asked for, as by a quality: a format that could do without it is written with it.
+            named: the format that the file's name says, where that counts and none is asked for.
             colours: values are changed to those of the `space` it then has; else they stay, whatever they stand for.
 
         Raises:
             ImageError: the format cannot hold the depth asked for, the alpha channel or the size, or is not written.
         """
-        chosen = file_format or FORMATS[self.format].written_as or self.format
+        chosen = file_format or named or FORMATS[self.format].written_as or self.format
         info = FORMATS[chosen]
         if info.written_as:
             raise ImageError(f"{chosen} is read alone; choose another --format")
@@ -98,7 +100,8 @@ class Header:
         if file_format is None and chosen != self.format:
             with_default = info.has_quality and not with_loss and not (self.lossless and chosen != "jpeg")
             quality = f" of quality {DEFAULT_QUALITY}" if with_default else ""
-            became = f"{self.format.upper()} is read alone, and became {chosen.upper()}{quality}"
+            why = "is read alone, and" if FORMATS[self.format].written_as else "by its name"
+            became = f"{self.format.upper()} {why} became {chosen.upper()}{quality}"
             notes = (*notes, f"{became}: --format chooses another")
         if kind not in info.holds:
             if bits:

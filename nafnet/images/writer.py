@@ -48,6 +48,12 @@ _REQUIRED: dict[Format, Callable[[Path], None]] = {"jxl": jxl.require}
 _DISK_IS_DONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
+def check_writer(file_format: Format, path: Path) -> None:
+    """Raise ImageError where a format needs a library that is not installed; the message names the extra."""
+    if file_format in _REQUIRED:
+        _REQUIRED[file_format](path)
+
+
 class ImageWriter(Closing):
     """Writes one file. Use it as a context manager and call `finish`; left without it, nothing is written.
 
@@ -70,8 +76,7 @@ class ImageWriter(Closing):
         self, path: Path, header: Header, *, quality: int = DEFAULT_QUALITY, tag: str = "",
         place: Place = os.replace, mode: int = 0o666,
     ) -> None:  # fmt: skip
-        if header.format in _REQUIRED:
-            _REQUIRED[header.format](path)
+        check_writer(header.format, path)
         self._path, self._header, self._quality, self._tag = path, header, quality, tag
         self._place, self._mode = place, mode
         self._spill = Spill(path, header, tag, mode) if header.row_bytes * header.rows > MEMORY_LIMIT else None

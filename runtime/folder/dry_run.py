@@ -77,7 +77,7 @@ class DryRun:
 
     def _add(self, job: Job, header: Header) -> None:
         restorer = self._restorer
-        target = self._encoding.target(header, job.format)
+        target = self._encoding.target(header, job)
         if self._encoding.quality is not None:
             check_quality(self._encoding.quality, target)
         check_fits(restorer, header)

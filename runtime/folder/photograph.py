@@ -98,7 +98,7 @@ class PhotographItem(Item):
         Raises:
             ImageError: the format to write cannot hold it.
         """
-        target = encoding.target(header, self.files[0].job.format)
+        target = encoding.target(header, self.files[0].job)
         for file in self.wanted:
             file.opened(header, target, header.space.name if encoding.colours else AS_IS)
         layout = Layout(

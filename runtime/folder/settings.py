@@ -72,19 +72,26 @@ class Encoding:
             raise UsageError(f"{target}: its name says {named}, and format {self.format} was asked for")
         return named
 
-    def target(self, header: Header, file_format: Format | None) -> Header:
+    def target(self, header: Header, job: Job) -> Header:
         """The header of the result.
+
+        It has the format that was asked for, or the photograph's; but where that is read alone, or its name was given
+        another ending, that of its name.
 
         Args:
             header: of the photograph.
-            file_format: that its name has.
+            job: what is made of it.
 
         Raises:
             ImageError: the format cannot hold it.
         """
+        named = SUFFIXES.get(job.target.suffix.lower())
+        renamed = job.target.suffix.lower() != job.source.suffix.lower() or header.format not in WRITTEN
+        by_name = named if named in WRITTEN and renamed else None
         return header.converted(
-            file_format or self.format, self.bits, with_loss=self.quality is not None, colours=self.colours
-        )
+            job.format or self.format, self.bits, with_loss=self.quality is not None, colours=self.colours,
+            named=by_name,
+        )  # fmt: skip
 
     def look_of(self, job: Job) -> Look:
         """How much of the model's work a job takes: its own strength, where there are several."""

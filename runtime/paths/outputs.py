@@ -19,6 +19,7 @@ from nafnet.runtime.paths.journal import FOLDER
 from nafnet.runtime.paths.real_paths import RealPaths
 
 _KEEP = "rename one, or use --keep-folders, which puts them into folders of their own"
+_EXCLUDE = "rename one, or leave one out with --exclude"
 _START = 1024
 
 
@@ -137,7 +138,8 @@ class Outputs:
         sources: dict[Path, Path] = {}
         for job in jobs:
             if other := sources.get(target := real.of(job.target)):
-                raise UsageError(f"{other} and {job.source} would both be written to {job.target}; {_KEEP}")
+                advice = _EXCLUDE if other.parent == job.source.parent else _KEEP
+                raise UsageError(f"{other} and {job.source} would both be written to {job.target}; {advice}")
             planned[target], sources[target] = (job.target, f"{job.source}: its output {job.target}"), job.source
         rest = [(job.sheet, f"{job.source}: its contact sheet {job.sheet}") for job in jobs if job.sheet]
         rest += [(job.compare, f"{job.source}: its comparison {job.compare}") for job in jobs if job.compare]

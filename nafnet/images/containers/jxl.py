@@ -27,10 +27,16 @@ ALPHA, _SPOT, _MOSAIC = 0, 2, 5
 """Types of channels beside colour whose headers are longer than others'."""
 
 
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+"""Of width to height, that a picture may name in place of its width."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Stream:
     """What a code stream says of its picture."""
 
+    size: tuple[int, int] = (0, 0)
+    """Width and height as it is stored; zeros where it does not say."""
     lossless: bool = False
     quarter: bool = False
     """Whether it is stored turned by a quarter."""
@@ -116,36 +122,39 @@ def _stream(data: bytes) -> Stream:
 
 def _header(bits: _Bits) -> Stream:
     """SizeHeader and ImageMetadata, up to the flag that says whether colours are kept as they are."""
-    _size(bits)
+    size = _size(bits)
     if bits(1):  # all as by default, which is with loss
-        return Stream()
+        return Stream(size)
     turn = 1
     if bits(1):
         turn = bits(3) + 1
         if bits(1):
             _size(bits)
         if bits(1):
-            return Stream(quarter=turn > 4)  # a preview, which nobody writes
+            return Stream(size, quarter=turn > 4)  # a preview, which nobody writes
         if bits(1):
-            return Stream(animation=True)
+            return Stream(size, animation=True)
     _depth(bits)
     bits(1)
     extra = tuple(_channel(bits) for _ in range(bits.one_of((0, 0), (1, 0), (2, 4), (1, 12))))
-    return Stream(lossless=not bits(1), quarter=turn > 4, extra=extra)
+    return Stream(size, lossless=not bits(1), quarter=turn > 4, extra=extra)
 
 
-def _size(bits: _Bits) -> None:
+def _size(bits: _Bits) -> tuple[int, int]:
+    """Width and height."""
     small = bits(1)
-    _side(bits, small)
-    if not bits(3):  # else a ratio says the other
-        _side(bits, small)
+    height = _side(bits, small)
+    ratio = bits(3)
+    if not ratio:
+        return _side(bits, small), height
+    across, down = _RATIOS[ratio - 1]
+    return height * across // down, height
 
 
-def _side(bits: _Bits, small: int) -> None:
+def _side(bits: _Bits, small: int) -> int:
     if small:
-        bits(5)
-    else:
-        bits.one_of((1, 9), (1, 13), (1, 18), (1, 30))
+        return 8 * (bits(5) + 1)
+    return bits.one_of((1, 9), (1, 13), (1, 18), (1, 30))
 
 
 def _depth(bits: _Bits) -> None:

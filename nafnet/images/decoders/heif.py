@@ -54,7 +54,7 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
 
 def _opened(path: Path) -> tuple[Any, int]:
     """The primary picture, not decoded yet, and how many pictures stand beside it."""
-    pi_heif = library("pi_heif", "HEIC", extra="cpu", path=path)
+    pi_heif = library("pi_heif", "HEIC", extra="heic", path=path)
     pi_heif.options.DECODE_THREADS = 1  # as many files are decoded at a time as there are cores
     try:
         file = pi_heif.open_heif(path, convert_hdr_to_8bit=False, hdr_to_16bit=False)

@@ -32,6 +32,7 @@ def open_file(path: Path, file_format: Format, max_pixels: int) -> ImageReader:
     found = stream(path)
     if found.animation:
         raise ImageError(f"{path}: an animation; only single images are restored, so split it first")
+    refuse_large(path, *found.size, max_pixels)  # before OpenImageIO, which decodes all to say it
     file = _opened(path, oiio)
     spec = file.spec()
     refuse_large(path, spec.width, spec.height, max_pixels)

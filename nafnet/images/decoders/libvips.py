@@ -162,7 +162,7 @@ def _load(
             if file_format != "tiff" or _pages(image := load(str(path), **options)) == 1:
                 raise
             raise ImageError(
-                f"{path}: holds {_pages(image)} pages that are not alike in size and kind of pixels; split it first"
+                f"{path}: holds {_pages(image)} pages not alike in size, kind of pixels or turn; split it first"
             ) from None
     except pyvips.Error as error:
         raise _damaged(path, file_format, error) from error

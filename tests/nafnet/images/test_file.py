@@ -169,7 +169,7 @@ def test_what_cannot_be_kept_is_refused_by_name(tmp_path: Path, photograph: NDAr
         "empty.jpg": "empty",
         "truncated.jpg": "damaged JPEG",
         "truncated.png": "damaged PNG",
-        "pages.tif": "2 pages that are not alike",
+        "pages.tif": "2 pages not alike",
         "double.tif": "floats of 64 bits",
         "missing.png": "No such file",
     }

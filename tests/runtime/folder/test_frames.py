@@ -155,7 +155,7 @@ def test_pages_of_several_sizes_are_refused_by_name(frames: list[NDArray[np.uint
     with tifffile.TiffWriter(tmp_path / "in.tif") as file:
         file.write(frames[0], photometric="rgb")
         file.write(frames[1][:20], photometric="rgb")
-    with pytest.raises(ImageError, match="holds 2 pages that are not alike in size and kind of pixels; split it first"):
+    with pytest.raises(ImageError, match="holds 2 pages not alike in size, kind of pixels or turn; split it first"):
         read_header(tmp_path / "in.tif")
 
 
@@ -244,3 +244,17 @@ def test_what_the_first_page_says_stands_and_the_rest_is_noted(
     with tifffile.TiffFile(tmp_path / "out.tif") as made:
         assert made.pages[0].tags[34675].value == icc  # type: ignore[union-attr]
     assert all(np.array_equal(one, other) for one, other in zip(frames, shown(tmp_path / "out.tif"), strict=True))
+
+
+@pytest.mark.parametrize(("content", "name", "written"), [("avif", "a.heic", "jpeg"), ("gif", "a.png", "png")])
+def test_a_name_that_lies_makes_no_other_that_does(
+    content: str, name: str, written: str, frames: list[NDArray[np.uint8]], identity_onnx: Path, tmp_path: Path
+) -> None:
+    """What ends in .heic becomes a .jpg, whatever it holds: then that is a JPEG."""
+    (tmp_path / "photos").mkdir()
+    saved(tmp_path / f"a.{content}", frames[:1]).rename(tmp_path / "photos" / name)
+    done = nafnet_run(tmp_path, "--model", identity_onnx, "photos", "out")
+    assert done.returncode == 0, done.stderr
+    (made,) = [path for path in (tmp_path / "out").iterdir() if path.is_file()]
+    assert read_header(made).format == written
+    assert f"became {written.upper()}".encode() in done.stdout

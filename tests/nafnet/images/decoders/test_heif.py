@@ -167,7 +167,7 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path, monkeypatch
 def test_without_the_library_a_line_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.heic").write_bytes(encoded("RGB", PIXELS))
     monkeypatch.setitem(sys.modules, "pi_heif", None)
-    with pytest.raises(ImageError, match=r"HEIC needs pi-heif .*: pip install 'nafnet-toolchain\[cpu\]'"):
+    with pytest.raises(ImageError, match=r"HEIC needs pi-heif .*: pip install 'nafnet-toolchain\[heic\]'"):
         open_image(tmp_path / "a.heic")
 
 

@@ -155,7 +155,8 @@ def test_the_code_stream_turns_it() -> None:
     assert (bits >> (at + 1)) & 1 == 0, "no further fields"
     head, rest = bits & ((1 << (at + 1)) - 1), bits >> (at + 2)
     turned = head | 1 << (at + 1) | 5 << (at + 2) | rest << (at + 8)  # orientation 6, and nothing else
-    assert boxes._stream(turned.to_bytes(len(data) + 1, "little")) == boxes.Stream(lossless=True, quarter=True)
+    found = boxes._stream(turned.to_bytes(len(data) + 1, "little"))
+    assert found == boxes.Stream((61, 48), lossless=True, quarter=True)
 
 
 def test_an_animation_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -232,3 +233,14 @@ def _gamma(curve: bytes, gamma: float) -> bytes:
     """A curve of that form that is a power alone."""
     numbers = (gamma, 1.0, 0.0, 0.0, 0.0)
     return curve[:12] + b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (48, 64), (256, 256), (300, 200), (1600, 900), (37, 53), (600, 3)])
+def test_the_size_is_known_before_anything_is_decoded(size: tuple[int, int], tmp_path: Path) -> None:
+    """OpenImageIO decodes the whole picture to say how large it is: 17 kB were 144 megapixels and ten seconds."""
+    width, height = size
+    path = tmp_path / "a.jxl"
+    path.write_bytes(imagecodecs.jpegxl_encode(np.zeros((height, width, 3), np.uint8), lossless=True))
+    assert boxes.stream(path).size == size
+    with pytest.raises(ImageError, match=rf"{width}x{height} pixels; at most 0\.0001 megapixels"):
+        open_image(path, max_pixels=100)
