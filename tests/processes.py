@@ -21,10 +21,16 @@ HOOK = Path(__file__).with_name("hold")
 """Of the file that Python runs first in a process that is to be held."""
 
 
+def _hear_ctrl_c() -> None:
+    """A test run in the background of a shell has SIGINT ignored, which its children inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def running(words: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[Any]]:
-    """A process in a group of its own; where the block leaves it running, it and its children are killed."""
-    with subprocess.Popen(words, start_new_session=True, **options) as process:
+    """A process in a group of its own, which hears Ctrl-C; where the block leaves it running, it and its children are
+    killed."""
+    with subprocess.Popen(words, start_new_session=True, preexec_fn=_hear_ctrl_c, **options) as process:
         try:
             yield process
         finally:

@@ -156,9 +156,7 @@ def test_ctrl_c_leaves_whole_files_and_a_report(photos: Path) -> None:
     hold = Hold(photos.parent / "held", 2, r"large-\d\d\.png$")
     arguments = [PROGRAM, "photos", "out", "--report", "report.json"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": hold.environment}
-    # A test run in the background of a shell has SIGINT ignored, which its children inherit.
-    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    with running(arguments, cwd=photos.parent, **pipes, **heard) as process:
+    with running(arguments, cwd=photos.parent, **pipes) as process:
         hold.wait(process)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGCONT)
