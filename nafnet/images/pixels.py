@@ -19,6 +19,11 @@ Rows = NDArray[np.generic]
 """[n,W,C] of one of `PIXEL_TYPES`; alpha, where there is one, is the last of C."""
 
 
+def as_floats(rows: Rows) -> NDArray[np.float32]:
+    """Rows with white at 1, in the precision that a network has; `convert_depth` rounds once, from twice of it."""
+    return np.multiply(rows, np.float32(1 / WHITE[rows.dtype.name]), dtype=np.float32)
+
+
 def convert_depth(rows: Rows, kind: PixelType) -> Rows:
     """Rows in another type: white stays white; integers are clipped and rounded, floats are neither."""
     if rows.dtype == kind:

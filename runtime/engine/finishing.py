@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.images.colour.space import exchanged
-from nafnet.images.pixels import WHITE, PixelType, Rows, convert_depth
+from nafnet.images.pixels import WHITE, PixelType, Rows, as_floats, convert_depth
 from nafnet.runtime.engine.events import Layout
 from nafnet.runtime.engine.hands import Hands
 from nafnet.runtime.engine.look import Look
@@ -52,7 +52,7 @@ class Finish:
         if self._spaces:
             seen = self._spaces[0].seen(pixels)
             return np.rint(seen * np.float32(255)) * np.float32(1 / 255) if self._in_bytes else seen
-        return np.multiply(pixels, np.float32(1 / WHITE[pixels.dtype.name]), dtype=np.float32)
+        return as_floats(pixels)
 
     def pixels(self, planes: Planes, originals: Sequence[Rows], look: Look) -> Rows:
         """The result of rows, [n,W,C] as they are wanted.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nafnet.images.colour.tone import LINEAR, SRGB, Tone, nearest
 from nafnet.images.colour.transfer import light_to_srgb, srgb_to_light
-from nafnet.images.pixels import WHITE, Rows
+from nafnet.images.pixels import Rows, as_floats
 
 _GRID = 1 << 18
 """Steps of a table: each is less than half of one of 16 bits."""
@@ -85,7 +85,7 @@ class Space:
     def seen(self, rows: Rows) -> Colours:
         """What a network sees of [n,W,C]: as sRGB has it, float32[n,W,C] in [0, 1]; NaN stays NaN."""
         if self.is_srgb:
-            return np.clip(_as_floats(rows), 0, 1)
+            return np.clip(as_floats(rows), 0, 1)
         return _encoded(self.light(rows))
 
     def values(self, light: Colours) -> Colours:
@@ -123,7 +123,7 @@ def exchanged(original: Rows, seen: Colours, made: Colours, given: Space, wanted
         before = given.light(original)
         change *= _trust(before)
         after = wanted.values(before + change)
-        return after if given != wanted else after - given.values(before) + _as_floats(original)
+        return after if given != wanted else after - given.values(before) + as_floats(original)
     # In the primaries of the file, and not by way of light alone: where nothing was changed the values are the same.
     channels = range(original.shape[2])
     own = np.stack([given.tone.light_of(original[:, :, channel], channel) for channel in channels], 2)
@@ -138,10 +138,6 @@ def exchanged(original: Rows, seen: Colours, made: Colours, given: Space, wanted
 def _trust(light: Colours) -> Colours:
     """The share of a change that is taken, by how far the light is outside of what a network sees."""
     return np.clip(1 - np.maximum(light - 1, -light), 0, 1)
-
-
-def _as_floats(rows: Rows) -> Colours:
-    return np.multiply(rows, np.float32(1 / WHITE[rows.dtype.name]), dtype=np.float32)
 
 
 def _shown(light: Colours, gamma: float) -> Colours:
