@@ -12,7 +12,7 @@ from typing import cast
 
 from nafnet.allocator import keep_memory
 from nafnet.benchmarks.bench import Listener, Settings, bench
-from nafnet.benchmarks.machine import cores, describe_machine
+from nafnet.benchmarks.machine import describe_machine
 from nafnet.benchmarks.pictures import load_pictures
 from nafnet.benchmarks.report.page import Story, write_page
 from nafnet.benchmarks.report.tables import parity_sheet, sheets, speed_sheet, to_markdown
@@ -31,6 +31,7 @@ from nafnet.progress import PlainConsole
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.engine.model_source import CHECKPOINT_SUFFIXES
 from nafnet.spec import Norm
+from nafnet.system import SYSTEM
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def run(options: BenchOptions) -> int:
             raise UsageError(
                 f"--model {checkpoint.source}: takes {checkpoint.spec.channels} channels; photographs have 1 or 3"
             )
-    threads = options.threads or cores()
+    threads = options.threads or SYSTEM.cores()
     console = PlainConsole(width=None if sys.stdout.isatty() else 160)
     kept = options.malloc != "default" and keep_memory()
     if options.malloc == "keep" and not kept:

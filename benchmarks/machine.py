@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
+import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+
+import psutil
 
 from nafnet.benchmarks import gpu
+from nafnet.system import SYSTEM
 
 LIBRARIES = (
     "nafnet-toolchain",
@@ -33,54 +35,26 @@ def describe_machine() -> dict[str, object]:
             versions[name] = version(name)
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "processor": _processor(),
+        "processor": SYSTEM.processor(),
         "cores": os.cpu_count(),
-        "memory_gib": _memory(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": gpu.query("name,driver_version,memory.total", gpu.gpu_uuid()),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
+        "system": SYSTEM.description,
+        "python": ".".join(map(str, sys.version_info[:3])),
         "versions": versions,
     }
-
-
-def cores() -> int:
-    """That this process may use, which in a container are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def readings() -> dict[str, float]:
     """Clocks in MHz, temperatures in degrees Celsius, power in watts, load: what can be read here, by name."""
     found: dict[str, float] = {}
-    clocks = [float(line.split(":")[1]) for line in _lines("/proc/cpuinfo") if line.startswith("cpu MHz")]
-    if clocks:
-        found["CPU MHz"] = sum(clocks) / len(clocks)
-    for zone in sorted(Path("/sys/class/thermal").glob("thermal_zone*")):
-        with contextlib.suppress(OSError, ValueError):
-            kind = (zone / "type").read_text(encoding="ascii").strip()
-            found[f"{kind} C"] = int((zone / "temp").read_text(encoding="ascii")) / 1000
+    with contextlib.suppress(OSError, NotImplementedError):  # of what a virtual machine does not show
+        if clock := psutil.cpu_freq():
+            found["CPU MHz"] = clock.current
+    with contextlib.suppress(OSError, AttributeError):  # psutil reads temperatures on Linux alone
+        for kind, sensors in psutil.sensors_temperatures().items():
+            found |= {f"{sensor.label or kind} C": sensor.current for sensor in sensors}
     with contextlib.suppress(OSError):
-        found["load"] = os.getloadavg()[0]
+        found["load"] = psutil.getloadavg()[0]
     found |= gpu.readings(gpu.gpu_uuid())
     return {name: round(value, 2) for name, value in found.items()}
-
-
-def _processor() -> str:
-    named = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in _lines("/proc/cpuinfo"))}
-    if not named:
-        return platform.processor() or "unknown"
-    model, family = named.get("model name", "unknown"), named.get("model")
-    return f"{model} (model {family})" if family else model
-
-
-def _memory() -> float | None:
-    for line in _lines("/proc/meminfo"):
-        if line.startswith("MemTotal"):
-            return round(int(line.split()[1]) / 2**20, 1)
-    return None
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []

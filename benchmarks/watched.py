@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import os
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import psutil
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,10 +20,12 @@ class Sample:
     seconds: float
     """Since the start."""
     megabytes: float
-    """Proportional set size, summed: pages that several share count once."""
+    """Proportional set size, summed: pages that several share count once. Resident memory where that is not known."""
     threads: int
     files: int
-    """Open file descriptors."""
+    """Open file descriptors; on Windows handles."""
+    largest: float
+    """MB of resident memory of the largest of them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,14 +35,17 @@ class Watched:
     code: int
     output: str
     seconds: float
-    largest_process: float
-    """MB of resident memory at the peak of the largest process, as the system counted it."""
     samples: list[Sample]
 
     @property
     def peak(self) -> float:
         """MB of all processes together, of the samples taken."""
         return max((sample.megabytes for sample in self.samples), default=0.0)
+
+    @property
+    def largest_process(self) -> float:
+        """MB of resident memory of the largest process, of the samples taken."""
+        return max((sample.largest for sample in self.samples), default=0.0)
 
 
 def watch(command: Sequence[str | Path], *, interval: float = 0.25) -> Watched:
@@ -48,49 +55,29 @@ def watch(command: Sequence[str | Path], *, interval: float = 0.25) -> Watched:
     with tempfile.TemporaryFile() as written:  # a pipe that nobody empties would stop the command when it is full
         with subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT) as process:
             while process.poll() is None:
-                samples.append(_look(process.pid, time.perf_counter() - started))
+                samples.append(_look(psutil.Process(process.pid), time.perf_counter() - started))
                 time.sleep(interval)
             seconds = time.perf_counter() - started
         written.seek(0)
         output = written.read().decode(errors="replace")
     peaks = [sample for sample in samples if sample.files]
-    return Watched(
-        code=process.returncode, output=output, seconds=seconds, samples=peaks,
-        largest_process=_children_peak(),
-    )  # fmt: skip
+    return Watched(code=process.returncode, output=output, seconds=seconds, samples=peaks)
 
 
-def _children_peak() -> float:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-
-
-def _look(pid: int, seconds: float) -> Sample:
-    megabytes, threads, files = 0.0, 0, 0
-    for each in _tree(pid):
-        try:
-            rollup = Path(f"/proc/{each}/smaps_rollup").read_text(encoding="ascii")
-            pss = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
-            megabytes += int(pss.split()[1]) / 1024
-            threads += len(os.listdir(f"/proc/{each}/task"))
-            files += len(os.listdir(f"/proc/{each}/fd"))
-        except (OSError, StopIteration):
-            continue  # it ended meanwhile
-    return Sample(seconds=seconds, megabytes=megabytes, threads=threads, files=files)
+def _look(process: psutil.Process, seconds: float) -> Sample:
+    megabytes, threads, files, largest = 0.0, 0, 0, 0.0
+    for each in _tree(process):
+        with contextlib.suppress(psutil.Error, OSError):  # it ended meanwhile
+            held = each.memory_full_info()
+            megabytes += getattr(held, "pss", held.rss) / 2**20
+            threads += each.num_threads()
+            files += each.num_handles() if hasattr(each, "num_handles") else each.num_fds()
+            largest = max(largest, held.rss / 2**20)
+    return Sample(seconds=seconds, megabytes=megabytes, threads=threads, files=files, largest=largest)
 
 
-def _tree(pid: int) -> list[int]:
+def _tree(process: psutil.Process) -> list[psutil.Process]:
     """The process and all below it."""
-    found = [pid]
-    for each in found:
-        try:
-            children = Path(f"/proc/{each}/task/{each}/children").read_text(encoding="ascii").split()
-            tasks = os.listdir(f"/proc/{each}/task")
-            for task in tasks:
-                if task != str(each):
-                    children += Path(f"/proc/{each}/task/{task}/children").read_text(encoding="ascii").split()
-        except OSError:
-            continue
-        found += [int(child) for child in children if int(child) not in found]
-    return found
+    with contextlib.suppress(psutil.Error):
+        return [process, *process.children(recursive=True)]
+    return []

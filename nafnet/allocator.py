@@ -8,15 +8,12 @@ This serves what runs in the main thread; other threads allocate from smaller he
 
 from __future__ import annotations
 
-import ctypes
-import platform
+from nafnet.system import SYSTEM
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of ``mallopt(3)``."""
 MOST = 2**30
 """Bytes of a block, and of free memory at the end of the heap, above which it is given back all the same."""
-OLD_MOST = 2**25
-"""The largest block that older versions of glibc can be told to keep."""
+MOST_BAND = 2**25
+"""Bytes of a block on the way through a run."""
 
 
 def keep_memory(block: int = MOST, free: int = MOST) -> bool:
@@ -29,13 +26,9 @@ def keep_memory(block: int = MOST, free: int = MOST) -> bool:
     Returns:
         Whether it is so: only glibc can be told to, elsewhere nothing happens.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    mallopt = ctypes.CDLL(None).mallopt
-    blocks = any(mallopt(M_MMAP_THRESHOLD, most) for most in (block, min(block, OLD_MOST)))
-    return bool(mallopt(M_TRIM_THRESHOLD, free)) and blocks
+    return SYSTEM.keep_memory(block, free)
 
 
 def keep_bands() -> bool:
     """For rows on their way through a run: they are of megabytes, and as many are freed as are asked for."""
-    return keep_memory(OLD_MOST, 4 * OLD_MOST)
+    return keep_memory(MOST_BAND, 4 * MOST_BAND)

@@ -16,6 +16,7 @@ import click
 
 from nafnet.errors import NafnetError
 from nafnet.interpreter import isolate_children
+from nafnet.system import SYSTEM
 from nafnet.words import nearest, printable
 
 INTERRUPTED = 130
@@ -75,6 +76,7 @@ def exits(command: Callable[_Arguments, int], interrupted: str = GO_ON) -> Calla
     def run(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
         name = click.get_current_context().find_root().info_name
         isolate_children()
+        SYSTEM.prepare_console()
         try:
             code = command(*args, **kwargs)
         except NafnetError as error:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import errno
 import hashlib
 import os
 import secrets
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+
+import platformdirs
 
 from nafnet.errors import UsageError
-
-try:
-    import fcntl
-except ImportError:  # where there is none, two runs at once are the user's to avoid
-    fcntl = None  # type: ignore[assignment]  # a module, where there is one
+from nafnet.system import SYSTEM, Lock
 
 CACHE_VARIABLE = "NAFNET_CACHE"
 _CACHE = "nafnet-toolchain"
@@ -42,8 +37,13 @@ def temporary_beside(path: Path, tag: str = "", kind: str = "") -> Path:
     return path.with_name(f".{start}.{tag}{secrets.token_hex(4)}{kind}{PARTIAL_SUFFIX}")
 
 
+def open_bytes(path: Path, flags: int, mode: int = 0o666) -> int:
+    """As `os.open`; what is written through it is what the file gets, where text would have its line ends changed."""
+    return os.open(path, flags | getattr(os, "O_BINARY", 0), mode)
+
+
 @contextlib.contextmanager
-def whole_file(path: Path, tag: str = "", *, place: Place = os.replace, mode: int = 0o666) -> Iterator[Path]:
+def whole_file(path: Path, tag: str = "", *, place: Place = SYSTEM.replace, mode: int = 0o666) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the name `path`, on any error it is removed.
 
     The temporary file is flushed to the disk before it is placed, so a crash leaves the old file or the new one.
@@ -56,17 +56,17 @@ def whole_file(path: Path, tag: str = "", *, place: Place = os.replace, mode: in
     """
     temporary = temporary_beside(path, tag)
     try:
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+        os.close(open_bytes(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
         yield temporary
         with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+            SYSTEM.sync(file)
         place(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        SYSTEM.remove(temporary)
 
 
 def place_new(temporary: Path, path: Path) -> None:
-    """Rename to a name that is free; unlike `os.replace` it never takes somebody else's place, not even in a race.
+    """Rename to a name that is free; unlike `System.replace` it never takes somebody else's place, not even in a race.
 
     A second name is made with `os.link`, which fails where there is a file. Where the file system has no links, as
     FAT, the name is taken first by an empty file, which only one can make; there a crash may leave it empty.
@@ -79,8 +79,8 @@ def place_new(temporary: Path, path: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        temporary.replace(path)
+        os.close(open_bytes(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        SYSTEM.replace(temporary, path)
 
 
 _NO_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
@@ -95,32 +95,10 @@ def check_writable(option: str, path: Path) -> None:
         raise UsageError(f"{option} {path}: cannot be written ({error.strerror or error}); choose another") from error
 
 
-def write_whole(path: Path, data: bytes, *, place: Place = os.replace) -> None:
+def write_whole(path: Path, data: bytes, *, place: Place = SYSTEM.replace) -> None:
     """Write `data` to `path`, whole or not at all; see `whole_file`."""
     with whole_file(path, place=place) as temporary:
         temporary.write_bytes(data)
-
-
-class Lock(enum.Enum):
-    """What came of locking a file."""
-
-    OURS = "ours"
-    """Until the file is closed or the process ends, however it ends."""
-    TAKEN = "taken"
-    """By another process, or by another open file of this one."""
-    UNSUPPORTED = "unsupported"
-    """The file system, or the operating system, has no such locks."""
-
-
-def lock(file: IO[bytes]) -> Lock:
-    """Lock a file, without waiting."""
-    if fcntl is None:
-        return Lock.UNSUPPORTED
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return Lock.TAKEN if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else Lock.UNSUPPORTED
-    return Lock.OURS
 
 
 @contextlib.contextmanager
@@ -130,8 +108,8 @@ def exclusive(path: Path) -> Iterator[bool]:
     Processes that are forked meanwhile do not keep it when this one is killed.
     """
     with path.open("wb") as file:
-        os.register_at_fork(after_in_child=file.close)
-        yield lock(file) is not Lock.TAKEN
+        SYSTEM.close_in_forks(file)
+        yield SYSTEM.lock(file) is not Lock.TAKEN
 
 
 def file_sha256(path: Path) -> str:
@@ -141,7 +119,7 @@ def file_sha256(path: Path) -> str:
 
 
 def cache_folder(purpose: str) -> Path:
-    """A folder for files that can be made again: $NAFNET_CACHE, else $XDG_CACHE_HOME, else ~/.cache.
+    """A folder for files that can be made again: $NAFNET_CACHE, else where the system has such, as ~/.cache.
 
     Where there is no home, or it cannot be written, as for the unknown user of a container, it is a folder of the
     user's own among the temporary ones.
@@ -161,15 +139,11 @@ def cache_folder(purpose: str) -> Path:
 
 
 def _cache_bases() -> Iterator[Path]:
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        yield Path(given, _CACHE)
-    with contextlib.suppress(RuntimeError):  # there is none
-        yield Path.home() / ".cache" / _CACHE
-    number = os.getuid() if hasattr(os, "getuid") else "user"
+    with contextlib.suppress(RuntimeError):  # there is no home
+        yield platformdirs.user_cache_path(_CACHE, appauthor=False)
     with contextlib.suppress(OSError):  # not even a temporary folder
-        ours = Path(tempfile.gettempdir(), f"{_CACHE}-{number}")
+        ours = Path(tempfile.gettempdir(), f"{_CACHE}-{SYSTEM.user}")
         ours.mkdir(mode=0o700, exist_ok=True)
-        state = ours.lstat()
         # Everybody may write there: a folder that somebody else laid out for us is not taken.
-        if not hasattr(os, "getuid") or (stat.S_ISDIR(state.st_mode) and state.st_uid == number):
+        if SYSTEM.is_own(ours):
             yield ours

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import importlib.util
 import io
-import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any, Literal
+
+from nafnet.system import SYSTEM, processor
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -52,8 +54,7 @@ def preload_cuda() -> str:
 
     said = io.StringIO()
     if hasattr(onnxruntime, "preload_dlls"):
-        if sys.platform == "win32":
-            _add_folders_of_wheels(Path(onnxruntime.__file__).parents[1])
+        SYSTEM.add_library_folders(lambda: _folders_of_wheels(Path(onnxruntime.__file__).parents[1]))
         with contextlib.redirect_stdout(said):
             onnxruntime.preload_dlls()
     # A path of Windows has a colon of its own, and may have blanks.
@@ -64,14 +65,12 @@ def preload_cuda() -> str:
     return ", ".join(dict.fromkeys(missing))
 
 
-def _add_folders_of_wheels(packages: Path) -> None:
-    """Let Windows find what one of NVIDIA's libraries wants of another wheel: it looks beside the library alone.
+def _folders_of_wheels(packages: Path) -> list[Path]:
+    """Where Windows finds what one of NVIDIA's libraries wants of another wheel.
 
-    The folders are those that `onnxruntime.preload_dlls` knows: of CUDA 12 nvidia/*/bin, of 13 nvidia/cu13/bin/x86_64.
+    They are those that `onnxruntime.preload_dlls` knows: of CUDA 12 nvidia/*/bin, of 13 nvidia/cu13/bin/x86_64.
     """
-    for pattern in ("nvidia/*/bin", "nvidia/*/bin/x86_64"):
-        for folder in sorted(packages.glob(pattern)):
-            os.add_dll_directory(str(folder))  # type: ignore[attr-defined, unused-ignore]  # of Windows alone
+    return [folder for part in ("bin", "bin/x86_64") for folder in sorted(packages.glob(f"nvidia/*/{part}"))]
 
 
 @functools.cache
@@ -95,6 +94,27 @@ def openvino_core() -> Any:
     end in the order in which they came, is memory that was freed: the next signal kills the process.
     """
     return openvino_library().Core()
+
+
+@functools.cache
+def openvino_devices() -> tuple[str, ...]:
+    """Those that it can run on, by its names: CPU, GPU, GPU.1 and so on."""
+    return tuple(openvino_core().available_devices)
+
+
+def no_bfloat16() -> str | None:
+    """Words, unless the CPU multiplies bfloat16, and OpenVINO's kernels may use that."""
+    there = processor.has_bfloat16()
+    if there is None and importlib.util.find_spec("openvino"):
+        there = "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if there is None:
+        return "whether this CPU has bfloat16 is not known"
+    if not there:
+        return "this CPU has no bfloat16"
+    limit = processor.limit_without_bfloat16()
+    if limit is None:
+        return None
+    return f"{limit[0]}={limit[1]} is set, with which OpenVINO's bf16 fails or crashes on this CPU: unset it"
 
 
 def openvino_settings(precision: Literal["f32", "bf16"]) -> dict[str, Any]:

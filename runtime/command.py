@@ -37,12 +37,14 @@ from nafnet.runtime.paths.shard import Shard
 from nafnet.runtime.paths.standing import Judge
 from nafnet.runtime.paths.work import Request, Work, find_work
 from nafnet.steps import Display
+from nafnet.system import SYSTEM
 from nafnet.words import printable
 
 
 def run(options: RunOptions) -> int:
     """Run the command; returns its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for each in SYSTEM.ending_signals:
+        signal.signal(each, _interrupt)
     with ends_in_time():
         return _run(options)
 

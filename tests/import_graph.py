@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +26,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("architecture", "wire", "tiling", "metrics", "filekind", "onnxgraph"),
         ("spec", "images"),
         ("commandline", "files", "closing", "allocator", "fieldtypes", "steps", "parity", "enginelog"),
-        ("interpreter", "progress", "sessions", "system"),
+        ("interpreter", "progress", "sessions"),
+        ("system",),
         ("errors", "words"),
     ),
     "nafnet.train": (("cli",), ("command",), ("run",), ("data",), ("recipes",), ("synthetic", "processes")),
@@ -56,6 +58,35 @@ EXCEPTIONS = {
     ("nafnet.runtime.backends.torch_cuda", "nafnet.export.network.rewrites"): "it runs the network that is exported",
 }
 """(from, to): why this arrow may point where it points."""
+
+OF_ONE_SYSTEM = ("nafnet.system.windows", "nafnet.system.windows_job")
+"""Modules that cannot be imported on this one."""
+if sys.platform == "win32":
+    OF_ONE_SYSTEM = ("nafnet.system.posix", "nafnet.system.linux", "nafnet.system.macos")
+_MODULES_OF_ONE = {"fcntl", "resource", "msvcrt", "winreg", "platform", "pwd", "grp", "termios", "_winapi"}
+_NAMES_OF_ONE = {
+    "sys": {"platform", "getwindowsversion"}, "ctypes": {"windll", "WinDLL", "WinError"},
+    "os": {
+        "name", "uname", "getppid", "fork", "register_at_fork", "getloadavg", "getuid", "geteuid", "killpg", "fsync",
+        "sched_getaffinity", "sched_setaffinity", "add_dll_directory", "mkfifo", "setsid", "nice", "statvfs", "sysconf",
+    },
+}  # fmt: skip
+
+
+def of_one_system(path: Path) -> set[str]:
+    """What a file names that not every operating system has, or that asks which it is."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & _MODULES_OF_ONE
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or ""} & _MODULES_OF_ONE
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.attr in _NAMES_OF_ONE.get(node.value.id, ()):
+                found.add(f"{node.value.id}.{node.attr}")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= {node.value} if node.value.startswith(("/proc", "/sys/", "/dev/")) else set()
+    return found
 
 
 def modules() -> dict[str, Path]:

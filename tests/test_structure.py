@@ -47,6 +47,28 @@ def test_the_engine_knows_no_files() -> None:
     assert images == {"nafnet.images.pixels", "nafnet.images.colour.space"}
 
 
+def test_one_room_alone_knows_which_system_it_is_on() -> None:
+    """The rest of the project asks `nafnet.system.SYSTEM`."""
+    found = {
+        f"{path.relative_to(ROOT)}: {what}"
+        for name, path in import_graph.modules().items()
+        if not name.startswith("nafnet.system")
+        for what in import_graph.of_one_system(path)
+    }
+    assert found == set()
+
+
+def test_what_belongs_to_one_system_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(
+        "import os, sys, platform\nimport resource as r\nfrom fcntl import flock\nif sys.platform == 'win32':\n"
+        "    os.getppid()\nread = open('/proc/self/status')\ndef f():\n    import msvcrt\nos.path.join('a')\n"
+    )
+    assert import_graph.of_one_system(file) == {
+        "platform", "resource", "fcntl", "sys.platform", "os.getppid", "/proc/self/status", "msvcrt"
+    }  # fmt: skip
+
+
 def test_the_graph_sees_hidden_imports(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
     file.write_text(
@@ -110,6 +132,7 @@ def test_arrows_point_one_way(package: str, forbidden: tuple[str, ...]) -> None:
         if (name + ".").startswith(package + ".")
         and (package != "nafnet" or not name.startswith(tuple(rooms)))
         and name not in ("nafnet.runtime.backends.torch_cpu", "nafnet.runtime.backends.torch_cuda")
+        and name not in import_graph.OF_ONE_SYSTEM
     ]
     assert own
     script = "import sys, importlib\nfor name in sys.argv[1].split(','): importlib.import_module(name)\n"

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from nafnet.benchmarks.report.day import Entry
 from nafnet.steps import OnStep
+from nafnet.system import SYSTEM
 
 COMMANDS = {
     "nafnet-export": "nafnet.export.cli", "nafnet-run": "nafnet.runtime.cli", "nafnet-bench": "nafnet.benchmarks.cli",
@@ -67,7 +67,7 @@ def run_step(step: Step, log: Path, limit: float, place: str, on_step: OnStep) -
             entry["error"] = f"no end within {limit / 60:g} minutes"
         elif code:
             said = next((line for line in reversed(lines) if line.strip()), "it printed nothing")
-            entry["error"] = f"{_ending(code)}: {said.strip()}"
+            entry["error"] = f"{SYSTEM.ending(code)}: {said.strip()}"
     except NothingToDoError as missing:
         entry["status"], entry["error"] = "skipped", str(missing)
     except OSError as error:
@@ -88,14 +88,6 @@ def _program(words: list[str]) -> list[str]:
         f"from {COMMANDS[words[0]]} import main; main(prog_name={words[0]!r})",
         *words[1:],
     ]
-
-
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    with contextlib.suppress(ValueError):
-        return f"killed by {signal.Signals(-code).name}"
-    return f"killed by signal {-code}"
 
 
 def _watched(
@@ -136,8 +128,5 @@ def _watched(
 def _end(process: subprocess.Popen[str]) -> None:
     """What it started as well: after its time, on Ctrl-C, which does not reach it, and where it left some behind."""
     with contextlib.suppress(OSError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)  # a group lives on while one of it does
-        else:
-            process.kill()
+        SYSTEM.kill_with_children(process)
         process.wait()

@@ -8,12 +8,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from nafnet.benchmarks import gpu
 from nafnet.errors import BackendError
 from nafnet.files import CACHE_VARIABLE
 from nafnet.interpreter import module_command
+from nafnet.system import SYSTEM
 
 TIMEOUT = 900.0
 """Seconds; a compiler may need minutes."""
@@ -94,17 +93,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         backend(tile)
     return {
         "ended": ended, "loading": loaded - started, "first_tile": ended - loaded,
-        "host_mb": _peak_megabytes(), "device_mb": taken and taken[0], "device_mb_from": taken and taken[1],
+        "host_mb": SYSTEM.peak_resident() / 2**20,
+        "device_mb": taken and taken[0], "device_mb_from": taken and taken[1],
     }  # fmt: skip
-
-
-def _peak_megabytes() -> float:
-    """Of resident memory, since this program began; getrusage would count the process that started it, too."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import click
 import numpy as np
-import pyvips
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +26,7 @@ from nafnet.benchmarks.timing import alternate
 from nafnet.commandline import exits
 from nafnet.images.file import ImageFile, write_image
 from nafnet.images.formats import DEFAULT_QUALITY, Format
+from nafnet.images.vips import pyvips
 from nafnet.runtime.backends.lanes import Lane, LaneBackend
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.pending import Pending, Wired

@@ -7,7 +7,6 @@ the disk to batches, with crops, flips and turns. The peak memory is the process
 from __future__ import annotations
 
 import io
-import resource
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from rich.table import Table
 
 from nafnet.allocator import keep_memory
 from nafnet.commandline import exits
+from nafnet.system import SYSTEM
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -58,7 +58,7 @@ def main(
             started = time.perf_counter()
             trainer.train_step([(images[0], images[1])])
             seconds.append(time.perf_counter() - started)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = SYSTEM.peak_resident() / 2**20
         step = min(seconds[1:])
         table = Table("", "s a batch", "images a second", title=f"{recipe}, {batch}x{patch}x{patch}, {threads} threads")
         table.add_row("step", f"{step:.3f}", f"{batch / step:.1f}")

@@ -17,9 +17,9 @@ import onnxruntime
 from nafnet.export.gate.half_storage import as_stored, stores_half
 from nafnet.export.network.graph import INPUT
 from nafnet.parity import Precision, coarser
-from nafnet.sessions import onnxruntime_session, openvino_core, openvino_settings, openvino_version
+from nafnet.sessions import no_bfloat16, onnxruntime_session, openvino_core, openvino_settings, openvino_version
 from nafnet.spec import ModelSpec
-from nafnet.system.processor import features, no_bfloat16
+from nafnet.system.processor import features
 from nafnet.wire import Batch, from_wire, to_wire
 
 Run = Callable[[Batch], Batch]

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyvips
-
 from nafnet.images.containers.heif import read_heif, write_heif
 from nafnet.images.containers.jpeg import read_jpeg, write_jpeg
 from nafnet.images.containers.png import read_png, write_png
@@ -16,6 +14,7 @@ from nafnet.images.containers.webp import write_webp
 from nafnet.images.formats import Format
 from nafnet.images.metadata import exif, photoshop, xmp
 from nafnet.images.metadata.metadata import WORDS, Metadata
+from nafnet.images.vips import pyvips
 
 MOST_FIELD_BYTES = 16 * 2**20
 """Of one text, profile or preview: compressed, a small file can hold thousands of megabytes."""

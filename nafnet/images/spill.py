@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
 
-from nafnet.files import temporary_beside
+from nafnet.files import open_bytes, temporary_beside
 from nafnet.images.header import Header
+from nafnet.images.vips import pyvips
+from nafnet.system import SYSTEM
 
 PART_BYTES = 32 * 2**20
 MOST_PARTS = 128
@@ -45,7 +46,7 @@ class Spill:
         while len(rows):
             index, inside = divmod(self._written, self._rows)
             taken = rows[: self._rows - inside]
-            descriptor = os.open(self._parts[index], os.O_WRONLY | os.O_APPEND | os.O_CREAT, self._mode)
+            descriptor = open_bytes(self._parts[index], os.O_WRONLY | os.O_APPEND | os.O_CREAT, self._mode)
             with os.fdopen(descriptor, "ab") as file:
                 file.write(np.ascontiguousarray(taken).data)
             self._written += len(taken)
@@ -73,4 +74,4 @@ class Spill:
     def remove(self) -> None:
         """Delete the parts."""
         for part in self._parts:
-            part.unlink(missing_ok=True)
+            SYSTEM.remove(part)

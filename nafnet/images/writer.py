@@ -7,14 +7,12 @@ many on the disk beside the result.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pyvips
 
 from nafnet.closing import Closing
 from nafnet.errors import ImageError, OutputError
@@ -26,6 +24,8 @@ from nafnet.images.header import Header
 from nafnet.images.pixels import Rows
 from nafnet.images.plain import write_bmp, write_ppm
 from nafnet.images.spill import Spill
+from nafnet.images.vips import pyvips
+from nafnet.system import SYSTEM
 
 # Decoded images of more bytes wait on the disk.
 MEMORY_LIMIT = 96 * 2**20
@@ -44,8 +44,6 @@ _ANIMATED: tuple[Format, ...] = ("png", "avif")
 """Formats of whose animations libvips writes none."""
 _REQUIRED: dict[Format, Callable[[Path], None]] = {"jxl": jxl.require}
 """What a format needs that may not be installed, asked before any work."""
-# What will meet the next file, too.
-_DISK_IS_DONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def check_writer(file_format: Format, path: Path) -> None:
@@ -74,7 +72,7 @@ class ImageWriter(Closing):
 
     def __init__(
         self, path: Path, header: Header, *, quality: int = DEFAULT_QUALITY, tag: str = "",
-        place: Place = os.replace, mode: int = 0o666,
+        place: Place = SYSTEM.replace, mode: int = 0o666,
     ) -> None:  # fmt: skip
         check_writer(header.format, path)
         self._path, self._header, self._quality, self._tag = path, header, quality, tag
@@ -164,7 +162,7 @@ class ImageWriter(Closing):
         words = " ".join(str(error.detail or error.message).split())
         if not self._path.parent.is_dir():
             return OutputError(f"{self._path.parent}: the folder is gone; the run cannot go on")
-        for reason in map(os.strerror, _DISK_IS_DONE):
+        for reason in map(os.strerror, SYSTEM.full_disk):
             if reason.lower() in words.lower():
                 return OutputError(f"{self._path}: {reason}; mend it and run the same command again: it goes on")
         return ImageError(f"{self._path}: cannot be written ({words})")
@@ -177,7 +175,7 @@ class ImageWriter(Closing):
             if not self._path.parent.is_dir():
                 raise OutputError(f"{self._path.parent}: the folder is gone; the run cannot go on") from error
             reason = error.strerror or str(error)
-            if error.errno in _DISK_IS_DONE:
+            if error.errno in SYSTEM.full_disk:
                 raise OutputError(f"{self._path}: {reason}; mend it and run the same command again") from error
             raise ImageError(f"{self._path}: cannot be written ({reason})") from error
 

@@ -44,7 +44,7 @@ def picture_uri(pixels: NDArray[np.uint8], icc: bytes = b"") -> str:
         pixels: of the picture.
         icc: its profile; by default sRGB is meant.
     """
-    import pyvips
+    from nafnet.images.vips import pyvips
 
     image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
     if icc:

@@ -7,8 +7,9 @@ import functools
 import importlib.metadata
 import importlib.util
 import re
-import sys
 from pathlib import Path
+
+from nafnet.system import SYSTEM
 
 # NVIDIA, CUDA Toolkit release notes, table 3: the oldest driver for Linux with each major version. Within one, any
 # driver runs what was built for any minor version.
@@ -19,7 +20,7 @@ DRIVERS = {12: 525, 13: 580}
 def _driver() -> ctypes.CDLL | None:
     """NVIDIA's, which comes with no wheel."""
     try:
-        return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        return ctypes.CDLL(SYSTEM.cuda_driver)
     except OSError:
         return None
 

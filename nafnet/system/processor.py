@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from pathlib import Path
 
-CPU_INFO = Path("/proc/cpuinfo")
+from nafnet.system import SYSTEM
+
 # By the names of Linux. Those for matrices in 8 bits and in half: without them a library takes other kernels, and may
 # give other values.
 _TELLING = (
@@ -25,38 +25,27 @@ _WITHOUT_BFLOAT16 = ("sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2")
 
 def features() -> tuple[str, ...]:
     """Those of the instructions above that are there, and what limits the kernels of oneDNN, where somebody set it."""
-    held = _flags()
+    held = SYSTEM.processor_flags()
     if held is None:
         module = importlib.import_module("numpy._core._multiarray_umath")
         known: dict[str, bool] = getattr(module, "__cpu_features__", {})
-        held = {name for name, theirs in _NUMPY_NAMES.items() if known.get(theirs)}
+        held = frozenset(name for name, theirs in _NUMPY_NAMES.items() if known.get(theirs))
     limit = limited_kernels()
     return (*(name for name in _TELLING if name in held), *(["=".join(limit)] if limit else []))
 
 
-def no_bfloat16() -> str | None:
-    """Words, unless the CPU multiplies bfloat16 (AMX or AVX512_BF16), and OpenVINO's kernels may use that."""
-    flags = _flags()
-    if flags is None:
-        return "whether this CPU has bfloat16 is not known"
-    if not flags & {"amx_bf16", "avx512_bf16"}:
-        return "this CPU has no bfloat16"
+def has_bfloat16() -> bool | None:
+    """Whether the CPU multiplies bfloat16 (AMX or AVX512_BF16); None where the system does not say."""
+    flags = SYSTEM.processor_flags()
+    return None if flags is None else bool(flags & {"amx_bf16", "avx512_bf16"})
+
+
+def limit_without_bfloat16() -> tuple[str, str] | None:
+    """The variable that limits the kernels of oneDNN to some that know no bfloat16, and its value."""
     limit = limited_kernels()
-    if limit is None or limit[1].lower() not in _WITHOUT_BFLOAT16:
-        return None
-    return f"{limit[0]}={limit[1]} is set, with which OpenVINO's bf16 fails or crashes on this CPU: unset it"
+    return limit if limit is not None and limit[1].lower() in _WITHOUT_BFLOAT16 else None
 
 
 def limited_kernels() -> tuple[str, str] | None:
     """The variable that limits the kernels of oneDNN and its value, where one is set."""
     return next(((name, value) for name in _LIMITS if (value := os.environ.get(name))), None)
-
-
-def _flags() -> set[str] | None:
-    """What Linux says of the processor; None elsewhere."""
-    try:
-        lines = CPU_INFO.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return None
-    found = (line.partition(":") for line in lines)
-    return {flag for name, _, flags in found if name.strip() in ("flags", "Features") for flag in flags.split()}

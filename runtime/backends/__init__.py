@@ -21,8 +21,8 @@ from nafnet.onnxfile import inspect_onnx
 from nafnet.runtime.backends import onnxruntime_builds, presence
 from nafnet.runtime.backends.base import Backend, as_ours
 from nafnet.runtime.backends.model import Model
+from nafnet.sessions import no_bfloat16
 from nafnet.system import nvidia
-from nafnet.system.processor import no_bfloat16
 
 Reads = Literal["onnx", "checkpoint", "plan"]
 

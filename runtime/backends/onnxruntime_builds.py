@@ -10,10 +10,9 @@ import ctypes
 import importlib.metadata
 import importlib.util
 import re
-import sys
 from pathlib import Path
 
-from nafnet.system import nvidia
+from nafnet.system import SYSTEM, nvidia
 
 BUILDS = (
     "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-webgpu",
@@ -72,8 +71,7 @@ def wrong_build() -> str | None:
 
 def provider_library() -> str:
     """The file's name of the provider for CUDA."""
-    name = "onnxruntime_providers_cuda"
-    return f"{name}.dll" if sys.platform == "win32" else f"lib{name}.so"
+    return SYSTEM.library("onnxruntime_providers_cuda")
 
 
 def cuda_version() -> str | None:
@@ -99,7 +97,7 @@ def old_driver() -> str | None:
 def no_cuda_libraries() -> str | None:
     """Words, if neither the wheels of CUDA and cuDNN nor cuDNN in the system's own places are there."""
     missing = [name for name in _wanted_wheels() if not nvidia.installed_version(name)]
-    if not missing or _loads("cudnn64_9.dll" if sys.platform == "win32" else "libcudnn.so.9"):
+    if not missing or _loads(SYSTEM.cudnn):
         return None
     version = installed_builds().get(CUDA_BUILD)
     exactly = f"=={version}" if version else ""

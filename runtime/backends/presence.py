@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import subprocess
-from pathlib import Path
 
+from nafnet.sessions import openvino_devices
+from nafnet.system import SYSTEM
 from nafnet.system.nvidia import cuda_devices, cuda_driver, no_cuda
 
 __all__ = ["cuda_devices", "cuda_driver", "gpu_identity", "no_cuda", "no_openvino_gpu"]
@@ -27,5 +29,9 @@ def gpu_identity() -> tuple[str, ...]:
 
 
 def no_openvino_gpu() -> str | None:
-    """Words, unless there is a device that OpenVINO's GPU plugin could drive."""
-    return None if any(Path("/dev/dri").glob("renderD*")) else "no Intel GPU (/dev/dri has no render device)"
+    """Words, unless OpenVINO lists a GPU; where the system knows of none at all, OpenVINO is not asked."""
+    if not SYSTEM.may_have_graphics():
+        return "no Intel GPU (/dev/dri has no render device)"
+    if importlib.util.find_spec("openvino") and not any(name.startswith("GPU") for name in openvino_devices()):
+        return "no Intel GPU, or no driver for it: OpenVINO lists none"
+    return None

@@ -1,19 +1,15 @@
-"""How much memory a model takes, from the sizes of its tiles, and how much there is."""
+"""How much memory a model takes, from the sizes of its tiles, and whether there is as much."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 from nafnet.spec import ModelSpec
+from nafnet.system import SYSTEM
 
 # Measured on OpenVINO and ONNX Runtime, as multiples of the widest activation (2 x width channels of fp32): inputs,
 # outputs and skips of the first level are alive together.
 ACTIVATIONS = 6
 # What is left to the system when a whole image is to fit.
 MARGIN = 0.7
-_NO_LIMIT = 2**60
-"""What version 1 of cgroups gives for none is near 2**63."""
 
 
 def inference_bytes(spec: ModelSpec, height: int, width: int) -> int:
@@ -22,74 +18,7 @@ def inference_bytes(spec: ModelSpec, height: int, width: int) -> int:
     return ACTIVATIONS * 2 * channels * 4 * height * width
 
 
-def available_bytes(root: Path = Path("/")) -> int | None:
-    """Memory that can be had without swapping; None where the system does not say.
-
-    It is the least of what the machine has, what this process may still take (`ulimit -v`), and what each control
-    group (cgroup) that it is in may, as in a container. Files that the system keeps in memory, and can drop, count as
-    free.
-
-    Args:
-        root: of the file system; another one in tests.
-    """
-    counts = [*_of_machine(root), *_of_process(root), *_of_groups(root)]
-    return max(min(counts), 0) if counts else None
-
-
-def _of_machine(root: Path) -> Iterator[int]:
-    for line in _lines(root / "proc/meminfo"):
-        if line.startswith("MemAvailable:"):
-            yield int(line.split()[1]) * 1024
-
-
-def _of_process(root: Path) -> Iterator[int]:
-    """What `ulimit -v` leaves."""
-    limits, status = (_lines(root / "proc/self" / name) for name in ("limits", "status"))
-    most = next((line.split()[3] for line in limits if line.startswith("Max address space")), "")
-    taken = next((line.split()[1] for line in status if line.startswith("VmSize:")), "")
-    if most.isdigit() and taken.isdigit():
-        yield int(most) - int(taken) * 1024
-
-
-def _of_groups(root: Path) -> Iterator[int]:
-    """See Linux's documents: admin-guide/cgroup-v2, "memory.max"; cgroup-v1/memory, "memory.limit_in_bytes"."""
-    for line in _lines(root / "proc/self/cgroup"):
-        number, controllers, path = line.split(":", 2)
-        if number == "0" and not controllers:
-            place, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            place = root / "sys/fs/cgroup/memory"
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        else:
-            continue
-        group = place / path.lstrip("/")
-        # A container may see its own group as the root, whatever path it is told.
-        for folder in dict.fromkeys([group, *group.parents, place]):
-            if folder.is_relative_to(place):
-                yield from _left(folder, *names)
-
-
-def _left(group: Path, limit: str, usage: str, droppable: str) -> Iterator[int]:
-    most, used = _number(group / limit), _number(group / usage)
-    if most is None or used is None or most >= _NO_LIMIT:
-        return
-    fields = dict(line.split(" ", 1) for line in _lines(group / "memory.stat") if " " in line)
-    yield most - used + int(fields.get(droppable, 0))
-
-
-def _number(path: Path) -> int | None:
-    (text, *_) = [*_lines(path), ""]
-    return int(text) if text.isdigit() else None  # "max" is no limit
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
-        return []
-
-
 def fits_whole(spec: ModelSpec, height: int, width: int, batch: int) -> bool:
     """Whether a batch of images can be restored without tiles, as far as the system tells."""
-    available = available_bytes()
+    available = SYSTEM.available_memory()
     return available is None or batch * inference_bytes(spec, height, width) < MARGIN * available

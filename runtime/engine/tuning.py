@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 from nafnet.errors import BackendError, UsageError
 from nafnet.files import cache_folder, write_whole
 from nafnet.runtime.engine.restorer import Restorer
+from nafnet.system import SYSTEM
 
 TILES = (128, 192, 256, 320, 384, 512, 768, 1024)
 BATCHES = (1, 2, 4, 8, 16, 32)
@@ -91,6 +92,6 @@ def _key(restorer: Restorer, tiles: list[int], batches: list[int]) -> str:
     backend = restorer.backend
     told = [
         backend.model.sha256, backend.description, backend.threads, restorer.overlap, tiles, batches,
-        platform.node(), platform.processor(), os.cpu_count(),
+        socket.gethostname(), SYSTEM.processor(), os.cpu_count(),
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:32]

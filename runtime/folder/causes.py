@@ -11,17 +11,25 @@ import tempfile
 from pathlib import Path
 
 from nafnet.errors import ImageError
+from nafnet.system import SYSTEM
 
 _MEMORY = re.compile(r"out of memory|insufficient memory|cannot allocate|failed to allocate|bad_alloc", re.IGNORECASE)
 _TEMPORARY = re.compile(r"unable to write to|write failed|vips-\d+-\d+\.v|no space left|error writing", re.IGNORECASE)
+_VARIABLE = "TMPDIR"
 _PROBE = 64 * 2**10
 _ROOM = 64 * 2**20
 """Of address space; where less is left, a decoder may have stopped for want of it and called it something else."""
 
 
 def temporary_folder() -> Path:
-    """Where libvips puts rows that it needs out of order."""
-    return Path(os.environ.get("TMPDIR") or "/tmp")
+    """Where libvips puts rows that it needs out of order, as `use_temporary_folder` has told it."""
+    return Path(os.environ[_VARIABLE])
+
+
+def use_temporary_folder() -> None:
+    """Tell libvips where to, once, before its first image: on each system it looks elsewhere by itself."""
+    if not os.environ.get(_VARIABLE):
+        os.environ[_VARIABLE] = tempfile.gettempdir()
 
 
 def unwritable(folder: Path) -> str | None:
@@ -55,7 +63,7 @@ def explained(error: ImageError, path: Path, memory: int) -> str:
             f"{path}: cannot be decoded, for the temporary folder {folder} takes no more ({reason}); make room, "
             "or set TMPDIR to another folder"
         )
-    if memory and _peak() + _needed(path) > memory:
+    if memory and SYSTEM.peak_memory() + _needed(path) > memory:
         return f"{str(error).replace(': damaged ', ': damaged or too large ', 1)}: {too_little(memory)}"
     return str(error)
 
@@ -69,15 +77,6 @@ def too_little(memory: int) -> str:
 def of_death(said: str, memory: int) -> str | None:
     """From the last words of a decoder that died: whether it was memory; None where they do not say."""
     return too_little(memory) if _MEMORY.search(said) else None
-
-
-def _peak() -> int:
-    """The most address space that this process has had."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmPeak:")), 0)
 
 
 def _needed(path: Path) -> int:

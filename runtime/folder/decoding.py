@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import threading
@@ -24,6 +23,7 @@ from nafnet.interpreter import module_command
 from nafnet.runtime.folder.causes import of_death
 from nafnet.runtime.folder.settings import Limits
 from nafnet.runtime.folder.worker import DIGEST, END, FAILED, FRAME, HEADER, ROWS, header_from_json
+from nafnet.system import SYSTEM
 
 BAND_BYTES = 2**20
 """Of rows at a time: the pages of larger blocks are given back to the kernel each time, and cleared by it."""
@@ -31,7 +31,7 @@ SECONDS_PER_MEGAPIXEL = 1.0
 """Added to the limit for a whole file, so that large ones on slow disks are not taken for a hang."""
 _MOST_HEADER_BYTES = 256 * 2**20  # profiles and maker notes are kilobytes to megabytes
 
-
+_ALONE = {"VIPS_CONCURRENCY": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _START_SECONDS = 120.0
 _LINES_KEPT = 20
 _LAST_WORDS = 5.0  # seconds
@@ -145,19 +145,14 @@ class Decoder(Closing):
         Raises:
             DecodingError: it ended instead; the message is its last line.
         """
-        ours, theirs = socket.socketpair()
-        environment = {**os.environ, "VIPS_CONCURRENCY": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        words = module_command("nafnet.runtime.folder.worker", str(theirs.fileno()), str(self.limits.memory))
+        words = module_command("nafnet.runtime.folder.worker", str(self.limits.memory))
         try:
-            self._process = process = subprocess.Popen(
-                words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
-            )
+            process, ours = SYSTEM.start_with_socket(words, stderr=subprocess.PIPE, env={**os.environ, **_ALONE})
         except OSError as error:
             raise DecodingError(
                 f"the decoding process cannot be started ({words[0]}: {error.strerror or error})"
             ) from error
-        theirs.close()
-        self._socket = ours
+        self._process, self._socket = process, ours
         self._said = deque[bytes](maxlen=_LINES_KEPT)
         self._listener = listener = threading.Thread(target=_listen, args=(process.stderr, self._said), daemon=True)
         listener.start()
@@ -175,7 +170,7 @@ class Decoder(Closing):
                 raise DecoderStopped
             last = next((line.decode(errors="replace").strip() for line in reversed(self._said) if line.strip()), "")
             raise DecodingError(
-                f"the decoding process does not start ({last or f'exit code {code}'}); install the project anew, "
+                f"the decoding process does not start ({last or SYSTEM.ending(code)}); install the project anew, "
                 f"or raise --decode-memory, which is {self.limits.memory / 2**20:.0f} MB"
             )
         return ours
@@ -238,8 +233,9 @@ class Decoder(Closing):
             self._listener.join(_LAST_WORDS)
         if memory := of_death(b" ".join(self._said).decode(errors="replace"), self.limits.memory):
             raise ImageError(f"{path}: {memory}")
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        raise ImageError(f"{path}: the decoder died of it ({how}); the file is damaged, or needs too much memory")
+        raise ImageError(
+            f"{path}: the decoder died of it ({SYSTEM.ending(code)}); the file is damaged, or needs too much memory"
+        )
 
 
 def _listen(stream: IO[bytes] | None, said: deque[bytes]) -> None:

@@ -16,7 +16,6 @@ from nafnet.errors import ImageError
 from nafnet.images.header import Header
 from nafnet.images.pixels import WHITE
 from nafnet.images.writer import ImageWriter, check_quality
-from nafnet.runtime.engine.memory import available_bytes
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.memory import check_fits, file_bytes
@@ -24,6 +23,7 @@ from nafnet.runtime.folder.settings import Encoding, Limits
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.journal import Journal
 from nafnet.runtime.paths.standing import Judge, State
+from nafnet.system import SYSTEM
 from nafnet.words import counted, lasting, printable
 
 Say = Callable[[str], None]
@@ -128,7 +128,7 @@ def print_memory(restorer: Restorer, jobs: Sequence[Job], limits: Limits, say: S
             with contextlib.suppress(ImageError):  # it will be said when its turn comes
                 memory = file_bytes(restorer, decoder.header(job.source), results[job.source])
                 most, where = max((most, where), (memory, job.source), key=lambda pair: pair[0])
-    available = available_bytes()
+    available = SYSTEM.available_memory()
     there_is = f"; {available / 2**20:.0f} MB are available" if available else ""
     say(f"memory: about {most / 2**20:.0f} MB beside the model, for {where}{there_is}")
 

@@ -6,7 +6,6 @@ Files are read in bands, twice, in the process that decodes, so what is large or
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from nafnet.runtime.folder.decoding import Decoder
 from nafnet.runtime.folder.region import cut_out, most_changed
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Limits
+from nafnet.system import SYSTEM
 
 MOST_PICTURES = 40
 """A page of more would be too large to open."""
@@ -26,7 +26,7 @@ MOST_PICTURES = 40
 
 def write_gallery(
     path: Path, rows: Sequence[FileReport], *, opening: str, summary: str, limits: Limits | None,
-    place: Place = os.replace,
+    place: Place = SYSTEM.replace,
 ) -> None:  # fmt: skip
     """Write the page, whole or not at all.
 

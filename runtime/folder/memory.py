@@ -7,8 +7,9 @@ import numpy as np
 from nafnet.errors import ImageError
 from nafnet.images.header import Header
 from nafnet.images.writer import MEMORY_LIMIT
-from nafnet.runtime.engine.memory import available_bytes, inference_bytes
+from nafnet.runtime.engine.memory import inference_bytes
 from nafnet.runtime.engine.restorer import Restorer
+from nafnet.system import SYSTEM
 
 ALWAYS_TRIED = 2**30
 """Bytes of rows: those of a picture that is 80,000 pixels wide, in tiles of 256."""
@@ -22,7 +23,7 @@ def check_fits(restorer: Restorer, header: Header) -> None:
     Raises:
         ImageError: it takes more memory than there is.
     """
-    needed, available = _rows_bytes(restorer, header), available_bytes()
+    needed, available = _rows_bytes(restorer, header), SYSTEM.available_memory()
     # What ordinary pictures take is never refused: it can be had by swapping, and mostly there is more than is told.
     if available is not None and needed > max(available, ALWAYS_TRIED):
         raise ImageError(

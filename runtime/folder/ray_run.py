@@ -10,6 +10,7 @@ import dataclasses
 import logging
 import os
 import pickle
+import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -169,7 +170,7 @@ class RestoringActor:
     def _load(self, plan: RayPlan) -> None:
         self._plan = plan
         self._restorer = Restorer.load(**plan.model_options, say=self._said.append)
-        name = f"ray-{os.uname().nodename.replace('.', '-')[:40]}-{os.getpid()}"
+        name = f"ray-{socket.gethostname().replace('.', '-')[:40]}-{os.getpid()}"
         self._journal = Journal(plan.folder, plan.key, plan.shard, name=name)
         self._judge = Judge(self._journal, overwrite=plan.overwrite, since=plan.started, checksum=plan.checksum)
         self._journal.open(plan.folders)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,6 +12,7 @@ from nafnet.files import Place, write_whole
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.paths.discovery import Found
 from nafnet.runtime.paths.job import Job
+from nafnet.system import SYSTEM
 from nafnet.words import counted
 
 MARK = b'{\n  "program": "nafnet-run",'
@@ -80,7 +80,7 @@ def totals(rows: Sequence[FileReport], wall_seconds: float) -> dict[str, Any]:
 
 
 def write_report(
-    path: Path, rows: Sequence[FileReport], settings: dict[str, Any], wall_seconds: float, place: Place = os.replace
+    path: Path, rows: Sequence[FileReport], settings: dict[str, Any], wall_seconds: float, place: Place = SYSTEM.replace
 ) -> None:
     """Write the report as JSON: ``{"program": "nafnet-run", "settings": ..., "totals": ..., "files": [...]}``.
 

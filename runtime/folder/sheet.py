@@ -7,7 +7,6 @@ in the photograph's colours.
 from __future__ import annotations
 
 import dataclasses
-import os
 import queue
 import threading
 from collections.abc import Sequence
@@ -31,6 +30,7 @@ from nafnet.runtime.folder.settings import Limits
 from nafnet.runtime.paths.journal import settings_key
 from nafnet.runtime.paths.standing import Judge, State
 from nafnet.runtime.paths.targets import strength_word
+from nafnet.system import SYSTEM
 
 QUALITY = 95
 NO_SHEET = "no contact sheet"
@@ -120,7 +120,7 @@ class Sheets(Closing):
 
 def write_sheet(
     path: Path, source: Path, strengths: dict[Path, float], decoder: Decoder, *, tag: str = "",
-    place: Place = os.replace, mode: int = 0o666,
+    place: Place = SYSTEM.replace, mode: int = 0o666,
 ) -> None:  # fmt: skip
     """Write a contact sheet, whole or not at all.
 

@@ -1,4 +1,4 @@
-"""SIGTERM ends a run within seconds, also while Python waits for a library that hears no signals."""
+"""A request to end is heard within seconds, also while Python waits for a library that hears no signals."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import click
 
 from nafnet.commandline import GO_ON, INTERRUPTED
+from nafnet.system import SYSTEM
 
 SECONDS = 4.5
 """From the signal to the end; services are commonly killed after ten to thirty, without a word."""
@@ -44,6 +45,6 @@ def ends_in_time(seconds: float = SECONDS) -> Iterator[None]:
 
 def _watch(woken: socket.socket, ended: threading.Event, seconds: float) -> None:
     while (received := woken.recv(1)) != _END:
-        if received[0] == signal.SIGTERM and not ended.wait(seconds):
+        if received[0] in SYSTEM.ending_signals and not ended.wait(seconds):
             click.echo(f"nafnet-run: {GO_ON}; what was under way, and a report or a page, are not written", err=True)
             os._exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""The process that decodes: ``python -P -m nafnet.runtime.folder.worker SOCKET MEMORY``.
+"""The process that decodes: ``python -P -m nafnet.runtime.folder.worker MEMORY``, started with a socket.
 
 A decoder of untrusted files can hang, crash, or ask for all memory there is. Here it takes only itself down, and
 `nafnet.runtime.folder.decoding` starts another. It reads commands, lines of JSON, from a socket and answers with
@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import resource
+import select
 import signal
 import socket
 import struct
@@ -29,7 +29,8 @@ from nafnet.images.header import Header
 from nafnet.images.metadata.metadata import Metadata
 from nafnet.images.reader import open_image
 from nafnet.images.timing import Timing
-from nafnet.runtime.folder.causes import explained, too_little
+from nafnet.runtime.folder.causes import explained, too_little, use_temporary_folder
+from nafnet.system import SYSTEM
 
 FRAME = struct.Struct("!cQ")
 """Kind and length of what follows."""
@@ -78,24 +79,33 @@ def _answer_for(peer: socket.socket, command: dict[str, Any], path: Path) -> Non
     _send(peer, END, reader.damage.encode("utf-8", "backslashreplace"))
 
 
-def _die_with_parent(parent: int) -> None:
-    """A parent that was killed cannot stop a decoder that hangs."""
-    while os.getppid() == parent:
+def _die_with_parent(peer: socket.socket) -> None:
+    """A parent that was killed cannot stop a decoder that hangs; but its end of the socket is closed.
+
+    While a file is decoded the parent sends nothing, so that what can be read then is the end.
+    """
+    while not _is_closed(peer):
         time.sleep(1)
     os._exit(1)
+
+
+def _is_closed(peer: socket.socket) -> bool:
+    try:
+        return bool(select.select([peer], [], [], 0)[0]) and not peer.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True
 
 
 def main() -> None:
     """Answer commands until the socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    peer = socket.socket(fileno=int(sys.argv[1]))
-    memory = int(sys.argv[2])
+    peer = SYSTEM.handed_socket()
+    memory = int(sys.argv[1])
     if memory:
-        most = resource.getrlimit(resource.RLIMIT_AS)[1]  # which only the superuser may raise
-        memory = memory if most == resource.RLIM_INFINITY else min(memory, most)
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+        memory = SYSTEM.limit_memory(memory)
+    SYSTEM.quiet_crashes()
+    use_temporary_folder()
+    threading.Thread(target=_die_with_parent, args=(peer,), daemon=True).start()
     _send(peer, READY, b"")
     for line in peer.makefile("rb"):
         try:

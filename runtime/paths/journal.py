@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from nafnet.errors import OutputError, UsageError
-from nafnet.files import Lock, lock
+from nafnet.files import open_bytes
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.leftovers import RunMark
 from nafnet.runtime.paths.shard import Shard
+from nafnet.system import SYSTEM, Lock
 
 FOLDER = ".nafnet-run"
 _LONGEST_LINE = 64 * 1024
@@ -122,7 +123,7 @@ class Journal:
             if self.place.is_symlink():
                 raise UsageError(f"{self.place}: is a link; remove it, or choose another output")
             self._file = _open_regular(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
-            state = lock(self._file)
+            state = SYSTEM.lock(self._file)
             if state is Lock.TAKEN:
                 raise UsageError(
                     f"{self.folder}: another run is writing here as {self._name}; wait for it, or use --shard"
@@ -176,7 +177,7 @@ class Journal:
         try:
             with self._lock:
                 self._append(line)
-            os.fsync(self._file.fileno())
+            SYSTEM.sync(self._file)
         except OSError as error:
             raise OutputError(
                 f"{self._file.name}: cannot be written ({error.strerror or error}); mend it and run the same again"
@@ -227,7 +228,7 @@ def _open_regular(path: Path, flags: int) -> IO[bytes]:
     """
     if path.is_symlink():  # said in words where the system has no flag for it
         raise UsageError(f"{path}: is a link; expected a file: remove it, or choose another output")
-    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o644)
+    descriptor = open_bytes(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o644)
     state = os.fstat(descriptor)
     wrong = "is no regular file" if not stat.S_ISREG(state.st_mode) else ""
     wrong = wrong or ("has a second name elsewhere" if state.st_nlink > 1 else "")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import re
 import secrets
+import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from nafnet.files import PARTIAL_SUFFIX, Lock, lock
+import psutil
+
+from nafnet.files import PARTIAL_SUFFIX
+from nafnet.system import SYSTEM, Lock
 
 _ALIVE = ".alive"
 _MOST_BYTES = 2**26
@@ -47,12 +50,17 @@ class RunMark:
             folders: that this run may have temporary files in.
         """
         self._folders = sorted({os.path.realpath(folder) for folder in folders})
-        content = {"host": platform.node(), "process": os.getpid(), "folders": self._folders}
-        beginning = self._place / f"{self._name}.beginning"
-        self._file = beginning.open("xb", buffering=0)
-        lock(self._file)  # before others can see it by the name they look for
+        content = {"host": socket.gethostname(), "process": os.getpid(), "folders": self._folders}
+        path = self._place / f"{self._name}{_ALIVE}"
+        while self._file is None:
+            file = path.open("xb", buffering=0)
+            # Another run may have taken it for a dead one's, and be about to remove it, before it was locked.
+            if SYSTEM.lock(file) is not Lock.TAKEN and _is_at(path, file):
+                self._file = file
+            else:
+                file.close()
+                SYSTEM.remove(path)
         self._file.write(json.dumps(content).encode())
-        beginning.replace(self._place / f"{self._name}{_ALIVE}")
 
     def remove_leftovers(self) -> None:
         """Remove the temporary files of every run that left a mark and is dead, and then its mark."""
@@ -60,13 +68,15 @@ class RunMark:
             name = path.name.removesuffix(_ALIVE)
             if name == self._name or path.is_symlink() or not path.is_file():
                 continue
-            # The lock is kept while they are removed: of two that clean, one does.
-            with contextlib.suppress(OSError, ValueError), path.open("rb") as file:  # ValueError: names that are none
-                content = _content(file)
-                if _is_dead(file, content):
+            with contextlib.suppress(OSError, ValueError):  # ValueError: names that are none
+                # The lock is kept while they are removed: of two that clean, one does.
+                with path.open("rb") as file:
+                    content = _content(file)
+                    if not _is_dead(file, content):
+                        continue
                     for leftover in self._leftovers(name, content):
-                        leftover.unlink(missing_ok=True)
-                    path.unlink(missing_ok=True)
+                        SYSTEM.remove(leftover)
+                SYSTEM.remove(path)  # which Windows refuses while it is open
 
     def _leftovers(self, name: str, content: dict[str, Any]) -> Iterator[Path]:
         owned = re.compile(rf"\.{re.escape(name)}-[0-9a-f]{{8}}(?:\.raw)?{re.escape(PARTIAL_SUFFIX)}$")
@@ -80,9 +90,9 @@ class RunMark:
     def close(self) -> None:
         """Take the mark away: this run has no temporary files any more."""
         if self._file:
-            with contextlib.suppress(OSError):
-                (self._place / f"{self._name}{_ALIVE}").unlink(missing_ok=True)
             self._file.close()
+            with contextlib.suppress(OSError):
+                SYSTEM.remove(self._place / f"{self._name}{_ALIVE}")
 
 
 def _content(file: IO[bytes]) -> dict[str, Any]:
@@ -95,18 +105,21 @@ def _content(file: IO[bytes]) -> dict[str, Any]:
 
 def _is_dead(file: IO[bytes], content: dict[str, Any]) -> bool:
     """Whether nobody holds the mark; without locks, whether its process is gone from this very machine."""
-    state = lock(file)
+    state = SYSTEM.lock(file)
     if state is not Lock.UNSUPPORTED:
         return state is Lock.OURS
     number = content.get("process")
-    if content.get("host") != platform.node() or not isinstance(number, int) or not hasattr(os, "fork"):
+    if content.get("host") != socket.gethostname() or not isinstance(number, int):
         return False
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        pass
+    with contextlib.suppress(OverflowError):
+        return not psutil.pid_exists(number)
+    return False
+
+
+def _is_at(path: Path, file: IO[bytes]) -> bool:
+    """Whether an open file is the one that has this name."""
+    with contextlib.suppress(OSError):
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     return False
 
 

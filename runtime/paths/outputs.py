@@ -17,6 +17,7 @@ from nafnet.files import place_new
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.journal import FOLDER
 from nafnet.runtime.paths.real_paths import RealPaths
+from nafnet.system import SYSTEM
 
 _KEEP = "rename one, or use --keep-folders, which puts them into folders of their own"
 _EXCLUDE = "rename one, or leave one out with --exclude"
@@ -114,7 +115,7 @@ class Outputs:
         """Give a finished file its name, on the terms of `ask`."""
         self.ask(path, expected)
         if expected is not None:
-            temporary.replace(path)
+            SYSTEM.replace(temporary, path)
             return
         try:
             place_new(temporary, path)

@@ -20,6 +20,7 @@ from rich.progress import Progress
 
 from nafnet.errors import DataError
 from nafnet.files import exclusive
+from nafnet.system import SYSTEM
 from nafnet.train.data.ahead import in_order
 from nafnet.train.data.pairs import Image, Pairs
 from nafnet.train.data.prepare import Piece, prepared
@@ -161,7 +162,7 @@ def _flush(pixels: BinaryIO, index: BinaryIO, waiting: list[dict[str, Any]]) -> 
     for file, data in ((pixels, b""), (index, "".join(f"{json.dumps(row)}\n" for row in waiting).encode())):
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        SYSTEM.sync(file)
     waiting.clear()
 
 

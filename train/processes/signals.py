@@ -17,7 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from nafnet.system import SYSTEM
+
+_SIGNALS = (signal.SIGINT, *SYSTEM.ending_signals)
 _END = b"\0"  # the number of no signal
 IMPATIENT = 1.0
 """Seconds after the first Ctrl-C from which a second one is meant."""
@@ -131,8 +133,8 @@ def leave_to_parent(_worker: int) -> None:
 
     A worker ends when its queue is closed, or when it sees that the parent is gone.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
 
 
 def leave_interrupts_to_parent() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.progress import Progress
 from nafnet.checkpoint import StateDict, weights_sha256
 from nafnet.errors import CheckpointError, UsageError
 from nafnet.files import exclusive
+from nafnet.system import SYSTEM
 from nafnet.train.data.batches import Batch, StepBatches
 from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
@@ -35,7 +35,6 @@ from nafnet.words import counted
 
 LAST = "last.safetensors"
 _MOST_EVALUATIONS = 100
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,7 +103,7 @@ class Run:
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(self._left_behind()) from None
             except OSError as error:
-                if error.errno not in _NO_ROOM:
+                if error.errno not in SYSTEM.full_disk:
                     raise
                 raise self.states.refused(self.folder, error) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def write_record(run: Path, recipe: Recipe, data: dict[str, Any], **facts: Any) 
     Args:
         facts: further entries, such as the number of parameters.
     """
-    versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    versions = {"torch": torch.__version__, "numpy": np.__version__, "python": ".".join(map(str, sys.version_info[:3]))}
     record = {"recipe": recipe.to_dict(), "data": data, **facts, "versions": versions}
     write_whole(run / RECIPE, recipe_toml(recipe).encode())
     write_whole(run / RECORD, json.dumps(record, indent=1).encode())

@@ -7,12 +7,12 @@ column of the matrix. Of a profile that is a table of colours the curve of its g
 from __future__ import annotations
 
 import numpy as np
-import pyvips
 
 from nafnet.images.colour.primaries import SRGB_PRIMARIES, to_d50, to_xyz
 from nafnet.images.colour.space import Space
 from nafnet.images.colour.tone import LINEAR, SRGB, STEPS, Tone
 from nafnet.images.colour.transfer import Floats, gamma
+from nafnet.images.vips import pyvips
 
 _XYZ_STEP = 1 / 32768
 """The engine's: it computes in 16 bits, of which 32768 is 1."""

@@ -9,10 +9,9 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-import pyvips
-
 from nafnet.errors import ImageError
 from nafnet.images.containers.tiff import CIELAB, Layout
+from nafnet.images.vips import pyvips
 from nafnet.words import counted
 
 BUILT_IN = "CMYK without a profile became sRGB by libvips' built-in one"

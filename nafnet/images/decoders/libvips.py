@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyvips
 
 from nafnet.errors import ImageError
 from nafnet.images.carried import MOST_FIELD_BYTES, read_metadata
@@ -26,6 +25,7 @@ from nafnet.images.header import Header
 from nafnet.images.metadata import exif
 from nafnet.images.pixels import PixelType, Rows
 from nafnet.images.timing import ONE_FRAME, Timing
+from nafnet.images.vips import pyvips
 
 _LOADERS: dict[Format, str] = {
     **{"png": "pngload", "jpeg": "jpegload", "tiff": "tiffload", "webp": "webpload"},

@@ -13,12 +13,12 @@ from PIL import Image
 
 from nafnet.architecture import NAFNet
 from nafnet.benchmarks.cli import main
-from nafnet.benchmarks.machine import cores
 from nafnet.benchmarks.pictures import LARGEST, load_pictures
 from nafnet.benchmarks.report.tables import Sheet
 from nafnet.benchmarks.watched import watch
 from nafnet.errors import UsageError
 from nafnet.spec import Architecture
+from nafnet.system import SYSTEM
 from tests.processes import in_this_process
 
 
@@ -69,7 +69,7 @@ def test_threads_are_as_many_as_the_cores_it_may_use() -> None:
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        assert cores() == 1
+        assert SYSTEM.cores() == 1
     finally:
         os.sched_setaffinity(0, before)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nafnet.system import processor
+from nafnet.system import linux, processor
 
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
@@ -16,7 +16,7 @@ def cpu_info(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in LIMITS:
         monkeypatch.delenv(name, raising=False)
     path = tmp_path / "cpuinfo"
-    monkeypatch.setattr(processor, "CPU_INFO", path)
+    monkeypatch.setattr(linux, "CPU_INFO", path)
     return path
 
 
@@ -35,11 +35,11 @@ def test_a_limit_on_the_kernels_is_one_of_them(cpu_info: Path, monkeypatch: pyte
     assert processor.features() == ("avx2", "ONEDNN_MAX_CPU_ISA=SSE41")
 
 
-@pytest.mark.skipif(not processor.CPU_INFO.is_file(), reason="NumPy's answer is compared with that of Linux")
+@pytest.mark.skipif(not linux.CPU_INFO.is_file(), reason="NumPy's answer is compared with that of Linux")
 def test_without_linux_numpy_is_asked(cpu_info: Path) -> None:
     here = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
     found = processor.features()
     assert not cpu_info.exists()
     assert set(found) <= here
     assert ("avx2" in found) == ("avx2" in here)
-    assert processor.no_bfloat16() == "whether this CPU has bfloat16 is not known"
+    assert processor.has_bfloat16() is None

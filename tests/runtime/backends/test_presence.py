@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from PIL import Image
 
+from nafnet import sessions
 from nafnet.errors import BackendError
 from nafnet.onnxfile import embed_spec
 from nafnet.runtime.backends import choose_for
 from nafnet.spec import ModelSpec
-from nafnet.system import processor as processor_of
+from nafnet.system import linux
 
 MakeOnnx = Callable[..., Path]
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
@@ -40,7 +41,7 @@ def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     path = tmp_path / "cpuinfo"
     path.write_text("flags : fpu avx2 avx512f avx512_bf16\n", encoding="ascii")
-    monkeypatch.setattr(processor_of, "CPU_INFO", path)
+    monkeypatch.setattr(linux, "CPU_INFO", path)
     return path
 
 
@@ -60,9 +61,9 @@ def test_a_limit_on_the_kernels_leaves_no_bfloat16(
 ) -> None:
     for name, value in limits.items():
         monkeypatch.setenv(name, value)
-    assert processor_of.no_bfloat16() == (named and f"{named} {LIMITED}")
+    assert sessions.no_bfloat16() == (named and f"{named} {LIMITED}")
     processor.write_text("flags : fpu avx2\n", encoding="ascii")
-    assert processor_of.no_bfloat16() == NONE_HERE, "nothing to unset where there is none"
+    assert sessions.no_bfloat16() == NONE_HERE, "nothing to unset where there is none"
 
 
 @pytest.mark.usefixtures("processor")

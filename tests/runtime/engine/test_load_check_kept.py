@@ -19,7 +19,7 @@ from nafnet.runtime.backends import onnxruntime_cpu, openvino_cpu, presence
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.engine import load_check
 from nafnet.runtime.engine.load_check import WrongResultError, check_backends
-from nafnet.system import processor
+from nafnet.system import linux
 
 from .conftest import FACTOR, Device, rewritten, spoil
 
@@ -61,7 +61,7 @@ def test_what_was_right_is_not_asked_again_until_something_is_other(
     load(darkening)
     assert counted.calls == 3, "another version"
     (cpu_info := check_cache.parent / "cpuinfo").write_text("flags : avx2 avx512_vnni amx_int8\n", encoding="ascii")
-    monkeypatch.setattr(processor, "CPU_INFO", cpu_info)
+    monkeypatch.setattr(linux, "CPU_INFO", cpu_info)
     load(darkening)
     assert counted.calls == 4, "another processor"
     model = onnx.load(darkening)

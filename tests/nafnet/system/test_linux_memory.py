@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nafnet.runtime.engine.memory import available_bytes
+from nafnet.system.linux_memory import available_bytes
 
 MB = 2**20
 V2 = {
@@ -67,7 +67,7 @@ def test_a_system_that_does_not_say(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="no proc")
 def test_a_real_ulimit_is_heard() -> None:
-    script = "from nafnet.runtime.engine.memory import available_bytes; print(available_bytes())"
+    script = "from nafnet.system.linux_memory import available_bytes; print(available_bytes())"
     limit = 3 * 2**30
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True,

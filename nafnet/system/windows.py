@@ -1,0 +1,149 @@
+"""Windows. Tried under Wine."""
+
+# mypy: disable-error-code="attr-defined, union-attr"
+# What Windows alone has is not known elsewhere.
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import msvcrt
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import winreg
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from nafnet.system.interface import Lock, System, first_line, handed
+from nafnet.system.windows_job import limit_this_process
+
+PATIENCE = 3.0
+"""Seconds. A virus scanner, an indexer or a backup opens a new file for a moment, and it cannot be renamed then."""
+_HELD = (5, 32, 33)  # access denied, a sharing violation, a lock violation
+_LOCKED_BYTE = 2**31 - 2
+"""The last that `msvcrt.locking` reaches: what it locks, others cannot read."""
+_CRASHED = 2**31
+"""Exit codes from here on are of exceptions (NTSTATUS)."""
+_NO_DIALOGS = 0x8003
+"""SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX and SEM_NOOPENFILEERRORBOX."""
+
+
+class Windows(System):
+    """10 and 11."""
+
+    cuda_driver = "nvcuda.dll"
+    cudnn = "cudnn64_9.dll"
+    full_disk = (*System.full_disk, errno.EDQUOT)
+    ending_signals = (signal.SIGTERM, signal.SIGBREAK)
+    most_waited_for = 61  # of WaitForMultipleObjects 64, and concurrent.futures takes some
+
+    def lock(self, file: IO[bytes]) -> Lock:
+        """Of one byte far beyond what is written, since a locked byte cannot be read."""
+        position = file.tell()
+        try:
+            file.seek(_LOCKED_BYTE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            return Lock.TAKEN if error.errno in (errno.EACCES, errno.EDEADLK) else Lock.UNSUPPORTED
+        finally:
+            file.seek(position)
+        return Lock.OURS
+
+    def replace(self, source: Path, target: Path) -> None:
+        """See `System`; tried again while somebody holds either."""
+        _patiently(lambda: source.replace(target))
+
+    def remove(self, path: Path) -> None:
+        """See `System`; tried again while somebody holds it."""
+        _patiently(lambda: path.unlink(missing_ok=True))
+
+    def move(self, source: Path, target: Path) -> None:
+        """See `System`; tried again while somebody holds a file in it."""
+        _patiently(lambda: source.rename(target))
+
+    @property
+    def user(self) -> str:
+        """The folder for temporary files is the user's own already."""
+        return "user"
+
+    def limit_memory(self, most: int) -> int:
+        """By a job object."""
+        limit_this_process(most)
+        return most
+
+    def peak_memory(self) -> int:
+        """Committed."""
+        return int(psutil.Process().memory_info().peak_pagefile)
+
+    def peak_resident(self) -> int:
+        """The working set."""
+        return int(psutil.Process().memory_info().peak_wset)
+
+    def processor(self) -> str:
+        """As the registry has it."""
+        place = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+        try:
+            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, place) as key:
+                return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
+        except OSError:
+            return super().processor()
+
+    def start_with_socket(self, words: Sequence[str], **options: Any) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """The other end is duplicated for the process, and told to it in the first line of its standard input."""
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, **options)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            handed(process, theirs.share(process.pid).hex())
+        return process, ours
+
+    def handed_socket(self) -> socket.socket:
+        """See `System`."""
+        return socket.fromshare(bytes.fromhex(first_line(sys.stdin.fileno())))
+
+    def ending(self, code: int) -> str:
+        """A crash by the number under which it is found, as 0xC0000005."""
+        code &= 2**32 - 1
+        return f"crashed with 0x{code:08X}" if code >= _CRASHED else super().ending(code)
+
+    def quiet_crashes(self) -> None:
+        """No window."""
+        ctypes.windll.kernel32.SetErrorMode(_NO_DIALOGS)
+
+    def add_library_folders(self, folders: Callable[[], Sequence[Path]]) -> None:
+        """The loader looks beside the library alone."""
+        for folder in folders():
+            os.add_dll_directory(str(folder))
+
+    def library(self, name: str) -> str:
+        """See `System`."""
+        return f"{name}.dll"
+
+    def prepare_console(self) -> None:
+        """UTF-8 where output goes to a file or a pipe, which has the code page of the country else.
+
+        A console is written to in UTF-16 by Python.
+        """
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.isatty():
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _patiently(action: Callable[[], Any]) -> None:
+    until, wait = time.monotonic() + PATIENCE, 0.01
+    while True:
+        try:
+            action()
+        except PermissionError as error:
+            if error.winerror not in _HELD or time.monotonic() > until:
+                raise
+        else:
+            return
+        time.sleep(wait)
+        wait = min(2 * wait, 0.25)
