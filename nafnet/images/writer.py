@@ -7,7 +7,6 @@ many on the disk beside the result.
 from __future__ import annotations
 
 import contextlib
-import os
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -162,7 +161,7 @@ class ImageWriter(Closing):
         words = " ".join(str(error.detail or error.message).split())
         if not self._path.parent.is_dir():
             return OutputError(f"{self._path.parent}: the folder is gone; the run cannot go on")
-        for reason in map(os.strerror, SYSTEM.full_disk):
+        for reason in SYSTEM.full_disk_words:
             if reason.lower() in words.lower():
                 return OutputError(f"{self._path}: {reason}; mend it and run the same command again: it goes on")
         return ImageError(f"{self._path}: cannot be written ({words})")

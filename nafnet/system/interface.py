@@ -69,6 +69,12 @@ class System(abc.ABC):
         """Rename a folder, or a file to a name that is free; raises OSError."""
         source.rename(target)
 
+    @property
+    def full_disk_words(self) -> tuple[str, ...]:
+        """What other libraries say of `full_disk`; not of a number for which the C library has no words."""
+        said = map(os.strerror, self.full_disk)
+        return tuple(words for words in said if not words.lower().startswith("unknown error"))
+
     def is_own(self, folder: Path) -> bool:
         """Whether a folder was made by this very user; it is a link that is asked, not where it leads."""
         return folder.is_dir() and not folder.is_symlink()

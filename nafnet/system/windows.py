@@ -69,6 +69,11 @@ class Windows(System):
         _patiently(lambda: source.rename(target))
 
     @property
+    def full_disk_words(self) -> tuple[str, ...]:
+        """With Windows' own, as in English."""
+        return (*super().full_disk_words, "not enough space on the disk", "disk quota")
+
+    @property
     def user(self) -> str:
         """The folder for temporary files is the user's own already."""
         return "user"

@@ -23,13 +23,12 @@ _ROOM = 64 * 2**20
 
 def temporary_folder() -> Path:
     """Where libvips puts rows that it needs out of order, as `use_temporary_folder` has told it."""
-    return Path(os.environ[_VARIABLE])
+    return Path(os.environ.get(_VARIABLE) or tempfile.gettempdir())
 
 
 def use_temporary_folder() -> None:
     """Tell libvips where to, once, before its first image: on each system it looks elsewhere by itself."""
-    if not os.environ.get(_VARIABLE):
-        os.environ[_VARIABLE] = tempfile.gettempdir()
+    os.environ[_VARIABLE] = str(temporary_folder())
 
 
 def unwritable(folder: Path) -> str | None:

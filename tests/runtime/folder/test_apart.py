@@ -100,7 +100,7 @@ def test_an_unknown_user_without_a_home(words: list[str], here: Path) -> None:
 def test_a_cache_that_somebody_else_laid_out_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (CACHE_VARIABLE, "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # no home
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     assert cache_folder("plans") == tmp_path / f"nafnet-toolchain-{os.getuid()}" / "plans"
     (tmp_path / "theirs").mkdir()
@@ -168,7 +168,7 @@ def test_what_does_not_fit_fails_alone_before_it_is_begun(here: Path, identity_o
     """A small file that is very wide takes gigabytes; the others are restored."""
     Image.new("L", (400_000, 256)).save(here / "photos" / "wide.png")
     small = (
-        "from nafnet.runtime.folder import memory; memory.available_bytes = lambda: 900 * 2**20\n"
+        "from nafnet.system import SYSTEM; SYSTEM.available_memory = lambda: 900 * 2**20\n"
         "from nafnet.runtime.cli import main; main()"
     )
     words = ["--model", identity_onnx, "--report", "report.json", "photos", "out"]

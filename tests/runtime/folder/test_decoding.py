@@ -61,7 +61,7 @@ def test_what_crashes_is_named(verb: str, good: Path, photograph: NDArray[np.uin
     with Decoder(PATIENT) as decoder:
         decoder.header(good)
         os.kill(process_of(decoder), signal.SIGSEGV)
-        with pytest.raises(ImageError, match=r"good\.png: the decoder died of it \(SIGSEGV\)"):
+        with pytest.raises(ImageError, match=r"good\.png: the decoder died of it \(killed by SIGSEGV\)"):
             list(decoder.decode(good)) if verb == "decode" else getattr(decoder, verb)(good)
         assert np.array_equal(decoded(decoder, good), photograph)
 
