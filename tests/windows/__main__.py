@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+from tests.windows import chosen
 from tests.windows.machine import machine
 from tests.windows.python import HOME
 from tests.windows.wine import NoWine
@@ -32,9 +33,12 @@ def main() -> int:
         print(f"{error}\n{error.stderr or ''}", file=sys.stderr)
         return 1
     words = [f"{HOME}/python.exe", "-u", *([] if given.python else ["-m", "pytest", "-p", "no:cacheprovider"])]
-    environment = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "NAFNET_ON_WINE": "1"}
+    environment = {"OMP_NUM_THREADS": "1", "NAFNET_ON_WINE": "1"}
+    wanted = given.words or chosen.words(torch=given.torch)
+    if not given.words:
+        print(*chosen.left_out(torch=given.torch), sep="\n")
     try:
-        for line in here.wine.lines([*words, *given.words], folder=here.tree, environment=environment):
+        for line in here.wine.lines([*words, *wanted], folder=here.tree, environment=environment):
             print(line, end="", flush=True)
     except subprocess.CalledProcessError as error:
         return int(error.returncode)

@@ -52,11 +52,12 @@ class Machine:
     def bring_up_to_date(self) -> None:
         """Make what is missing or old; raises `subprocess.CalledProcessError` and what `Wheels.bring` raises."""
         content = project.files()
-        own = {name: held for name, held in content.items() if name.startswith("tests/windows/")}
-        base = project.digest({name: own[name] for name in own if name.endswith(("wine.py", "python.py", "shims.py"))})
+        own = {Path(name).stem: held for name, held in content.items() if name.startswith("tests/windows/")}
+        base = project.digest({name: own[name] for name in ("wine", "python", "shims")})
         self._unless("windows", f"{self.wine.version} {base}", self._make_windows)
-        declared = project.digest({name: content[name] for name in ("constraints.txt", "pyproject.toml")} | own)
-        self._unless("libraries", f"{declared} {self.torch}", lambda: self._lay_libraries(content))
+        declared = {name: content[name] for name in ("constraints.txt", "pyproject.toml")}
+        declared |= {name: own[name] for name in ("libraries", "machine", "wine_lacks")}
+        self._unless("libraries", f"{project.digest(declared)} {self.torch}", lambda: self._lay_libraries(content))
         self._unless("project", project.digest(content), lambda: self._lay_project(content))
 
     def _unless(self, name: str, key: str, make: Callable[[], None]) -> None:
