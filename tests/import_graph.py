@@ -36,7 +36,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("network",),
     ),
     "nafnet.runtime": (
-        ("", "cli"), ("command",), ("beside",), ("options",), ("folder",), ("engine", "paths"), ("backends",),
+        ("", "cli"), ("command", "doctor"), ("beside",), ("options",), ("folder",), ("engine", "paths"), ("backends",),
     ),
     "nafnet.benchmarks": (
         ("gpu_day",), ("studies", "cli"), ("command",), ("bench",), ("verdict",), ("report",), ("measure",), ("rows",),
