@@ -201,7 +201,12 @@ def main(**options: Any) -> int:
     """
     # Imported here, so that --help does not wait for the image and inference libraries.
     from nafnet.allocator import keep_bands
-    from nafnet.runtime.command import run
+    from nafnet.errors import MissingExtraError
+
+    try:
+        from nafnet.runtime.command import run
+    except ModuleNotFoundError as error:  # what reads models comes with each extra that runs them
+        raise MissingExtraError.of(error, "cpu") from error
     from nafnet.runtime.options import RunOptions
 
     keep_bands()

@@ -93,6 +93,14 @@ def has_ended(number: int) -> bool:
     return _state(number)[:1] in ("", "Z")
 
 
+def wait_until_ended(number: int) -> None:
+    """Wait for a process that was killed and is nobody's child here."""
+    given_up = time.monotonic() + GUARD
+    while not has_ended(number):
+        assert time.monotonic() < given_up
+        time.sleep(0.005)
+
+
 @dataclasses.dataclass(frozen=True)
 class Ended:
     """A command that ran in this process."""

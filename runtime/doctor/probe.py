@@ -40,7 +40,7 @@ def backend(name: str) -> dict[str, Any]:
         return _tried(name)
     except NafnetError as error:
         return {"error": quoted(str(error))}
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         return {"error": quoted(str(MissingExtraError.of(error, entry.extra)))}
 
 
