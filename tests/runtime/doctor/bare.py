@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import subprocess
+import sys
 import venv
+from importlib.metadata import Distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+from tests.import_graph import ROOT
 
 PROJECT = "nafnet-toolchain"
 
@@ -19,7 +22,7 @@ def bare_environment(folder: Path) -> Path:
     asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
     site = Path(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip())
     for name in sorted(_needed()):
-        distribution = importlib.metadata.distribution(name)
+        distribution = _installed(name)
         tops = {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}
         for top in tops:
             if not (site / top).exists():
@@ -36,9 +39,15 @@ def _needed() -> set[str]:
             key = f"{wanted.name.lower()}[{extra}]"
             if key not in found:
                 found.add(key)
-                lines = map(Requirement, importlib.metadata.requires(wanted.name) or ())
+                lines = map(Requirement, _installed(wanted.name).requires or ())
                 waiting += [line for line in lines if _holds(line, extra)]
     return {key.partition("[")[0] for key in found}
+
+
+def _installed(name: str) -> Distribution:
+    """Not the sources, which lie in the current folder and look like an installation."""
+    path = [place for place in sys.path if Path(place).resolve() != ROOT]
+    return next(iter(Distribution.discover(name=name, path=path)))
 
 
 def _holds(line: Requirement, extra: str) -> bool:

@@ -22,8 +22,9 @@ ctypes.string_at(0)
 HANGS = """
 import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100_000)"])
-with open({mark!r}, "w") as file:
+with open({mark!r} + ".new", "w") as file:
     file.write(f"{{os.getpid()}} {{child.pid}}")
+os.replace({mark!r} + ".new", {mark!r})
 time.sleep(100_000)
 """
 # OpenVINO as `openvino_cpu` uses it, which gives its input back.
