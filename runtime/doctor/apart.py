@@ -9,16 +9,10 @@ import subprocess
 import tempfile
 from typing import IO, Any, Literal
 
-from nafnet.errors import one_line
 from nafnet.interpreter import module_command
-from nafnet.runtime.doctor.privacy import discreet
+from nafnet.runtime.doctor import probe
+from nafnet.runtime.doctor.privacy import quoted
 from nafnet.system import SYSTEM
-
-MARK = "nafnet-doctor: "
-"""Begins the line with the answer; libraries may print lines of theirs."""
-MOST_WORDS = 300
-"""Characters of what is quoted of a library."""
-_PROBE = "nafnet.runtime.doctor.probe"
 
 Ending = Literal["answered", "crashed", "hung"]
 
@@ -44,7 +38,7 @@ def ask(*words: str, limit: float) -> Answer:
     # Files, since a child of the process may keep a pipe open after its end.
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            module_command(_PROBE, *words),
+            module_command(probe.__name__, *words),
             stdin=subprocess.DEVNULL, stdout=printed, stderr=errors, start_new_session=True,
         )  # fmt: skip
         try:
@@ -61,18 +55,12 @@ def ask(*words: str, limit: float) -> Answer:
     return Answer(ending="crashed" if facts is None else "answered", facts=facts or {}, said=said)
 
 
-def quoted(text: str) -> str:
-    """Of a text of a library's so much as fits a report, without private names."""
-    line = discreet(one_line(text))
-    return line if len(line) <= MOST_WORDS else f"{line[: MOST_WORDS - 3]}..."
-
-
 def _answer(printed: IO[bytes]) -> dict[str, Any] | None:
     """The last line with the mark that is whole."""
     for line in reversed(_lines(printed)):
         with contextlib.suppress(ValueError):
-            if line.startswith(MARK):
-                found: dict[str, Any] = json.loads(line.removeprefix(MARK))
+            if line.startswith(probe.MARK):
+                found: dict[str, Any] = json.loads(line.removeprefix(probe.MARK))
                 return found
     return None
 

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import psutil
 
+from nafnet.errors import one_line
+
+MOST = 300
+"""Characters of what is quoted of a library."""
 _SERIAL = re.compile(r"\b(GPU|MIG)-[0-9a-fA-F-]{8,}")
 """The number that tells one card from all others, as CUDA_VISIBLE_DEVICES may have it."""
 _USER_VARIABLES = ("USER", "LOGNAME", "LNAME", "USERNAME")
@@ -25,6 +29,12 @@ def discreet(text: str) -> str:
     for word, shown in _names().items():
         text = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", shown, text, flags=re.IGNORECASE)
     return _SERIAL.sub(r"\1-...", text)
+
+
+def quoted(text: str) -> str:
+    """Of a text of a library's so much as fits a report, as one line, without private names."""
+    line = discreet(one_line(text))
+    return line if len(line) <= MOST else f"{line[: MOST - 3]}..."
 
 
 @functools.cache

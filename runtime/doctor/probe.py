@@ -1,6 +1,6 @@
 """The process that answers one question of the doctor, and may crash or hang: ``python -m ... QUESTION [ABOUT]``.
 
-The last line that it prints is `apart.MARK` and the answer as JSON.
+The last line that it prints is `MARK` and the answer as JSON.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import numpy as np
 from nafnet.errors import MissingExtraError, NafnetError
 from nafnet.runtime.backends import REGISTRY, Choice, lacks, make_backend
 from nafnet.runtime.backends.base import Backend
-from nafnet.runtime.doctor.apart import MARK, quoted
+from nafnet.runtime.doctor.privacy import quoted
 from nafnet.system import SYSTEM, nvidia
 
+MARK = "nafnet-doctor: "
+"""Begins the line with the answer; libraries may print lines of theirs."""
 LONGEST = 2.0
 """Seconds that a tile of the model's own size may take, by what the small one took; else the small one is timed."""
 TIMED = 1.0
