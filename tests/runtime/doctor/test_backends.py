@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from nafnet.parity import GATES
 from nafnet.runtime.backends import REGISTRY
 from nafnet.runtime.doctor.backends import examined
-from tests.processes import GUARD, wait_until_ended
+from tests.processes import GUARD, has_ended, wait_until_ended
 from tests.runtime.doctor.conftest import PutLibrary
 
 CRASHES = """
@@ -101,6 +103,17 @@ def test_an_answer_stands_though_the_process_dies_at_its_end(put_library: PutLib
     put_library("sitecustomize", at_end)
     found = examined("onnxruntime", limit=GUARD)
     assert (found.state, found.detail) == ("right", "and at its end killed by SIGKILL")
+
+
+def test_a_child_that_stays_is_not_waited_for(put_library: PutLibrary, tmp_path: Path) -> None:
+    """It has the pipes of the process that crashed."""
+    mark = tmp_path / "mark"
+    put_library("openvino", HANGS.format(mark=str(mark)).rpartition("time.sleep")[0] + "os.abort()\n")
+    found = examined("openvino", limit=GUARD)
+    child = int(mark.read_text().split()[1])
+    assert not has_ended(child)
+    os.kill(child, signal.SIGKILL)
+    assert (found.state, found.detail) == ("crashed", "killed by SIGABRT")
 
 
 def test_what_reads_plans_says_how_to_make_one(put_library: PutLibrary) -> None:
