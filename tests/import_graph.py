@@ -59,7 +59,7 @@ EXCEPTIONS = {
 }
 """(from, to): why this arrow may point where it points."""
 
-OF_ONE_SYSTEM = ("nafnet.system.windows", "nafnet.system.windows_job")
+OF_ONE_SYSTEM = ("nafnet.system.windows", "nafnet.system.windows_job", "nafnet.system.windows_lock")
 """Modules that cannot be imported on this one."""
 if sys.platform == "win32":
     OF_ONE_SYSTEM = ("nafnet.system.posix", "nafnet.system.linux", "nafnet.system.macos")
