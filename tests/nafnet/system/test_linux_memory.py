@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +66,8 @@ def test_a_system_that_does_not_say(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="no proc")
 def test_a_real_ulimit_is_heard() -> None:
+    import resource
+
     script = "from nafnet.system.linux_memory import available_bytes; print(available_bytes())"
     limit = 3 * 2**30
     done = subprocess.run(

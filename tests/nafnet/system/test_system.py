@@ -14,6 +14,7 @@ import pytest
 
 from nafnet.files import exclusive, open_bytes, whole_file
 from nafnet.system import SYSTEM, Lock
+from tests.platforms import enforced_memory
 
 ASKS_FOR_MEMORY = """
 import sys
@@ -86,6 +87,7 @@ def test_a_process_that_does_not_start_is_an_oserror(tmp_path: Path) -> None:
         SYSTEM.start_with_socket([str(tmp_path / "missing")])
 
 
+@enforced_memory
 def test_more_memory_than_the_limit_is_not_had() -> None:
     limited = 1500 * 2**20
     done = subprocess.run(
