@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import statistics
-import subprocess
 import threading
-from collections.abc import Sequence
 from typing import Literal, Self
 
 from nafnet.runtime.backends import presence
+from nafnet.system import nvidia
 
 READINGS = {"clocks.sm": "GPU MHz", "temperature.gpu": "GPU C", "power.draw": "GPU W"}
 EVERY = 0.5
@@ -33,7 +32,7 @@ def gpu_uuid() -> str | None:
 
 def query(fields: str, uuid: str | None) -> str | None:
     """Fields of a GPU, the first one where `uuid` is None, with commas between; None where they cannot be had."""
-    lines = _lines(f"--id={uuid or 0}", f"--query-gpu={fields}")
+    lines = nvidia.smi(f"--id={uuid or 0}", f"--query-gpu={fields}")
     return lines[0] if lines else None
 
 
@@ -56,7 +55,7 @@ def memory(uuid: str | None, before: float | None) -> tuple[float, From] | None:
     Args:
         before: see `card_memory`, of a moment before this process used the GPU.
     """
-    own = [line.split(", ") for line in _lines("--query-compute-apps=pid,used_memory")]
+    own = [line.split(", ") for line in nvidia.smi("--query-compute-apps=pid,used_memory")]
     with contextlib.suppress(ValueError):  # [N/A], under Windows' own memory manager
         if held := [float(size) for pid, size in own if pid == str(os.getpid())]:
             return sum(held), "process"
@@ -112,14 +111,3 @@ class Sampler:
                     name, {}
                 )
         return found
-
-
-def _lines(*words: str) -> Sequence[str]:
-    try:
-        done = subprocess.run(
-            ["nvidia-smi", *words, "--format=csv,noheader,nounits"],
-            capture_output=True, text=True, check=True, timeout=20,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    return [line.strip() for line in done.stdout.splitlines() if line.strip()]

@@ -116,6 +116,9 @@ def has_ended(number: int) -> bool:
 def kill(number: int) -> None:
     """End a process, which may be a child of this one, and wait until it has ended."""
     psutil.Process(number).kill()
+    # A child is a zombie for psutil as soon as its first thread has ended, and can be waited for when all have.
+    with contextlib.suppress(AttributeError, ChildProcessError):
+        os.waitid(os.P_PID, number, os.WEXITED | os.WNOWAIT)
     given_up = time.monotonic() + GUARD
     while not has_ended(number):
         assert time.monotonic() < given_up
@@ -130,6 +133,14 @@ def suspend(number: int) -> None:
 def resume(number: int) -> None:
     """Let it go on."""
     psutil.Process(number).resume()
+
+
+def wait_until_ended(number: int) -> None:
+    """Wait for a process that was killed and is nobody's child here."""
+    given_up = time.monotonic() + GUARD
+    while not has_ended(number):
+        assert time.monotonic() < given_up
+        time.sleep(0.005)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import dataclasses
 import enum
 import errno
 import os
@@ -28,6 +29,15 @@ class Lock(enum.Enum):
     """By another process, or by another open file of this one."""
     UNSUPPORTED = "unsupported"
     """The file system has no such locks."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """A graphics adapter, as the system knows it."""
+
+    name: str
+    driver: str
+    """And its version; nothing where there is none."""
 
 
 class System(abc.ABC):
@@ -111,6 +121,10 @@ class System(abc.ABC):
         del block, free
         return False
 
+    def memory_limits(self) -> dict[str, int]:
+        """Bytes that this process may have at most, by what says so; without what says nothing."""
+        return {}
+
     def cores(self) -> int:
         """That this process may use, which in a container are fewer than the machine has."""
         return os.cpu_count() or 1
@@ -126,6 +140,15 @@ class System(abc.ABC):
     def may_have_graphics(self) -> bool:
         """Whether there may be a GPU that is programmed through the system's graphics; False only where it is known."""
         return True
+
+    def adapters(self) -> tuple[Adapter, ...]:
+        """The graphics adapters that the system lists, of any maker."""
+        return ()
+
+    @property
+    def release(self) -> str:
+        """The version of the system, in its maker's words."""
+        return platform.version()
 
     @property
     def description(self) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
 from pathlib import Path
 
-from nafnet.system.linux_memory import available_bytes, lines
+from nafnet.system import linux_graphics, linux_memory
+from nafnet.system.interface import Adapter
+from nafnet.system.linux_memory import lines
 from nafnet.system.posix import Posix
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -25,7 +28,11 @@ class Linux(Posix):
 
     def available_memory(self) -> int | None:
         """Of the machine, the process's limit and its control groups, the least."""
-        return available_bytes()
+        return linux_memory.available_bytes()
+
+    def memory_limits(self) -> dict[str, int]:
+        """Of `ulimit -v`, and of the control groups the least, as a container has one."""
+        return linux_memory.memory_limits()
 
     def peak_memory(self) -> int:
         """Of address space."""
@@ -66,6 +73,18 @@ class Linux(Posix):
     def may_have_graphics(self) -> bool:
         """By the kernel's render devices."""
         return any(Path("/dev/dri").glob("renderD*"))
+
+    def adapters(self) -> tuple[Adapter, ...]:
+        """See `System`."""
+        return linux_graphics.adapters()
+
+    @property
+    def release(self) -> str:
+        """Distribution, kernel and C library: the last decides which wheels can be installed."""
+        name = "unknown distribution"
+        with contextlib.suppress(OSError):
+            name = platform.freedesktop_os_release()["PRETTY_NAME"]
+        return ", ".join(filter(None, (name, f"kernel {platform.release()}", " ".join(platform.libc_ver()).strip())))
 
     def library(self, name: str) -> str:
         """See `System`."""

@@ -23,6 +23,13 @@ def available_bytes(root: Path = Path("/")) -> int | None:
     return max(min(counts), 0) if counts else None
 
 
+def memory_limits(root: Path = Path("/")) -> dict[str, int]:
+    """Bytes that this process may have at most, by what says so: ulimit -v, cgroup; without what says nothing."""
+    found = {"ulimit -v": _own_limit(root)}
+    found["cgroup"] = min((most for group, names in _groups(root) if (most := _limit(group, names[0]))), default=None)
+    return {name: most for name, most in found.items() if most is not None}
+
+
 def _of_machine(root: Path) -> Iterator[int]:
     for line in lines(root / "proc/meminfo"):
         if line.startswith("MemAvailable:"):
@@ -31,15 +38,28 @@ def _of_machine(root: Path) -> Iterator[int]:
 
 def _of_process(root: Path) -> Iterator[int]:
     """What `ulimit -v` leaves."""
-    limits, status = (lines(root / "proc/self" / name) for name in ("limits", "status"))
-    most = next((line.split()[3] for line in limits if line.startswith("Max address space")), "")
+    most, status = _own_limit(root), lines(root / "proc/self/status")
     taken = next((line.split()[1] for line in status if line.startswith("VmSize:")), "")
-    if most.isdigit() and taken.isdigit():
-        yield int(most) - int(taken) * 1024
+    if most is not None and taken.isdigit():
+        yield most - int(taken) * 1024
+
+
+def _own_limit(root: Path) -> int | None:
+    limits = lines(root / "proc/self/limits")
+    most = next((line.split()[3] for line in limits if line.startswith("Max address space")), "")
+    return int(most) if most.isdigit() else None  # "unlimited" is no limit
 
 
 def _of_groups(root: Path) -> Iterator[int]:
-    """See Linux's documents: admin-guide/cgroup-v2, "memory.max"; cgroup-v1/memory, "memory.limit_in_bytes"."""
+    for group, names in _groups(root):
+        yield from _left(group, *names)
+
+
+def _groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """Each control group that this process is in, and what its limit, its usage and what can be dropped are called.
+
+    See Linux's documents: admin-guide/cgroup-v2, "memory.max"; cgroup-v1/memory, "memory.limit_in_bytes".
+    """
     for line in lines(root / "proc/self/cgroup"):
         number, controllers, path = line.split(":", 2)
         if number == "0" and not controllers:
@@ -53,15 +73,20 @@ def _of_groups(root: Path) -> Iterator[int]:
         # A container may see its own group as the root, whatever path it is told.
         for folder in dict.fromkeys([group, *group.parents, place]):
             if folder.is_relative_to(place):
-                yield from _left(folder, *names)
+                yield folder, names
 
 
 def _left(group: Path, limit: str, usage: str, droppable: str) -> Iterator[int]:
-    most, used = _number(group / limit), _number(group / usage)
-    if most is None or used is None or most >= _NO_LIMIT:
+    most, used = _limit(group, limit), _number(group / usage)
+    if most is None or used is None:
         return
     fields = dict(line.split(" ", 1) for line in lines(group / "memory.stat") if " " in line)
     yield most - used + int(fields.get(droppable, 0))
+
+
+def _limit(group: Path, name: str) -> int | None:
+    most = _number(group / name)
+    return None if most is None or most >= _NO_LIMIT else most
 
 
 def _number(path: Path) -> int | None:

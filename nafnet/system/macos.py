@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
+import platform
 import resource
 import subprocess
 from typing import IO, Any
 
+from nafnet.system.interface import Adapter
 from nafnet.system.memory_watch import end_above
 from nafnet.system.posix import Posix
 
 _NO_FULL_SYNC = (errno.ENOTSUP, errno.EINVAL, errno.ENOTTY)
 """Of file systems that cannot, as a network's."""
+_PROFILER = "/usr/sbin/system_profiler"
 _SYSCTL = "/usr/sbin/sysctl"
 
 
@@ -52,6 +56,20 @@ class MacOS(Posix):
             asked = [_SYSCTL, "-n", "machdep.cpu.brand_string"]
             return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
         return os.uname().machine
+
+    def adapters(self) -> tuple[Adapter, ...]:
+        """As `system_profiler` lists them; the driver is the system's own."""
+        with contextlib.suppress(OSError, ValueError, KeyError, subprocess.SubprocessError):
+            asked = [_PROFILER, "-json", "SPDisplaysDataType"]
+            told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=20).stdout
+            listed = json.loads(told)["SPDisplaysDataType"]
+            return tuple(Adapter(name=str(each.get("sppci_model", "unknown")), driver="") for each in listed)
+        return ()
+
+    @property
+    def release(self) -> str:
+        """As the system's own window says it."""
+        return f"macOS {platform.mac_ver()[0]}, Darwin {platform.release()}"
 
     def library(self, name: str) -> str:
         """See `System`."""

@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import re
+import subprocess
 from pathlib import Path
 
 from nafnet.system import SYSTEM
@@ -41,6 +42,25 @@ def cuda_driver() -> int:
     if driver is None or driver.cuDriverGetVersion(ctypes.byref(version)):
         return 0
     return version.value
+
+
+def smi(*words: str) -> list[str]:
+    """What NVIDIA's tool prints: a line for each GPU, or process, with the fields that were asked for, without units.
+
+    Args:
+        words: for `nvidia-smi`, as --query-gpu=name.
+
+    Returns:
+        None of them where it is not installed, fails, or does not answer.
+    """
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", *words, "--format=csv,noheader,nounits"],
+            capture_output=True, text=True, check=True, timeout=20,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
 
 def no_cuda() -> str | None:

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Literal
 
 from nafnet.errors import BackendError, MissingExtraError, NafnetError, UsageError
-from nafnet.onnxfile import inspect_onnx
 from nafnet.runtime.backends import onnxruntime_builds, presence
 from nafnet.runtime.backends.base import Backend, as_ours
-from nafnet.runtime.backends.model import Model
+from nafnet.runtime.backends.model import Model, flavour_of, precision_of
 from nafnet.sessions import no_bfloat16
 from nafnet.system import nvidia
 
@@ -112,11 +111,16 @@ def is_installed(name: str) -> bool:
     return importlib.util.find_spec(REGISTRY[name].requires) is not None
 
 
+def lacks(name: str) -> str | None:
+    """What a backend lacks to run here, in words, with the command that brings it where one does; None if nothing."""
+    entry = REGISTRY[name]
+    return entry.absent() if is_installed(name) else f"pip install 'nafnet-toolchain[{entry.extra}]'"
+
+
 def states() -> Iterator[tuple[str, Entry, str | None]]:
-    """Every backend, and what it lacks to run here, in words."""
+    """Every backend, and what it lacks to run here."""
     for name, entry in REGISTRY.items():
-        missing = entry.absent() if is_installed(name) else f"pip install 'nafnet-toolchain[{entry.extra}]'"
-        yield name, entry, missing
+        yield name, entry, lacks(name)
 
 
 def choose_for(name: str, model: str | os.PathLike[str] | None, device: str | None) -> Choice:
@@ -209,21 +213,13 @@ def _suits(name: str, path: Path | None) -> bool:
     """Whether `auto` may take it for this model."""
     entry = REGISTRY[name]
     if path is not None and path.suffix == ".plan":
-        return entry.reads == "plan" and name == _flavour(path)
+        return entry.reads == "plan" and name == flavour_of(path)
     if entry.auto:
         return entry.reads == "onnx"
     # Half where fp32 was verified would rewrite what was asked for; a bf16 model was verified in it.
     if name != "openvino-bf16" or path is None or path.suffix != ".onnx" or not path.is_file():
         return False
-    return inspect_onnx(path).precision == "bf16"
-
-
-def _flavour(path: Path) -> str | None:
-    """The library a plan was built for."""
-    from nafnet.planfile import inspect_plan
-
-    engine = inspect_plan(path).engine
-    return engine.flavour if engine else None
+    return precision_of(path) == "bf16"
 
 
 def _devices(text: str | None) -> tuple[str, ...]:

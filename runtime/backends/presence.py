@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import subprocess
 
 from nafnet.sessions import openvino_devices
-from nafnet.system import SYSTEM
+from nafnet.system import SYSTEM, nvidia
 from nafnet.system.nvidia import cuda_devices, cuda_driver, no_cuda
 
 __all__ = ["cuda_devices", "cuda_driver", "gpu_identity", "no_cuda", "no_openvino_gpu"]
@@ -18,12 +17,8 @@ __all__ = ["cuda_devices", "cuda_driver", "gpu_identity", "no_cuda", "no_openvin
 def gpu_identity() -> tuple[str, ...]:
     """What decides which kernels run on a device beside its library: of each GPU its unique number, of the driver its
     build. Empty where neither can be found out: then nothing may be taken for the same as before."""
-    try:
-        found = subprocess.run(
-            ["nvidia-smi", "--query-gpu=uuid,name,driver_version", "--format=csv,noheader"],
-            capture_output=True, text=True, check=True, timeout=20,
-        ).stdout.splitlines()  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
+    found = nvidia.smi("--query-gpu=uuid,name,driver_version")
+    if not found:
         return ()
     return (*found, str(cuda_driver()), os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from nafnet.difference import Difference
 from nafnet.errors import BackendError, DeviceMemoryError, ModelError, UsageError
 from nafnet.files import cache_folder, write_whole
 from nafnet.kept_tile import compare_with_answer, is_askable, kept_tile
 from nafnet.parity import coarser
 from nafnet.runtime.backends import presence
 from nafnet.runtime.backends.base import Backend
+from nafnet.spec import ModelSpec
 from nafnet.system.processor import features
 
 _LEAST_SIDE = 8
@@ -89,9 +91,7 @@ def _check(backend: Backend) -> None:
     seal = _seal(backend)
     if seal is not None and seal.is_file():
         return
-    spec = backend.model.spec
-    precision = coarser(spec.precision, backend.reduced_to or spec.precision)
-    refused = compare_with_answer(spec, backend(kept_tile(spec)), precision).refused
+    refused = compared(backend, backend.model.spec).refused
     if refused:
         raise WrongResultError(
             f"{backend.description}: gives another result than PyTorch for {backend.model.name} ({refused}); it is not "
@@ -100,6 +100,20 @@ def _check(backend: Backend) -> None:
     if seal is not None:
         with contextlib.suppress(OSError):
             write_whole(seal, f"{backend.description}: as PyTorch\n".encode())
+
+
+def compared(backend: Backend, spec: ModelSpec) -> Difference:
+    """How far a backend's result for the kept picture is from the kept answer, by the gate of what it computes in.
+
+    Args:
+        spec: of the model, with the answer.
+
+    Raises:
+        SpecError: the spec has no answer, or a malformed one.
+        BackendError: it cannot run the model.
+    """
+    precision = coarser(spec.precision, backend.reduced_to or spec.precision)
+    return compare_with_answer(spec, backend(kept_tile(spec)), precision)
 
 
 def _refuse_refused(backend: Backend) -> None:

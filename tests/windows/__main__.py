@@ -47,7 +47,7 @@ def main() -> int:
     return 0
 
 
-def _said(start: float):  # noqa: ANN202
+def _said(start: float):
     return lambda words: print(f"[{time.monotonic() - start:5.0f} s] {words}", flush=True)
 
 
