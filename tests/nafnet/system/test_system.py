@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_children_end_with_what_started_them(tmp_path: Path) -> None:
 def test_an_exit_code_in_words() -> None:
     assert SYSTEM.ending(3) == "exit code 3"
     dead = subprocess.run(
-        [sys.executable, "-c", "import faulthandler; faulthandler._sigsegv()"], capture_output=True, check=False
+        [sys.executable, "-c", "import faulthandler; faulthandler._read_null()"], capture_output=True, check=False
     )
     assert SYSTEM.ending(dead.returncode) in ("killed by SIGSEGV", "crashed with 0xC0000005")
 
@@ -150,3 +151,21 @@ def test_any_name_is_printed_whatever_the_code_page(name: str) -> None:
     script = f"from nafnet.system import SYSTEM; SYSTEM.prepare_console(); print({name!r})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert done.stdout.decode().rstrip() == name
+
+
+@pytest.mark.parametrize("verb", ["replace", "remove", "move"])
+def test_who_holds_a_file_for_a_moment_is_waited_for(verb: str, tmp_path: Path) -> None:
+    """As a scanner of viruses does; without it Windows refuses at once."""
+    path, other = tmp_path / "new", tmp_path / "old"
+    path.write_text("new")
+    if verb == "replace":
+        other.write_text("old")
+    held = path.open("rb")
+    threading.Timer(0.3, held.close).start()
+    if verb == "remove":
+        SYSTEM.remove(path)
+        assert not path.exists()
+    else:
+        getattr(SYSTEM, verb)(path, other)
+        assert other.read_text() == "new"
+    held.close()
