@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -33,6 +34,7 @@ def _keeps_bytes() -> bool:
     return False
 
 
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 posix_alone = pytest.mark.skipif(WINDOWS, reason="what it looks at is not there on Windows")
 signals = pytest.mark.skipif(WINDOWS, reason="Windows has no signals: a process is asked to end by its console alone")
 links = pytest.mark.skipif(not _can_link(), reason="no symbolic link can be made or seen here")

@@ -21,7 +21,7 @@ from nafnet.runtime.backends import onnxruntime_builds, presence
 from nafnet.runtime.backends.base import Backend, as_ours
 from nafnet.runtime.backends.model import Model, flavour_of, precision_of
 from nafnet.sessions import no_bfloat16
-from nafnet.system import nvidia
+from nafnet.system import SYSTEM, nvidia
 
 Reads = Literal["onnx", "checkpoint", "plan"]
 
@@ -189,7 +189,8 @@ def make_backend(choice: Choice, model: Model, threads: int | None) -> Backend:
     try:
         kind = backend_class(choice.name)
     except Exception as error:  # its library is there and cannot be imported, each in its own way
-        raise as_ours(error, BackendError, f"{choice.name}: importing its library") from error
+        remedy = SYSTEM.loading_remedy(error)
+        raise as_ours(error, BackendError, f"{choice.name}: importing its library", remedy) from error
     with contextlib.ExitStack() as opened:
         made = [opened.enter_context(kind(model, threads, device)) for device in choice.devices]
         if len(made) == 1:

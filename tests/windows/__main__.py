@@ -13,7 +13,7 @@ import time
 from tests.windows import chosen
 from tests.windows.machine import machine
 from tests.windows.python import HOME
-from tests.windows.wine import NoWine
+from tests.windows.wine import NoWineError
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     start = time.monotonic()
     try:
         here = machine(torch=given.torch, said=_said(start))
-    except NoWine as reason:
+    except NoWineError as reason:
         print(f"tests on Windows are skipped: {reason}")
         return 0
     except subprocess.CalledProcessError as error:

@@ -132,7 +132,7 @@ def machine(*, torch: bool, said: Callable[[str], None], folder: Path = FOLDER) 
         folder: of all that belongs to it.
 
     Raises:
-        NoWine: there is no Wine.
+        NoWineError: there is no Wine.
         subprocess.CalledProcessError: a step failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
