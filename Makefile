@@ -4,13 +4,17 @@ BIN    := $(VENV)/bin
 STAGES := train export runtime benchmarks
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-windows lint docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: lint
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# On Windows' Python under Wine, made in .venv-windows; TORCH=1 brings PyTorch, and with it export and train.
+test-windows: $(VENV)/.dev
+	$(BIN)/python -m tests.windows $(if $(TORCH),--torch)
 
 # mypy cannot follow pyproject's folder mapping, so it reads links that are laid out as an installed package is.
 lint: $(VENV)/.dev
@@ -38,4 +42,4 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) build dist demo site *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-windows build dist demo site *.egg-info .mypy_cache .pytest_cache .ruff_cache

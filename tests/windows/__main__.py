@@ -13,6 +13,7 @@ import time
 from tests.windows import chosen
 from tests.windows.machine import machine
 from tests.windows.python import HOME
+from tests.windows.reference import VARIABLE
 from tests.windows.wine import NoWineError
 
 
@@ -33,7 +34,7 @@ def main() -> int:
         print(f"{error}\n{error.stderr or ''}", file=sys.stderr)
         return 1
     words = [f"{HOME}/python.exe", "-u", *([] if given.python else ["-m", "pytest", "-p", "no:cacheprovider"])]
-    environment = {"OMP_NUM_THREADS": "1", "NAFNET_ON_WINE": "1"}
+    environment = {"OMP_NUM_THREADS": "1", "NAFNET_ON_WINE": "1", VARIABLE: "C:/reference"}
     wanted = given.words or chosen.words(torch=given.torch)
     if not given.words:
         print(*chosen.left_out(torch=given.torch), sep="\n")

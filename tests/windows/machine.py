@@ -14,6 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from tests.windows import libraries, project, python, shims
+from tests.windows.reference import make_reference
 from tests.windows.wine import Wine, find_wine
 
 FOLDER = project.ROOT / ".venv-windows"
@@ -48,6 +49,11 @@ class Machine:
     def tree(self) -> Path:
         """Where the tests are, with what they read."""
         return self.wine.drive / "project"
+
+    @property
+    def reference(self) -> Path:
+        """Results of this side."""
+        return self.wine.drive / "reference"
 
     def bring_up_to_date(self) -> None:
         """Make what is missing or old; raises `subprocess.CalledProcessError` and what `Wheels.bring` raises."""
@@ -108,6 +114,9 @@ class Machine:
         beside = ("tests/", "docs/", "examples/")
         files = {name: held for name, held in content.items() if name.startswith(beside) or "/" not in name}
         project.lay(files, self.tree)
+        self.said("Three pictures are restored on this side, to be compared with")
+        shutil.rmtree(self.reference, ignore_errors=True)
+        make_reference(self.reference)
 
     def _launcher(self) -> bytes:
         self._tool("distlib")
