@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -220,7 +221,7 @@ def test_only_what_dead_runs_left_is_removed(tmp_path: Path) -> None:
         strangers = out / f".c.png.01234567{PARTIAL_SUFFIX}"
         for path in (mine, strangers):
             path.touch()
-        subprocess.run([shutil.which("python") or "python3", "-c", program], check=False)
+        subprocess.run([sys.executable, "-c", program], check=False)
         with opened(out, name="3-of-3"):
             assert {path.name for path in out.glob(f".*{PARTIAL_SUFFIX}")} == {mine.name, strangers.name}
     assert not list((out / FOLDER).glob("run-*")), "no mark is left"
