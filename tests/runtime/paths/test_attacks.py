@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -97,7 +98,7 @@ def twice(tmp_path: Path) -> Path:
     Image.new("RGB", (8, 8)).save(tmp_path / "in" / "below" / "a.png")
     (tmp_path / "other").mkdir()
     words = ["mount", "--bind", tmp_path / "in", tmp_path / "other"]
-    if subprocess.run(words, check=False, capture_output=True).returncode:
+    if not shutil.which("mount") or subprocess.run(words, check=False, capture_output=True).returncode:
         pytest.skip("no folder can be mounted here")
     return tmp_path
 
