@@ -23,7 +23,7 @@ from nafnet.runtime.folder.report import unreadable
 from nafnet.runtime.paths.journal import FOLDER
 from nafnet.runtime.paths.work import Request, find_work
 from tests.begun import begun_run
-from tests.platforms import links, names_of_bytes, pipes, posix_alone, signals, slashed
+from tests.platforms import links, names_of_bytes, pipes, posix_alone, signals, slashed, with_slashes
 from tests.processes import GUARD, Ended, Hold, in_this_process, running
 from tests.runtime.conftest import find_jobs
 
@@ -118,7 +118,7 @@ def test_what_cannot_start_says_why_in_one_line(
     (here / "empty").mkdir()
     (here / "copy").mkdir()
     (here / "copy" / "a.png").write_bytes((photos / "a.png").read_bytes())
-    if "other.pth" in arguments:
+    if arguments[-1].endswith(".pth"):
         torch = pytest.importorskip("torch")
         torch.save(torch.nn.Linear(2, 2).state_dict(), here / "other.pth")
     (here / "evil.pth").write_bytes(b"cposix\nsystem\n(S'touch it-ran'\ntR.")
@@ -127,7 +127,7 @@ def test_what_cannot_start_says_why_in_one_line(
     assert done.returncode == 2, done.stderr
     *progress, said = done.stderr.splitlines()
     assert said.startswith("nafnet-run: ")
-    assert reason in said
+    assert reason in with_slashes(said.encode()).decode()
     assert not any(line.startswith("nafnet-run: ") for line in progress), "how far it is, where the machine is slow"
     assert not (here / "it-ran").exists()
     assert not (here / "out").exists()
