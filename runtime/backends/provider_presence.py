@@ -11,6 +11,8 @@ from nafnet.system import SYSTEM, nvidia
 WEBGPU_PLUGIN = "onnxruntime_ep_webgpu"
 RTX_PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"
 """The import names of what is installed beside ONNX Runtime's plain build."""
+PLUGINS = ("onnxruntime-ep-webgpu", "onnxruntime-ep-nv-tensorrt-rtx-cu12", "onnxruntime-ep-nv-tensorrt-rtx-cu13")
+"""The same as pip lists them."""
 VULKAN_DRIVERS = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES")
 """Variables by which somebody names a driver, see Vulkan's loader: it need not be of a GPU."""
 _MIGRAPHX = "libmigraphx_c.so.3"
@@ -82,9 +84,8 @@ def no_rtx_plugin() -> str | None:
     if device := nvidia.no_cuda():
         return device
     if not has_plugin(RTX_PLUGIN):
-        return (
-            "ONNX Runtime's plugin for TensorRT-RTX is not installed: pip install 'nafnet-toolchain[onnx-tensorrt-rtx]'"
-        )
+        command = "pip install 'nafnet-toolchain[onnx-tensorrt-rtx]'"
+        return f"ONNX Runtime's plugin for TensorRT-RTX is not installed: {command}"
     names = {f"onnxruntime-ep-nv-tensorrt-rtx-cu{major}": major for major in nvidia.DRIVERS}
     found = {name: major for name, major in names.items() if nvidia.installed_version(name)}
     old = nvidia.old_driver(*next(iter(found.items()))) if len(found) == 1 else None
