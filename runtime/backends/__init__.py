@@ -21,7 +21,8 @@ from nafnet.runtime.backends.model import Model
 from nafnet.runtime.backends.registry import REGISTRY, Entry
 
 __all__ = [
-    "REGISTRY", "Choice", "Entry", "backend_class", "choices_for", "choose_for", "is_installed", "make_backend", "states",
+    "REGISTRY", "Choice", "Entry", "backend_class", "choices_for", "choose_for", "is_installed", "make_backend",
+    "states",
 ]  # fmt: skip
 _DEVICE = re.compile(r"cpu|(?:cuda|gpu)(?::\d+)?")
 

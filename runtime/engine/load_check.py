@@ -156,16 +156,13 @@ def _refuse_refused(backend: Backend) -> None:
             )
 
 
-def _unknown() -> tuple[str, ...]:
-    return ()
-
-
 def _seal(backend: Backend) -> Path | None:
     """The file that says that it was right; None where nothing can be kept."""
     if backend.model.spec.graph_sha256 is None:
         return None  # the spec does not say of which bytes it speaks
     # Of other GPUs nothing tells the version of all that their drivers are made of: they are asked each time.
-    where = {"cpu": features, "cuda": presence.gpu_identity}.get(backend.device.partition(":")[0], _unknown)()
+    kind = backend.device.partition(":")[0]
+    where = features() if kind == "cpu" else presence.gpu_identity() if kind == "cuda" else ()
     if not where:
         return None
     key = (backend.model.spec.to_json(), backend.name, backend.description, backend.device, where)
