@@ -78,7 +78,7 @@ class _Shares(_Share):
     help="List the backends: what can run here, and what the others lack.",
 )
 @click.option(
-    "--device", help="Where the model runs: cpu, cuda:1, or several, cuda:0,cuda:1.  [default: the backend's]"
+    "--device", help="Where the model runs: cpu, gpu, cuda:1, or several, cuda:0,cuda:1.  [default: the backend's]"
 )
 @click.option("--tile", type=_COUNT, help="Largest side of a tile, in pixels.  [default: the model's]")
 @click.option(

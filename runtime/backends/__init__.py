@@ -36,8 +36,10 @@ class Choice:
     """As cuda:0; several share the tiles."""
     reason: str
     """Why this one, in a few words."""
+    measured: bool = False
+    """Whether it is taken only where it is faster than the CPU on one of the model's tiles;"""
     figures: str = ""
-    """Where tiles were measured to choose it: what each took."""
+    """where tiles were measured to choose it: what each took."""
 
 
 def is_installed(name: str) -> bool:
@@ -88,7 +90,8 @@ def choices_for(name: str, model: str | os.PathLike[str] | None, device: str | N
         missing = entry.absent() if is_installed(candidate) else f"{entry.requires} is not installed"
         if missing is None:
             reason = "the fastest that runs here" + (f"; {', '.join(passed_over)}" if passed_over else "")
-            found.append(Choice(name=candidate, devices=_of_kind(candidate, wanted), reason=reason))
+            devices = _of_kind(candidate, wanted)
+            found.append(Choice(name=candidate, devices=devices, reason=reason, measured=entry.measured))
         elif wanted or not entry.measured:  # whoever has no such GPU is not told of each that might drive one
             passed_over.append(f"{candidate}: {missing}")
     if not found:

@@ -41,7 +41,7 @@ class Entry:
         return self.device if self.device == "cpu" else f"{self.device}:0"
 
 
-_HERE = "nafnet.runtime.backends"
+_HERE = __name__.rpartition(".")[0]
 # In the order `auto` tries them: fastest first, as nafnet-bench measures on a CPU; of those on a GPU, as is expected.
 REGISTRY: dict[str, Entry] = {
     "tensorrt": Entry(

@@ -16,7 +16,7 @@ import numpy as np
 
 from nafnet.errors import BackendError, MissingExtraError, ModelError, NafnetError
 from nafnet.kept_tile import kept_tile
-from nafnet.runtime.backends import REGISTRY, Choice, make_backend
+from nafnet.runtime.backends import Choice, make_backend
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.engine.load_check import check_backends
@@ -55,9 +55,9 @@ def in_order(choices: Sequence[Choice], wanted: Wanted, refused: Refused) -> Ite
         refused: gets a line for each that cannot be measured.
     """
     waiting = list(choices)
-    while waiting and not REGISTRY[waiting[0].name].measured:
+    while waiting and not waiting[0].measured:
         yield waiting.pop(0)
-    contenders = [choice for choice in waiting if REGISTRY[choice.name].measured]
+    contenders = [choice for choice in waiting if choice.measured]
     if len(waiting) < 2:  # it is the only one
         yield from waiting
     else:

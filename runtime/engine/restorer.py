@@ -99,7 +99,7 @@ class Restorer(Closing):
             model: an ONNX file, a plan built by nafnet-export, or a checkpoint (.safetensors, .pth), which is exported
                 once and cached; None is the bundled denoiser.
             backend: a name of `nafnet.runtime.backends.REGISTRY`, or auto for the fastest that can run here.
-            device: cpu, cuda, cuda:1, or several, cuda:0,cuda:1; None is the backend's own choice.
+            device: cpu, gpu, cuda, cuda:1, or several, cuda:0,cuda:1; None is the backend's own choice.
             tile: largest side of a tile in pixels; the model's own choice by default.
             overlap: fewest pixels that neighbouring tiles share; the model's own choice by default.
             batch: tiles to run at once; the backend's own choice by default.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -166,9 +167,9 @@ def test_without_onnxruntime_the_extra_is_named(machine: Machine) -> None:
 def test_who_asks_for_a_gpu_is_told_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """And whoever does not is told of none that no such machine has."""
     for name in NAMES:
-        monkeypatch.setitem(
-            REGISTRY, name, REGISTRY[name].__class__(**{**vars(REGISTRY[name]), "absent": lambda: "no"})
-        )
-    with pytest.raises(BackendError, match="finds no backend for the model .*directml: no; .*webgpu: no.*openvino-gpu"):
+        monkeypatch.setitem(REGISTRY, name, dataclasses.replace(REGISTRY[name], absent=lambda: "no"))
+    with pytest.raises(
+        BackendError, match=r"finds no backend for the model .*directml: no; .*webgpu: no.*openvino-gpu"
+    ):
         choices_for("auto", None, "gpu")
     assert "webgpu" not in choices_for("auto", None, None)[0].reason
