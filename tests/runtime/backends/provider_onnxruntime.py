@@ -16,12 +16,9 @@ Rules, and where they are written:
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.machinery
 import json
-import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +26,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as real
-import pytest
 from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
@@ -228,32 +224,3 @@ class Plugin:
 
     def get_library_path(self) -> str:
         return str(Path(np.__file__).absolute())
-
-
-Install = Callable[..., Machine]
-
-
-def installing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """What makes this a machine on which a backend lacks nothing; no rule may have been broken in the end."""
-    from nafnet.runtime.backends import REGISTRY, backend_class, onnxruntime_providers
-
-    machines: list[Machine] = []
-
-    def make(name: str, *, plugin: bool = True) -> Machine:
-        kind: Any = backend_class(name)
-        machine = Machine(kind.provider)
-        machines.append(machine)
-        library: Any = Library(machine)
-        monkeypatch.setitem(sys.modules, "onnxruntime", library)
-        monkeypatch.setattr(onnxruntime_providers, "onnxruntime", library)
-        onnxruntime_providers.plugin_devices.cache_clear()
-        machine.built_in = not (kind.plugin and plugin)
-        if not machine.built_in:
-            played: Any = Plugin(machine.provider, kind.plugin)
-            monkeypatch.setitem(sys.modules, kind.plugin, played)
-        monkeypatch.setitem(REGISTRY, name, dataclasses.replace(REGISTRY[name], absent=lambda: None))
-        return machine
-
-    yield make
-    onnxruntime_providers.plugin_devices.cache_clear()
-    assert [rule for machine in machines for rule in machine.broken] == []

@@ -17,7 +17,8 @@ from nafnet.runtime import Restorer
 from nafnet.runtime.backends import REGISTRY, backend_class, onnxruntime_providers
 from nafnet.runtime.backends.model import Model
 from nafnet.spec import ModelSpec
-from tests.runtime.backends.provider_onnxruntime import NO_ROCM, Install, installing
+from tests.runtime.backends.provider_machine import Install, installing
+from tests.runtime.backends.provider_onnxruntime import NO_ROCM
 
 MakeOnnx = Callable[..., Path]
 NAMES = ("webgpu", "directml", "coreml", "migraphx", "onnx-tensorrt-rtx")
