@@ -6,12 +6,11 @@ import contextlib
 import os
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 
 import psutil
 
 from nafnet.benchmarks import gpu
-from nafnet.system import SYSTEM
+from nafnet.system import SYSTEM, nvidia
 
 LIBRARIES = (
     "nafnet-toolchain",
@@ -29,10 +28,7 @@ LIBRARIES = (
 
 def describe_machine() -> dict[str, object]:
     """Processor, cores, memory, GPU, operating system, Python, library versions and the date in UTC."""
-    versions = {}
-    for name in LIBRARIES:
-        with contextlib.suppress(PackageNotFoundError):
-            versions[name] = version(name)
+    versions = {name: version for name in LIBRARIES if (version := nvidia.installed_version(name))}
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "processor": SYSTEM.processor(),

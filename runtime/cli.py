@@ -23,6 +23,23 @@ def _list_backends(context: click.Context, _: click.Parameter, asked: bool) -> N
         context.exit()
 
 
+def _doctor(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    """Examine the machine, once both options are known, in whichever order they stand."""
+    given: dict[str | None, bool] = context.meta.setdefault(f"{__name__}.doctor", {})
+    given[option.name] = asked
+    if len(given) == 1 or not any(given.values()):
+        return
+    if not given["doctor"]:
+        raise click.UsageError("--json: of --doctor alone; for what becomes of files there is --report", context)
+
+    def examine() -> int:
+        from nafnet.runtime.doctor.command import run
+
+        return run(as_json=given["json"])
+
+    exits(examine, interrupted="interrupted")()
+
+
 _PATH = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
 
@@ -76,6 +93,17 @@ class _Shares(_Share):
     expose_value=False,
     callback=_list_backends,
     help="List the backends: what can run here, and what the others lack.",
+)
+@click.option(
+    "--doctor",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_doctor,
+    help="Print what a bug report needs: the machine, the libraries, and whether each backend is right here.",
+)
+@click.option(
+    "--json", is_flag=True, is_eager=True, expose_value=False, callback=_doctor, help="With --doctor: as JSON."
 )
 @click.option(
     "--device", help="Where the model runs: cpu, gpu, cuda:1, or several, cuda:0,cuda:1.  [default: the backend's]"
@@ -173,7 +201,12 @@ def main(**options: Any) -> int:
     """
     # Imported here, so that --help does not wait for the image and inference libraries.
     from nafnet.allocator import keep_bands
-    from nafnet.runtime.command import run
+    from nafnet.errors import MissingExtraError
+
+    try:
+        from nafnet.runtime.command import run
+    except ModuleNotFoundError as error:  # what reads models comes with each extra that runs them
+        raise MissingExtraError.of(error, "cpu") from error
     from nafnet.runtime.options import RunOptions
 
     keep_bands()

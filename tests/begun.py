@@ -2,7 +2,8 @@
 
 What a run costs is mostly Python's start and these libraries'. The process is as any other: it has its own signals,
 folder, environment, exit code, and what is written to its output by anybody, libraries and children, too. Where the
-start itself is what a test looks at, or a hook that Python runs there, the program is started.
+start itself is what a test looks at, or a hook that Python runs there, the program is started; as on Windows, which
+forks none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nafnet.sessions import openvino_library
+from tests.platforms import WINDOWS
 from tests.processes import GUARD
 
 LOADED = ("nafnet.runtime.cli", "nafnet.runtime.command", "nafnet.runtime.backends.openvino_cpu", "pyvips")
@@ -33,6 +35,12 @@ def begun_run(
 ) -> subprocess.CompletedProcess[bytes]:  # fmt: skip
     """Run nafnet-run, or another program, to its end, as `subprocess.run` does."""
     arguments = [str(word) for word in words]
+    if WINDOWS:
+        named = f"import sys; sys.argv[0] = 'nafnet-run'\n{program}"
+        command = [sys.executable, "-c", named, *arguments]
+        return subprocess.run(
+            command, cwd=cwd, env=environment, input=given or b"", capture_output=True, check=False, timeout=GUARD
+        )
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "0").write_bytes(given or b"")
         target = functools.partial(_run, program, arguments, folder, str(cwd), dict(environment))

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import pytest
-import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from nafnet.architecture import NAFNet
 from nafnet.spec import Architecture
-from tests.gpu_stand_in.machine import Machine
-from tests.sharing import Exporter, Once
+from tests.sharing import Once
+
+if TYPE_CHECKING:
+    from nafnet.architecture import NAFNet
+    from tests.gpu_stand_in.machine import Machine
+
+HAVE_TORCH = importlib.util.find_spec("torch") is not None
+"""Tests of the runtime run without, too, as on Windows."""
 
 TINY = Architecture(width=4, encoder_blocks=(1, 0), middle_blocks=1, decoder_blocks=(0, 1))
 MakeOnnx = Callable[..., Path]
@@ -24,7 +30,10 @@ MakeOnnx = Callable[..., Path]
 # PyTorch's threads wait for each other by spinning. Two of them in every worker and in every process that a test starts
 # share the cores with each other, and burn more time than they compute: the networks here are far too small for two.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-torch.set_num_threads(1)
+if HAVE_TORCH:
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,7 +53,10 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 @pytest.fixture(scope="session", autouse=True)
 def _exports_each_network_once(once: Once) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.onnx, "export", Exporter(once))
+        if HAVE_TORCH:
+            from tests.exported import Exporter
+
+            patch.setattr(torch.onnx, "export", Exporter(once))
         yield
 
 
@@ -102,6 +114,9 @@ def mixing_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_network() -> NAFNet:
     """A NAFNet of two levels with random, open branches."""
+    torch = pytest.importorskip("torch")
+    from nafnet.architecture import NAFNet
+
     torch.manual_seed(0)
     model = NAFNet(TINY)
     for name, parameter in model.named_parameters():
@@ -122,6 +137,8 @@ def photograph() -> NDArray[np.uint8]:
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     """A machine with a GPU, as far as there can be one without; no rule of its libraries was broken in the end."""
     real = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX's wheels are for Linux on x86-64")
+    from tests.gpu_stand_in.machine import Machine
+
     machine = Machine(monkeypatch, real)
     yield machine
     assert machine.broken == []

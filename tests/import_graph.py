@@ -36,7 +36,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("network",),
     ),
     "nafnet.runtime": (
-        ("", "cli"), ("command",), ("beside",), ("options",), ("folder",), ("engine", "paths"), ("backends",),
+        ("", "cli"), ("command", "doctor"), ("beside",), ("options",), ("folder",), ("engine", "paths"), ("backends",),
     ),
     "nafnet.benchmarks": (
         ("gpu_day",), ("studies", "cli"), ("command",), ("bench",), ("verdict",), ("report",), ("measure",), ("rows",),
@@ -59,7 +59,7 @@ EXCEPTIONS = {
 }
 """(from, to): why this arrow may point where it points."""
 
-OF_ONE_SYSTEM = ("nafnet.system.windows", "nafnet.system.windows_job")
+OF_ONE_SYSTEM = ("nafnet.system.windows", "nafnet.system.windows_job", "nafnet.system.windows_lock")
 """Modules that cannot be imported on this one."""
 if sys.platform == "win32":
     OF_ONE_SYSTEM = ("nafnet.system.posix", "nafnet.system.linux", "nafnet.system.macos")

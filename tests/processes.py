@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 from click.testing import CliRunner
+
+from nafnet.system import SYSTEM
+from tests.platforms import WINDOWS
 
 GUARD = 600.0
 """Seconds after which a wait is given up: a guard against hanging, and no measure of speed."""
@@ -30,12 +34,16 @@ def _hear_ctrl_c() -> None:
 def running(words: Sequence[str | Path], **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """A process in a group of its own, which hears Ctrl-C; where the block leaves it running, it and its children are
     killed."""
-    with subprocess.Popen(words, start_new_session=True, preexec_fn=_hear_ctrl_c, **options) as process:
+    with subprocess.Popen(words, **_own_group(), **options) as process:
         try:
             yield process
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                SYSTEM.kill_with_children(process)
+
+
+def _own_group() -> dict[str, Any]:
+    return {} if WINDOWS else {"start_new_session": True, "preexec_fn": _hear_ctrl_c}
 
 
 def wait_until(condition: Callable[[], object], process: subprocess.Popen[Any]) -> None:
@@ -55,10 +63,12 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen[Any]) 
 class Hold:
     """A moment at which a process stops, however fast the machine is, so that it can be disturbed there.
 
+    On Windows, which has no SIGSTOP, the thread stops that comes to the moment; those beside it go on.
+
     Args:
         mark: a file that is not there yet; the process makes it.
         count: the moment is right before so many files have been
-        pattern: renamed to paths in which this is found.
+        pattern: renamed to paths in which this is found, written with slashes.
     """
 
     mark: Path
@@ -77,20 +87,60 @@ class Hold:
         wait_until(self._is_held, process)
         return int(self.mark.read_text(encoding="ascii"))
 
+    def release(self) -> None:
+        """Let the process go on."""
+        number = int(self.mark.read_text(encoding="ascii"))
+        if WINDOWS:
+            self.mark.unlink()  # which the process waits for
+        else:
+            psutil.Process(number).send_signal(signal.SIGCONT)
+
     def _is_held(self) -> bool:
         number = self.mark.read_text(encoding="ascii") if self.mark.exists() else ""
-        return bool(number) and "T" in _state(int(number))
+        return bool(number) and (WINDOWS or _state(int(number)) == psutil.STATUS_STOPPED)
 
 
-def _state(number: int) -> str:
-    """Of a process, as `ps` names it; nothing where there is none."""
-    words = ["ps", "-o", "stat=", "-p", str(number)]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+def _state(number: int) -> str | None:
+    """Of a process, as psutil names it; None where there is none."""
+    try:
+        return psutil.Process(number).status()
+    except psutil.NoSuchProcess:
+        return None
 
 
 def has_ended(number: int) -> bool:
     """Whether a process is no more, or waits only for its parent to hear of it."""
-    return _state(number)[:1] in ("", "Z")
+    return _state(number) in (None, psutil.STATUS_ZOMBIE)
+
+
+def kill(number: int) -> None:
+    """End a process, which may be a child of this one, and wait until it has ended."""
+    psutil.Process(number).kill()
+    # A child is a zombie for psutil as soon as its first thread has ended, and can be waited for when all have.
+    with contextlib.suppress(AttributeError, ChildProcessError):
+        os.waitid(os.P_PID, number, os.WEXITED | os.WNOWAIT)
+    given_up = time.monotonic() + GUARD
+    while not has_ended(number):
+        assert time.monotonic() < given_up
+        time.sleep(0.005)
+
+
+def suspend(number: int) -> None:
+    """Stop a process, until `resume` or its end."""
+    psutil.Process(number).suspend()
+
+
+def resume(number: int) -> None:
+    """Let it go on."""
+    psutil.Process(number).resume()
+
+
+def wait_until_ended(number: int) -> None:
+    """Wait for a process that was killed and is nobody's child here."""
+    given_up = time.monotonic() + GUARD
+    while not has_ended(number):
+        assert time.monotonic() < given_up
+        time.sleep(0.005)
 
 
 @dataclasses.dataclass(frozen=True)

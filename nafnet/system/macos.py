@@ -60,7 +60,7 @@ class MacOS(Posix):
 
     def adapters(self) -> tuple[Adapter, ...]:
         """As `system_profiler` lists them; the driver is the system's own."""
-        with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
+        with contextlib.suppress(OSError, ValueError, KeyError, subprocess.SubprocessError):
             asked = [_PROFILER, "-json", "SPDisplaysDataType"]
             told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=20).stdout
             listed = json.loads(told)["SPDisplaysDataType"]

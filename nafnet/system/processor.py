@@ -19,19 +19,24 @@ _NUMPY_NAMES = {
 }  # fmt: skip
 # The library of OpenVINO's kernels obeys the first of these that is not empty. OpenVINO does not: it asks the
 # processor, in its list of capabilities too, and calls kernels that are not there. Its fp32 was right under each.
-_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _WITHOUT_BFLOAT16 = ("sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2")
 
 
 def features() -> tuple[str, ...]:
-    """Those of the instructions above that are there, and what limits the kernels of oneDNN, where somebody set it."""
+    """The instructions, and what limits the kernels of oneDNN, where somebody set it."""
+    limit = limited_kernels()
+    return (*instructions(), *(["=".join(limit)] if limit else []))
+
+
+def instructions() -> tuple[str, ...]:
+    """Those of the instructions above that are there."""
     held = SYSTEM.processor_flags()
     if held is None:
         module = importlib.import_module("numpy._core._multiarray_umath")
         known: dict[str, bool] = getattr(module, "__cpu_features__", {})
         held = frozenset(name for name, theirs in _NUMPY_NAMES.items() if known.get(theirs))
-    limit = limited_kernels()
-    return (*(name for name in _TELLING if name in held), *(["=".join(limit)] if limit else []))
+    return tuple(name for name in _TELLING if name in held)
 
 
 def has_bfloat16() -> bool | None:
@@ -48,4 +53,4 @@ def limit_without_bfloat16() -> tuple[str, str] | None:
 
 def limited_kernels() -> tuple[str, str] | None:
     """The variable that limits the kernels of oneDNN and its value, where one is set."""
-    return next(((name, value) for name in _LIMITS if (value := os.environ.get(name))), None)
+    return next(((name, value) for name in LIMITS if (value := os.environ.get(name))), None)

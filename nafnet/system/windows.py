@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import msvcrt
 import os
 import signal
 import socket
@@ -22,14 +21,13 @@ from typing import IO, Any
 
 import psutil
 
+from nafnet.system import windows_lock
 from nafnet.system.interface import Adapter, Lock, System, first_line, handed
 from nafnet.system.windows_job import limit_this_process
 
 PATIENCE = 3.0
 """Seconds. A virus scanner, an indexer or a backup opens a new file for a moment, and it cannot be renamed then."""
 _HELD = (5, 32, 33)  # access denied, a sharing violation, a lock violation
-_LOCKED_BYTE = 2**31 - 2
-"""The last that `msvcrt.locking` reaches: what it locks, others cannot read."""
 _CRASHED = 2**31
 """Exit codes from here on are of exceptions (NTSTATUS)."""
 _ADAPTERS = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
@@ -48,16 +46,8 @@ class Windows(System):
     most_waited_for = 61  # of WaitForMultipleObjects 64, and concurrent.futures takes some
 
     def lock(self, file: IO[bytes]) -> Lock:
-        """Of one byte far beyond what is written, since a locked byte cannot be read."""
-        position = file.tell()
-        try:
-            file.seek(_LOCKED_BYTE)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            return Lock.TAKEN if error.errno in (errno.EACCES, errno.EDEADLK) else Lock.UNSUPPORTED
-        finally:
-            file.seek(position)
-        return Lock.OURS
+        """See `windows_lock`."""
+        return windows_lock.lock(file)
 
     def replace(self, source: Path, target: Path) -> None:
         """See `System`; tried again while somebody holds either."""

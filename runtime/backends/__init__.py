@@ -15,14 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nafnet.errors import BackendError, MissingExtraError, NafnetError, UsageError
-from nafnet.onnxfile import inspect_onnx
 from nafnet.runtime.backends.base import Backend, as_ours
-from nafnet.runtime.backends.model import Model
+from nafnet.runtime.backends.model import Model, flavour_of, precision_of
 from nafnet.runtime.backends.registry import REGISTRY, Entry
 
 __all__ = [
-    "REGISTRY", "Choice", "Entry", "backend_class", "choices_for", "choose_for", "is_installed", "make_backend",
-    "states",
+    "REGISTRY", "Choice", "Entry", "backend_class", "choices_for", "choose_for", "is_installed", "lacks",
+    "make_backend", "states",
 ]  # fmt: skip
 _DEVICE = re.compile(r"cpu|(?:cuda|gpu)(?::\d+)?")
 
@@ -47,11 +46,16 @@ def is_installed(name: str) -> bool:
     return importlib.util.find_spec(REGISTRY[name].requires) is not None
 
 
+def lacks(name: str) -> str | None:
+    """What a backend lacks to run here, in words, with the command that brings it where one does; None if nothing."""
+    entry = REGISTRY[name]
+    return entry.absent() if is_installed(name) else f"pip install 'nafnet-toolchain[{entry.extra}]'"
+
+
 def states() -> Iterator[tuple[str, Entry, str | None]]:
-    """Every backend, and what it lacks to run here, in words."""
+    """Every backend, and what it lacks to run here."""
     for name, entry in REGISTRY.items():
-        missing = entry.absent() if is_installed(name) else f"pip install 'nafnet-toolchain[{entry.extra}]'"
-        yield name, entry, missing
+        yield name, entry, lacks(name)
 
 
 def choose_for(name: str, model: str | os.PathLike[str] | None, device: str | None) -> Choice:
@@ -145,21 +149,13 @@ def _suits(name: str, path: Path | None) -> bool:
     """Whether `auto` may take it for this model."""
     entry = REGISTRY[name]
     if path is not None and path.suffix == ".plan":
-        return entry.reads == "plan" and name == _flavour(path)
+        return entry.reads == "plan" and name == flavour_of(path)
     if entry.auto:
         return entry.reads == "onnx"
     # Half where fp32 was verified would rewrite what was asked for; a bf16 model was verified in it.
     if name != "openvino-bf16" or path is None or path.suffix != ".onnx" or not path.is_file():
         return False
-    return inspect_onnx(path).precision == "bf16"
-
-
-def _flavour(path: Path) -> str | None:
-    """The library a plan was built for."""
-    from nafnet.planfile import inspect_plan
-
-    engine = inspect_plan(path).engine
-    return engine.flavour if engine else None
+    return precision_of(path) == "bf16"
 
 
 def _devices(text: str | None) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from nafnet.files import file_sha256
+from nafnet.parity import Precision
 from nafnet.spec import ModelSpec
 
 
@@ -28,3 +29,18 @@ class Model:
     def sha256(self) -> str:
         """Of the file's bytes."""
         return file_sha256(self.path)
+
+
+def precision_of(path: Path) -> Precision:
+    """What an ONNX file is in."""
+    from nafnet.onnxfile import inspect_onnx  # its library is an extra, and the list of backends is for all
+
+    return inspect_onnx(path).precision
+
+
+def flavour_of(path: Path) -> str | None:
+    """The library that a plan was built for."""
+    from nafnet.planfile import inspect_plan
+
+    engine = inspect_plan(path).engine
+    return engine.flavour if engine else None

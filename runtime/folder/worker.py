@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import select
+import selectors
 import signal
 import socket
 import struct
@@ -84,14 +84,16 @@ def _die_with_parent(peer: socket.socket) -> None:
 
     While a file is decoded the parent sends nothing, so that what can be read then is the end.
     """
-    while not _is_closed(peer):
-        time.sleep(1)
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(peer, selectors.EVENT_READ)
+        while not (waiting.select(0) and _is_closed(peer)):
+            time.sleep(1)
     os._exit(1)
 
 
 def _is_closed(peer: socket.socket) -> bool:
     try:
-        return bool(select.select([peer], [], [], 0)[0]) and not peer.recv(1, socket.MSG_PEEK)
+        return not peer.recv(1, socket.MSG_PEEK)
     except OSError:
         return True
 

@@ -36,7 +36,8 @@ from pathlib import Path
 import torch
 from nafnet.benchmarks.cli import main
 from nafnet.benchmarks.measure import roofline
-from tests.sharing import Exporter, Once
+from tests.exported import Exporter
+from tests.sharing import Once
 torch.onnx.export = Exporter(Once.at(Path(sys.argv.pop(1))))
 roofline.MATRIX_SIDE["cpu"], roofline.COPIED_BYTES["cpu"] = 64, 2**16
 main(prog_name="nafnet-bench")

@@ -2,7 +2,8 @@
 
 HOLD_AT is "COUNT PATTERN": right before a COUNT-th file gets a name in which the pattern is found, the process
 stops itself (SIGSTOP) until somebody continues or kills it. HOLD_FILE is a file that is not there yet: the first
-process that comes to its moment makes it, with its number inside; whoever comes later passes by.
+process that comes to its moment makes it, with its number inside; whoever comes later passes by. On Windows it waits
+until the file is removed.
 """
 
 import os
@@ -10,6 +11,7 @@ import re
 import signal
 import sys
 import threading
+import time
 
 
 def _hold(count: int, pattern: str, mark: str) -> None:
@@ -17,7 +19,9 @@ def _hold(count: int, pattern: str, mark: str) -> None:
 
     def on_event(event: str, arguments: tuple[object, ...]) -> None:
         nonlocal seen
-        if event not in ("os.rename", "os.link") or not re.search(pattern, os.fsdecode(arguments[1])):  # type: ignore[arg-type]
+        if event not in ("os.rename", "os.link"):
+            return
+        if not re.search(pattern, os.fsdecode(arguments[1]).replace(os.sep, "/")):  # type: ignore[arg-type]
             return
         seen += 1
         if seen != count:
@@ -28,7 +32,10 @@ def _hold(count: int, pattern: str, mark: str) -> None:
             return
         os.write(file, str(os.getpid()).encode())
         os.close(file)
-        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # any other thread may be late to hear of it
+        if hasattr(signal, "SIGSTOP"):
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # any other thread may be late to hear of it
+        while not hasattr(signal, "SIGSTOP") and os.path.exists(mark):  # noqa: PTH110, no module is imported for it
+            time.sleep(0.01)
 
     sys.addaudithook(on_event)
 

@@ -76,3 +76,42 @@ def test_no_library_tells_its_makers_of_the_user(tmp_path: Path) -> None:
     places = {"HOME": str(home), "XDG_CACHE_HOME": str(home), "USERPROFILE": str(home), "LOCALAPPDATA": str(home)}
     subprocess.run([sys.executable, "-c", script], check=True, env={**kept, **places})
     assert list(home.rglob("*")) == []
+
+
+@pytest.mark.parametrize("capabilities", [["FP32", "BF16"], ["FP32", "INT8"]])
+def test_where_the_system_does_not_say_openvino_is_asked(
+    capabilities: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def told(device: str, name: str) -> list[str]:
+        asked.append((device, name))
+        return capabilities
+
+    monkeypatch.setattr(sessions.SYSTEM, "processor_flags", lambda: None)
+    monkeypatch.setattr(sessions, "openvino_core", lambda: SimpleNamespace(get_property=told))
+    monkeypatch.setattr(sessions.processor, "limited_kernels", lambda: None)
+    assert sessions.no_bfloat16() == (None if "BF16" in capabilities else "this CPU has no bfloat16")
+    assert asked == [("CPU", "OPTIMIZATION_CAPABILITIES")]
+
+
+def test_what_the_system_says_of_bfloat16_is_what_openvino_says() -> None:
+    """Each for itself, of this very processor."""
+    there = sessions.processor.has_bfloat16()
+    if there is None:
+        pytest.skip("the system does not list the processor's instructions")
+    assert there == ("BF16" in sessions.openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+@pytest.mark.parametrize(
+    ("devices", "words"),
+    [(("CPU",), "no Intel GPU, or no driver for it: OpenVINO lists none"), (("CPU", "GPU.0"), None)],
+)
+def test_openvino_is_asked_for_its_gpus(
+    devices: tuple[str, ...], words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nafnet.runtime.backends import presence
+
+    monkeypatch.setattr(presence.SYSTEM, "may_have_graphics", lambda: True)
+    monkeypatch.setattr(presence, "openvino_devices", lambda: devices)
+    assert presence.no_openvino_gpu() == words

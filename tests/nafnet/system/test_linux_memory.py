@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from nafnet.system.linux_memory import available_bytes
+from nafnet.system.linux_memory import available_bytes, memory_limits
 
 MB = 2**20
 V2 = {
@@ -67,6 +66,8 @@ def test_a_system_that_does_not_say(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="no proc")
 def test_a_real_ulimit_is_heard() -> None:
+    import resource
+
     script = "from nafnet.system.linux_memory import available_bytes; print(available_bytes())"
     limit = 3 * 2**30
     done = subprocess.run(
@@ -75,3 +76,15 @@ def test_a_real_ulimit_is_heard() -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
     )  # fmt: skip
     assert 0 < int(done.stdout) < limit
+
+
+def test_limits_by_what_sets_them(tmp_path: Path) -> None:
+    """Of the control groups the least; what sets none is not there."""
+    assert memory_limits(tmp_path) == {}
+    for name, text in {**V2, **ULIMIT}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="ascii")
+    assert memory_limits(tmp_path) == {"ulimit -v": 600 * MB, "cgroup": 900 * MB}
+    (tmp_path / "proc/self/limits").write_text(f"{LIMITS}Max address space   unlimited  unlimited  bytes\n")
+    (tmp_path / "sys/fs/cgroup/pod/memory.max").write_text("max\n")
+    assert memory_limits(tmp_path) == {"cgroup": 2000 * MB}

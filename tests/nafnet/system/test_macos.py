@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from nafnet.system import macos
-from nafnet.system.macos import MacOS
+macos = pytest.importorskip("nafnet.system.macos", reason="it stands on what POSIX has")
 
 F_FULLFSYNC = 51
 
@@ -47,7 +45,7 @@ def test_a_file_is_flushed_to_the_drive(monkeypatch: pytest.MonkeyPatch, tmp_pat
     darwin, plain = Darwin(), synced(monkeypatch)
     monkeypatch.setattr(macos, "fcntl", darwin)
     with (tmp_path / "file").open("wb") as file:
-        MacOS().sync(file)
+        macos.MacOS().sync(file)
         assert darwin.flushed == [file.fileno()]
     assert plain == []
 
@@ -56,23 +54,23 @@ def test_a_share_that_cannot_is_flushed_as_far_as_it_goes(monkeypatch: pytest.Mo
     plain = synced(monkeypatch)
     monkeypatch.setattr(macos, "fcntl", Darwin(errno.ENOTSUP))
     with (tmp_path / "file").open("wb") as file:
-        MacOS().sync(file)
+        macos.MacOS().sync(file)
         assert plain == [file.fileno()]
 
 
 def test_a_full_disk_is_no_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(macos, "fcntl", Darwin(errno.EIO))
     with (tmp_path / "file").open("wb") as file, pytest.raises(OSError, match="refused"):
-        MacOS().sync(file)
+        macos.MacOS().sync(file)
 
 
 def test_the_peak_is_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     def usage(_who: int) -> Any:
         return SimpleNamespace(ru_maxrss=123_456_789)
 
-    stand_in = SimpleNamespace(RUSAGE_SELF=resource.RUSAGE_SELF, getrusage=usage)
+    stand_in = SimpleNamespace(RUSAGE_SELF=macos.resource.RUSAGE_SELF, getrusage=usage)
     monkeypatch.setattr(macos, "resource", stand_in)
-    assert MacOS().peak_resident() == 123_456_789
+    assert macos.MacOS().peak_resident() == 123_456_789
 
 
 LIMITED = """
@@ -103,6 +101,6 @@ def test_a_process_that_takes_too_much_ends_itself() -> None:
 
 def test_whole_images_are_asked_for_memory() -> None:
     """As on every system: what is available is known, so that not everything fits."""
-    available = MacOS().available_memory()
+    available = macos.MacOS().available_memory()
     assert available is not None
     assert available > 0

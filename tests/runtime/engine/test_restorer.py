@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from PIL import Image
 
-from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import BackendError, ImageError, MissingExtraError, ModelError, UsageError
 from nafnet.pretrained import bundled_model
 from nafnet.runtime import Restorer, restore_file
 from nafnet.runtime.backends import REGISTRY, backend_class, choose_for, is_installed
 from nafnet.runtime.backends.base import PREPARE_AFTER
 from nafnet.runtime.folder.settings import Encoding
+from tests.platforms import signals
 from tests.streaming import streamed
 
 MakeOnnx = Callable[..., Path]
@@ -36,6 +35,9 @@ def skip_if_absent(backend: str) -> None:
 @pytest.mark.parametrize("backend", [name for name, entry in REGISTRY.items() if entry.reads != "plan"])
 def test_backends_agree_with_pytorch(backend: str, photograph: NDArray[np.uint8]) -> None:
     skip_if_absent(backend)
+    torch = pytest.importorskip("torch")
+    from nafnet.checkpoint import load_checkpoint
+
     off = 0.02 if "bf16" in backend else 2e-5
     tile = np.ascontiguousarray(photograph[:96, :160].transpose(2, 0, 1)[None] / np.float32(255), np.float32)
     with torch.inference_mode():
@@ -258,6 +260,7 @@ def test_restore_file_keeps_its_source_and_its_word(identity_onnx: Path, tmp_pat
         Encoding(quality=0)
 
 
+@signals
 def test_a_signal_after_two_restorers_are_closed(identity_onnx: Path) -> None:
     """Closed in the order in which they came; with a core for each, OpenVINO 2026.4 leaves a freed signal stack."""
     skip_if_absent("openvino")

@@ -21,6 +21,7 @@ from nafnet.errors import UsageError
 from nafnet.files import CACHE_VARIABLE, cache_folder
 from nafnet.runtime import Restorer
 from nafnet.runtime.folder.settings import Encoding, result_settings
+from tests.platforms import links, odd_names, posix_alone, signals
 from tests.processes import GUARD, Hold, running, wait_until
 from tests.runtime.conftest import PROGRAM, nafnet_run
 
@@ -97,6 +98,8 @@ def test_an_unknown_user_without_a_home(words: list[str], here: Path) -> None:
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
+@links
+@posix_alone
 def test_a_cache_that_somebody_else_laid_out_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (CACHE_VARIABLE, "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
@@ -150,6 +153,7 @@ def test_quiet_is_quiet(here: Path, identity_onnx: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+@odd_names
 def test_names_do_not_command_the_terminal(here: Path, photograph: NDArray[np.uint8], identity_onnx: Path) -> None:
     """In the list, in failures, in what is noted and in the summary."""
     Image.fromarray(photograph).save(here / "photos" / "good\x1b[2J.png")
@@ -183,6 +187,7 @@ def test_what_does_not_fit_fails_alone_before_it_is_begun(here: Path, identity_o
     assert sum(row["status"] == "restored" for row in rows) == 3
 
 
+@signals
 def test_a_stopped_run_writes_a_page_without_pictures(here: Path, identity_onnx: Path) -> None:
     """SIGTERM while the second file gets its name: none is begun after it, and none is opened for the page."""
     large = Image.effect_noise((900, 700), 50)
@@ -194,7 +199,7 @@ def test_a_stopped_run_writes_a_page_without_pictures(here: Path, identity_onnx:
     with running(words, cwd=here, **pipes) as process:
         hold.wait(process)
         process.send_signal(signal.SIGTERM)
-        process.send_signal(signal.SIGCONT)
+        hold.release()
         _, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 130, errors
     page = (here / "page.html").read_text(encoding="utf-8")
@@ -204,6 +209,7 @@ def test_a_stopped_run_writes_a_page_without_pictures(here: Path, identity_onnx:
     assert any(row["status"] == "skipped" for row in rows)
 
 
+@signals
 def test_an_encoder_that_cannot_be_stopped_does_not_hold_the_run(here: Path, identity_onnx: Path) -> None:
     """Encoders of whole images, as AVIF's, take minutes and hear nothing; this one never ends."""
     endless = (
@@ -238,6 +244,7 @@ def test_a_backend_that_computes_in_less_has_other_results(identity_onnx: Path) 
     assert settings[2] == settings[0] != settings[3]
 
 
+@signals
 def test_a_library_that_hears_no_signal_does_not_hold_the_run(here: Path, identity_onnx: Path) -> None:
     """A whole image on a CPU is one call of minutes, and Python hears of a signal only after it."""
     deaf = (

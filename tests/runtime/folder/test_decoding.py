@@ -23,7 +23,8 @@ from nafnet.runtime.folder.causes import explained
 from nafnet.runtime.folder.decoding import Decoder, DecoderStopped
 from nafnet.runtime.folder.one_file import KeptDecoder
 from nafnet.runtime.folder.settings import Limits
-from tests.processes import GUARD, has_ended, running
+from tests.platforms import enforced_memory, forks, signals
+from tests.processes import GUARD, has_ended, kill, running, suspend
 
 PATIENT = Limits(seconds=GUARD)
 
@@ -48,7 +49,7 @@ def process_of(decoder: Decoder) -> int:
 def test_what_hangs_is_stopped(good: Path, photograph: NDArray[np.uint8]) -> None:
     with Decoder(PATIENT) as decoder:
         decoder.header(good)
-        os.kill(process_of(decoder), signal.SIGSTOP)
+        suspend(process_of(decoder))
         decoder.limits = Limits(seconds=0.5)
         with pytest.raises(ImageError, match=r"good\.png: decoding it took too long"):
             decoded(decoder, good)
@@ -57,6 +58,7 @@ def test_what_hangs_is_stopped(good: Path, photograph: NDArray[np.uint8]) -> Non
 
 
 @pytest.mark.parametrize("verb", ["digest", "header", "decode"])
+@signals
 def test_what_crashes_is_named(verb: str, good: Path, photograph: NDArray[np.uint8]) -> None:
     with Decoder(PATIENT) as decoder:
         decoder.header(good)
@@ -66,6 +68,7 @@ def test_what_crashes_is_named(verb: str, good: Path, photograph: NDArray[np.uin
         assert np.array_equal(decoded(decoder, good), photograph)
 
 
+@enforced_memory
 def test_what_takes_too_much_memory_fails_alone(tmp_path: Path, good: Path, photograph: NDArray[np.uint8]) -> None:
     """A WebP of 144 megapixels takes 600 MB to decode, for the format has no bands."""
     Image.new("RGB", (12_000, 12_000)).save(tmp_path / "large.webp", quality=1, method=0)
@@ -108,6 +111,7 @@ def test_a_full_temporary_folder_is_named(tmp_path: Path) -> None:
     assert explained(other, turned(tmp_path / "a.jpg", 50), 0) == str(other)
 
 
+@enforced_memory
 @pytest.mark.parametrize(("suffix", "limit"), [("jpg", 150), ("webp", 300), ("avif", 300)])
 def test_too_little_memory_is_no_damage(suffix: str, limit: int, tmp_path: Path) -> None:
     """Decoders have many words for it, and not all mean memory; AVIF's says that it cannot seek."""
@@ -151,8 +155,7 @@ def test_restoring_files_keeps_one_process_until_the_restorer_closes(
             restore_file(restorer, good, tmp_path / f"{index}.png")
             processes.append(process_of(restorer.companion(KeptDecoder)._decoder))
         assert len(set(processes)) == 1
-        os.kill(processes[0], signal.SIGKILL)
-        os.waitid(os.P_PID, processes[0], os.WEXITED | os.WNOWAIT)
+        kill(processes[0])
         restore_file(restorer, good, tmp_path / "after.png")
         another = process_of(restorer.companion(KeptDecoder)._decoder)
         assert another != processes[0]
@@ -160,6 +163,7 @@ def test_restoring_files_keeps_one_process_until_the_restorer_closes(
     assert has_ended(another)
 
 
+@forks
 def test_a_fork_leaves_its_parents_process_alone(good: Path) -> None:
     decoder = KeptDecoder()
     with decoder:
@@ -187,7 +191,7 @@ def test_stopping_ends_what_is_under_way(good: Path, monkeypatch: pytest.MonkeyP
 
     decoder = Decoder(PATIENT)
     decoder.header(good)
-    os.kill(process_of(decoder), signal.SIGSTOP)
+    suspend(process_of(decoder))
     monkeypatch.setattr(Decoder, "_ask", heard)
     stopper = threading.Thread(target=lambda: asked.wait(GUARD) and decoder.stop())
     stopper.start()

@@ -20,6 +20,7 @@ from PIL import Image
 
 from nafnet.runtime.paths.journal import FOLDER
 from tests.begun import begun_run
+from tests.platforms import WINDOWS, signals, slashed
 from tests.processes import GUARD, Ended, Hold, running, wait_until
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")
@@ -67,7 +68,7 @@ def run(common: Words, *arguments: str | Path) -> Ended:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file but the journal, by its path; temporary files, too."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != FOLDER)
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return {slashed(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def entries(folder: Path) -> list[dict[str, object]]:
@@ -152,32 +153,33 @@ def test_shards_are_one_run_together(common: Words, photos: Path, expected: dict
 
 
 @contextlib.contextmanager
-def held_run(common: Words, photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def held_run(common: Words, photos: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Hold]]:
     """A run into tmp_path/out that has written some results and is stopped right before the next one's rename."""
     hold = Hold(tmp_path / "held", 4, RESULT)
     words = [PROGRAM, *common, "--quiet", photos, tmp_path / "out"]
     with running(words, stderr=subprocess.PIPE, env=hold.environment) as process:
         hold.wait(process)
-        yield process
+        yield process, hold
 
 
 def test_two_runs_do_not_write_the_same_folder(common: Words, photos: Path, tmp_path: Path) -> None:
-    with held_run(common, photos, tmp_path) as first:
+    with held_run(common, photos, tmp_path) as (first, hold):
         second = run(common, photos, tmp_path / "out")
-        first.send_signal(signal.SIGCONT)
+        hold.release()
         _, errors = first.communicate(timeout=GUARD)
     assert first.returncode == 0, errors
     assert second.returncode == 2
     assert "another run is writing here" in second.stderr
 
 
+@signals
 def test_terminated_it_ends_as_interrupted(
     common: Words, photos: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with held_run(common, photos, tmp_path) as process:
+    with held_run(common, photos, tmp_path) as (process, hold):
         process.terminate()
-        process.send_signal(signal.SIGCONT)
+        hold.release()
         _, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 130
     assert len(errors.splitlines()) == 1
@@ -191,9 +193,9 @@ def test_output_folder_removed_in_the_middle_is_a_clear_end(
     common: Words, photos: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with held_run(common, photos, tmp_path) as process:
+    with held_run(common, photos, tmp_path) as (process, hold):
         out.rename(tmp_path / "gone")
-        process.send_signal(signal.SIGCONT)
+        hold.release()
         _, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 2, errors
     assert b"the folder is gone" in errors.splitlines()[-1]
@@ -203,7 +205,7 @@ def test_output_folder_removed_in_the_middle_is_a_clear_end(
     assert contents(out) == expected
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes the superuser")
+@pytest.mark.skipif(WINDOWS or os.geteuid() != 0, reason="mounting a small disk takes Linux' superuser")
 def test_full_disk_is_a_clear_end(common: Words, photos: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

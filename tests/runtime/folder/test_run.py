@@ -9,23 +9,26 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from onnx import helper
 from PIL import Image
 
-from nafnet.architecture import NAFNet
 from nafnet.errors import UsageError
 from nafnet.runtime.cli import main
 from nafnet.runtime.folder.report import unreadable
 from nafnet.runtime.paths.journal import FOLDER
 from nafnet.runtime.paths.work import Request, find_work
 from tests.begun import begun_run
+from tests.platforms import links, names_of_bytes, pipes, posix_alone, signals, slashed
 from tests.processes import GUARD, Ended, Hold, in_this_process, running
 from tests.runtime.conftest import find_jobs
+
+if TYPE_CHECKING:
+    from nafnet.architecture import NAFNet
 
 PROGRAM = Path(sys.executable).with_name("nafnet-run")
 
@@ -57,7 +60,7 @@ def test_folder_keeps_its_structure_and_the_report_its_promise(photos: Path, ide
     assert "2 restored" in done.stdout
     assert "not verified" in done.stdout, "a model without a spec was never compared with PyTorch"
     out = photos.parent / "out"
-    assert {str(path.relative_to(out)) for path in results(out)} == {"a.png", "trip/day 1/b.JPG"}
+    assert {slashed(path.relative_to(out)) for path in results(out)} == {"a.png", "trip/day 1/b.JPG"}
     assert np.array_equal(np.asarray(Image.open(out / "a.png")), np.asarray(Image.open(photos / "a.png")))
     report = json.loads((photos.parent / "report.json").read_text(encoding="utf-8"))
     row = report["files"][0]
@@ -115,7 +118,9 @@ def test_what_cannot_start_says_why_in_one_line(
     (here / "empty").mkdir()
     (here / "copy").mkdir()
     (here / "copy" / "a.png").write_bytes((photos / "a.png").read_bytes())
-    torch.save(torch.nn.Linear(2, 2).state_dict(), here / "other.pth")
+    if "other.pth" in arguments:
+        torch = pytest.importorskip("torch")
+        torch.save(torch.nn.Linear(2, 2).state_dict(), here / "other.pth")
     (here / "evil.pth").write_bytes(b"cposix\nsystem\n(S'touch it-ran'\ntR.")
     make_onnx(helper.make_node("Flatten", ["image"], ["restored"]), name="classifier.onnx", out_shape=("batch", "n"))
     done = in_this_process(main, "nafnet-run", *arguments, cwd=here)  # here PyTorch is loaded
@@ -129,6 +134,7 @@ def test_what_cannot_start_says_why_in_one_line(
 
 
 def test_checkpoint_is_exported_once(photos: Path, tiny_network: NAFNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
     torch.save({"params": tiny_network.state_dict()}, photos.parent / "tiny.pth")
     cache = photos.parent / "cache"
     monkeypatch.setenv("NAFNET_CACHE", str(cache))
@@ -148,6 +154,7 @@ def test_checkpoint_is_exported_once(photos: Path, tiny_network: NAFNet, monkeyp
     assert np.abs(first[:100, :160] - expected[:100, :160]).max() < 3, "what differs is the padding's doing"
 
 
+@signals
 def test_ctrl_c_leaves_whole_files_and_a_report(photos: Path) -> None:
     large = np.random.default_rng(0).integers(0, 255, (700, 900, 3), np.uint8)
     for index in range(30):
@@ -159,7 +166,7 @@ def test_ctrl_c_leaves_whole_files_and_a_report(photos: Path) -> None:
     with running(arguments, cwd=photos.parent, **pipes) as process:
         hold.wait(process)
         process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGCONT)
+        hold.release()
         _, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 130, errors
     assert b"Traceback" not in errors
@@ -182,6 +189,7 @@ def test_onnx_model_needs_no_torch(photos: Path) -> None:
     assert "EXIT 0 False False" in done.stdout
 
 
+@links
 def test_links_in_the_output_do_not_lead_out(photos: Path) -> None:
     (photos.parent / "out").mkdir()
     (photos.parent / "elsewhere").mkdir()
@@ -197,6 +205,7 @@ def test_one_file_can_be_named(photos: Path) -> None:
     assert job.target == photos.parent / "folder" / "a.png"
 
 
+@links
 def test_links_are_not_followed_and_hidden_files_passed_over(photos: Path) -> None:
     (photos / "round").symlink_to(photos)
     (photos / ".hidden.png").write_bytes(b"")
@@ -205,6 +214,7 @@ def test_links_are_not_followed_and_hidden_files_passed_over(photos: Path) -> No
         find_jobs([photos], photos / "round" / "out")
 
 
+@posix_alone
 def test_a_closed_terminal_does_not_stop_the_run(photos: Path, identity_onnx: Path) -> None:
     """As in `nafnet-run ... 2>&1 | head -1`: the reader of the messages is gone, the pictures are still restored."""
     for index in range(30):
@@ -227,6 +237,9 @@ def test_no_output_replaces_any_input(tmp_path: Path, photograph: NDArray[np.uin
         find_jobs([tmp_path / "album" / "2024"], tmp_path / "album")
 
 
+@pipes
+@links
+@names_of_bytes
 def test_odd_entries_are_one_line_each(photos: Path, identity_onnx: Path) -> None:
     os.mkfifo(photos / "pipe.png")
     (photos / "loop.png").symlink_to("loop.png")

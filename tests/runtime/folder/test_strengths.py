@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.begun import PLAIN
+from tests.platforms import signals
 from tests.processes import GUARD, Hold, running
 from tests.runtime.conftest import PROGRAM, nafnet_run
 
@@ -139,6 +140,7 @@ def test_killed_it_goes_on(photos: Path, mixing_onnx: Path) -> None:
     assert len({line["key"] for line in made}) == 3, "the strength is a part of what decides the bytes"
 
 
+@signals
 def test_interrupted_while_a_sheet_is_made(photos: Path, mixing_onnx: Path) -> None:
     """The run ends with what it has; run again, it makes the sheets alone."""
     words = ["--threads", "1", "--model", mixing_onnx, "--strength", "0,1", "photos", photos / "out"]
@@ -146,7 +148,7 @@ def test_interrupted_while_a_sheet_is_made(photos: Path, mixing_onnx: Path) -> N
     with running([PROGRAM, *words], cwd=photos, env=hold.environment, stderr=subprocess.PIPE) as process:
         hold.wait(process)
         process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGCONT)
+        hold.release()
         _, errors = process.communicate(timeout=GUARD)
     assert process.returncode == 130, errors
     assert not list(photos.rglob("*.partial"))

@@ -17,6 +17,7 @@ from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.outputs import Identity, Outputs
+from tests.platforms import links, permissions
 from tests.processes import Hold, running
 from tests.runtime.conftest import PROGRAM, find_jobs, nafnet_run
 
@@ -181,7 +182,7 @@ def test_a_file_that_comes_meanwhile_is_left(days: Path, identity_onnx: Path) ->
     with running(words, env=hold.environment, stderr=subprocess.PIPE) as process:
         hold.wait(process)
         stranger = picture(days / "out" / "DSC_0001.png", "green")
-        process.send_signal(18)
+        hold.release()
         _, errors = process.communicate()
     assert process.returncode == 1
     assert b"another program wrote it meanwhile" in errors
@@ -200,6 +201,7 @@ def test_a_replaced_file_is_the_one_that_was_judged(tmp_path: Path) -> None:
     assert colour_of(target) == (0, 0, 255)
 
 
+@links
 def test_a_folder_that_becomes_a_link_is_seen_at_the_rename(tmp_path: Path, identity_onnx: Path) -> None:
     source = picture(tmp_path / "in" / "below" / "a.png")
     (tmp_path / "elsewhere").mkdir()
@@ -241,6 +243,7 @@ def test_long_names(name: str, tmp_path: Path, identity_onnx: Path) -> None:
     assert len(os.fsencode(temporary_beside(tmp_path / name, "run-0123456789ab-", ".raw").name)) <= 255
 
 
+@permissions
 def test_results_are_as_private_as_their_photographs(days: Path, identity_onnx: Path) -> None:
     (days / "day1" / "DSC_0001.png").chmod(0o600)
     assert nafnet_run(days, "--model", identity_onnx, "--compare", "both", "day1", "out").returncode == 0

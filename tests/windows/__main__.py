@@ -1,0 +1,51 @@
+"""`python -m tests.windows`: tests of the project on Windows' Python, under Wine.
+
+Says why and ends with 0 where there can be no Wine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+
+from tests.windows.machine import machine
+from tests.windows.python import HOME
+from tests.windows.wine import NoWine
+
+
+def main() -> int:
+    """Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.windows", description=__doc__)
+    parser.add_argument("--torch", action="store_true", help="with PyTorch: export and train start there, too")
+    parser.add_argument("--python", action="store_true", help="give the words to Python in place of pytest")
+    parser.add_argument("words", nargs="*", help="for pytest, after --")
+    given = parser.parse_args()
+    start = time.monotonic()
+    try:
+        here = machine(torch=given.torch, said=_said(start))
+    except NoWine as reason:
+        print(f"tests on Windows are skipped: {reason}")
+        return 0
+    except subprocess.CalledProcessError as error:
+        print(f"{error}\n{error.stderr or ''}", file=sys.stderr)
+        return 1
+    words = [f"{HOME}/python.exe", "-u", *([] if given.python else ["-m", "pytest", "-p", "no:cacheprovider"])]
+    environment = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "NAFNET_ON_WINE": "1"}
+    try:
+        for line in here.wine.lines([*words, *given.words], folder=here.tree, environment=environment):
+            print(line, end="", flush=True)
+    except subprocess.CalledProcessError as error:
+        return int(error.returncode)
+    finally:
+        here.said("Done")
+    return 0
+
+
+def _said(start: float):
+    return lambda words: print(f"[{time.monotonic() - start:5.0f} s] {words}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
