@@ -8,13 +8,17 @@ INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constraint co
 # give `auto` a GPU. Where there is no wheel of it, its tests are skipped.
 BESIDE = $(INSTALL) --upgrade --no-deps --target $(VENV)/beside
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test test-windows lint docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: lint
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# On Windows' Python under Wine, made in .venv-windows; TORCH=1 brings PyTorch, and with it export and train.
+test-windows: $(VENV)/.dev
+	$(BIN)/python -m tests.windows $(if $(TORCH),--torch)
 
 # mypy cannot follow pyproject's folder mapping, so it reads links that are laid out as an installed package is.
 lint: $(VENV)/.dev
@@ -44,4 +48,4 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) build dist demo site *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-windows build dist demo site *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -33,12 +34,14 @@ def _keeps_bytes() -> bool:
     return False
 
 
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 posix_alone = pytest.mark.skipif(WINDOWS, reason="what it looks at is not there on Windows")
 signals = pytest.mark.skipif(WINDOWS, reason="Windows has no signals: a process is asked to end by its console alone")
-links = pytest.mark.skipif(not _can_link(), reason="no symbolic link can be made or seen here")
-pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have no names in folders here")
+HAVE_LINKS, HAVE_PIPES, HAVE_BYTES = _can_link(), hasattr(os, "mkfifo"), _keeps_bytes()
+links = pytest.mark.skipif(not HAVE_LINKS, reason="no symbolic link can be made or seen here")
+pipes = pytest.mark.skipif(not HAVE_PIPES, reason="pipes have no names in folders here")
 permissions = pytest.mark.skipif(WINDOWS, reason="files have no permissions of POSIX here")
-names_of_bytes = pytest.mark.skipif(not _keeps_bytes(), reason="names of files are text here")
+names_of_bytes = pytest.mark.skipif(not HAVE_BYTES, reason="names of files are text here")
 odd_names = pytest.mark.skipif(WINDOWS, reason="Windows takes no such names: control characters, quotes, a colon")
 folding = pytest.mark.skipif(WINDOWS, reason="the disk that is played here is Windows' own")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no process is forked here")
@@ -47,5 +50,10 @@ full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no devi
 
 
 def slashed(path: Path) -> str:
-    """A path as it is written in reports, journals and tests: with slashes, whatever the system has."""
+    """A path as tests write it: with slashes, whatever the system has."""
     return path.as_posix()
+
+
+def with_slashes(said: bytes) -> bytes:
+    """What a command printed, with the paths in it as tests write them."""
+    return said.replace(b"\\", b"/") if WINDOWS else said

@@ -21,6 +21,7 @@ from nafnet.export.formats.target import Target
 from nafnet.export.network.graph import INPUT, OUTPUT
 from nafnet.files import temporary_beside, write_whole
 from nafnet.spec import METADATA_KEY, ModelSpec, WireType
+from nafnet.system import SYSTEM
 from nafnet.wire import wire_shape
 
 TYPES: dict[WireType, str] = {"float32": "TYPE_FP32", "float16": "TYPE_FP16", "uint8": "TYPE_UINT8"}
@@ -91,7 +92,8 @@ def _add_version(repository: Path, number: int, name: str, data: bytes) -> Path:
         write_whole(aside / name, data)
         while True:
             try:
-                return aside.rename(repository / str(number)) / name
+                SYSTEM.move(aside, repository / str(number))
+                return repository / str(number) / name
             except OSError as error:  # another export was faster: a folder that holds something is not replaced
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise

@@ -201,6 +201,11 @@ class System(abc.ABC):
     def add_library_folders(self, folders: Callable[[], Sequence[Path]]) -> None:
         """Have the loader look into folders, where it would not find a library's neighbours by itself."""
 
+    def loading_remedy(self, error: Exception) -> str:
+        """What helps where a library is installed and the loader refuses it; empty where nothing is known to."""
+        del error
+        return ""
+
     @abc.abstractmethod
     def library(self, name: str) -> str:
         """The file name of a shared library."""

@@ -31,6 +31,7 @@ _HELD = (5, 32, 33)  # access denied, a sharing violation, a lock violation
 _CRASHED = 2**31
 """Exit codes from here on are of exceptions (NTSTATUS)."""
 _ADAPTERS = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
+_CPP = "https://aka.ms/vs/17/release/vc_redist.x64.exe"
 _NO_DIALOGS = 0x8003
 """SEM_FAILCRITICALERRORS, SEM_NOGPFAULTERRORBOX and SEM_NOOPENFILEERRORBOX."""
 
@@ -128,6 +129,10 @@ class Windows(System):
         """The loader looks beside the library alone."""
         for folder in folders():
             os.add_dll_directory(str(folder))
+
+    def loading_remedy(self, error: Exception) -> str:
+        """Mostly it is Microsoft's C++ library that is missing, and the loader does not say which."""
+        return f"install Microsoft's Visual C++ runtime, {_CPP}" if "DLL load failed" in str(error) else ""
 
     def library(self, name: str) -> str:
         """See `System`."""

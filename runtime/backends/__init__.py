@@ -18,6 +18,7 @@ from nafnet.errors import BackendError, MissingExtraError, NafnetError, UsageErr
 from nafnet.runtime.backends.base import Backend, as_ours
 from nafnet.runtime.backends.model import Model, flavour_of, precision_of
 from nafnet.runtime.backends.registry import REGISTRY, Entry
+from nafnet.system import SYSTEM
 
 __all__ = [
     "REGISTRY", "Choice", "Entry", "backend_class", "choices_for", "choose_for", "is_installed", "lacks",
@@ -125,7 +126,8 @@ def make_backend(choice: Choice, model: Model, threads: int | None) -> Backend:
     try:
         kind = backend_class(choice.name)
     except Exception as error:  # its library is there and cannot be imported, each in its own way
-        raise as_ours(error, BackendError, f"{choice.name}: importing its library") from error
+        remedy = SYSTEM.loading_remedy(error)
+        raise as_ours(error, BackendError, f"{choice.name}: importing its library", remedy) from error
     with contextlib.ExitStack() as opened:
         made = [opened.enter_context(kind(model, threads, device)) for device in choice.devices]
         if len(made) == 1:

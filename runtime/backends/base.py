@@ -32,12 +32,13 @@ def is_memory_error(error: Exception) -> bool:
     return isinstance(error, MemoryError) or speaks_of_memory(f"{type(error).__name__} {error}")
 
 
-def as_ours(error: Exception, kind: type[NafnetError], doing: str) -> NafnetError:
-    """A library's error as one of ours: of `kind`, or DeviceMemoryError."""
+def as_ours(error: Exception, kind: type[NafnetError], doing: str, remedy: str = "") -> NafnetError:
+    """A library's error as one of ours: of `kind`, or DeviceMemoryError; with what helps, where that is known."""
     if isinstance(error, MemoryError):
         return HostMemoryError.of(error, doing)
     kind = DeviceMemoryError if is_memory_error(error) else kind
-    return kind(f"{doing} failed ({str(error) or type(error).__name__})")
+    helps = f"; {remedy}" if remedy else ""
+    return kind(f"{doing} failed ({str(error) or type(error).__name__}){helps}")
 
 
 def closed(batch: Wired) -> Wired:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from nafnet.errors import UsageError
 from nafnet.files import cache_folder, file_sha256
+from nafnet.system import SYSTEM
 
 MOST_BYTES = 2 * 2**30
 """Of all that is kept; what was not used for longest goes first."""
@@ -65,7 +66,7 @@ def _keep(aside: Path, kept: Path) -> None:
     with contextlib.suppress(OSError):
         (aside / _SEAL).write_text(_digest(aside), encoding="ascii")
         shutil.rmtree(kept, ignore_errors=True)
-        aside.rename(kept)
+        SYSTEM.move(aside, kept)
         _prune(kept.parent)
 
 

@@ -97,7 +97,8 @@ class RunMark:
 
 def _content(file: IO[bytes]) -> dict[str, Any]:
     with contextlib.suppress(ValueError, RecursionError):
-        content = json.loads(file.read(_MOST_BYTES))
+        # Of its length: room for the most is laid out first, and that takes long where there are many marks.
+        content = json.loads(file.read(min(os.fstat(file.fileno()).st_size, _MOST_BYTES)))
         if isinstance(content, dict) and isinstance(content.get("folders"), list):
             return content
     return {}

@@ -20,6 +20,7 @@ from nafnet.onnxgraph import graph_sha256
 from nafnet.parity import Parity
 from nafnet.pretrained import bundled_model
 from nafnet.spec import ModelSpec
+from tests.platforms import needs_torch
 
 Change = Callable[[Path, Path], None]
 CHANGED = "changed since it was compared with PyTorch"
@@ -203,6 +204,7 @@ def inspected(path: Path) -> dict[str, str]:
     ],
     ids=["verified", "changed", "not verified", "refused"],
 )  # fmt: skip
+@needs_torch
 def test_every_command_says_what_is_known(
     fields: dict[str, object], edit: Callable[[onnx.ModelProto], None] | None, in_run: str, in_inspect: str,
     in_bench: str, photograph: NDArray[np.uint8], tmp_path: Path, capsys: pytest.CaptureFixture[str],
@@ -215,6 +217,7 @@ def test_every_command_says_what_is_known(
     assert f"x.onnx (denoise, {in_run})" in nafnet_run(path, photograph, tmp_path)
 
 
+@needs_torch
 def test_a_claim_that_names_no_graph_is_none(tmp_path: Path) -> None:
     """As files of earlier versions have it."""
     model = onnx.load(claim(tmp_path / "x.onnx"))

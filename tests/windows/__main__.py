@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 
+from tests.windows import chosen
 from tests.windows.machine import machine
 from tests.windows.python import HOME
-from tests.windows.wine import NoWine
+from tests.windows.reference import VARIABLE
+from tests.windows.wine import NoWineError
 
 
 def main() -> int:
@@ -25,16 +27,19 @@ def main() -> int:
     start = time.monotonic()
     try:
         here = machine(torch=given.torch, said=_said(start))
-    except NoWine as reason:
+    except NoWineError as reason:
         print(f"tests on Windows are skipped: {reason}")
         return 0
     except subprocess.CalledProcessError as error:
         print(f"{error}\n{error.stderr or ''}", file=sys.stderr)
         return 1
     words = [f"{HOME}/python.exe", "-u", *([] if given.python else ["-m", "pytest", "-p", "no:cacheprovider"])]
-    environment = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "NAFNET_ON_WINE": "1"}
+    environment = {"OMP_NUM_THREADS": "1", "NAFNET_ON_WINE": "1", VARIABLE: "C:/reference"}
+    wanted = given.words or chosen.words(torch=given.torch)
+    if not given.words:
+        print(*chosen.left_out(torch=given.torch), sep="\n")
     try:
-        for line in here.wine.lines([*words, *given.words], folder=here.tree, environment=environment):
+        for line in here.wine.lines([*words, *wanted], folder=here.tree, environment=environment):
             print(line, end="", flush=True)
     except subprocess.CalledProcessError as error:
         return int(error.returncode)

@@ -14,6 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from tests.windows import libraries, project, python, shims
+from tests.windows.reference import make_reference
 from tests.windows.wine import Wine, find_wine
 
 FOLDER = project.ROOT / ".venv-windows"
@@ -49,14 +50,20 @@ class Machine:
         """Where the tests are, with what they read."""
         return self.wine.drive / "project"
 
+    @property
+    def reference(self) -> Path:
+        """Results of this side."""
+        return self.wine.drive / "reference"
+
     def bring_up_to_date(self) -> None:
         """Make what is missing or old; raises `subprocess.CalledProcessError` and what `Wheels.bring` raises."""
         content = project.files()
-        own = {name: held for name, held in content.items() if name.startswith("tests/windows/")}
-        base = project.digest({name: own[name] for name in own if name.endswith(("wine.py", "python.py", "shims.py"))})
+        own = {Path(name).stem: held for name, held in content.items() if name.startswith("tests/windows/")}
+        base = project.digest({name: own[name] for name in ("wine", "python", "shims")})
         self._unless("windows", f"{self.wine.version} {base}", self._make_windows)
-        declared = project.digest({name: content[name] for name in ("constraints.txt", "pyproject.toml")} | own)
-        self._unless("libraries", f"{declared} {self.torch}", lambda: self._lay_libraries(content))
+        declared = {name: content[name] for name in ("constraints.txt", "pyproject.toml")}
+        declared |= {name: own[name] for name in ("libraries", "machine", "wine_lacks")}
+        self._unless("libraries", f"{project.digest(declared)} {self.torch}", lambda: self._lay_libraries(content))
         self._unless("project", project.digest(content), lambda: self._lay_project(content))
 
     def _unless(self, name: str, key: str, make: Callable[[], None]) -> None:
@@ -107,6 +114,9 @@ class Machine:
         beside = ("tests/", "docs/", "examples/")
         files = {name: held for name, held in content.items() if name.startswith(beside) or "/" not in name}
         project.lay(files, self.tree)
+        self.said("Three pictures are restored on this side, to be compared with")
+        shutil.rmtree(self.reference, ignore_errors=True)
+        make_reference(self.reference)
 
     def _launcher(self) -> bytes:
         self._tool("distlib")
@@ -131,7 +141,7 @@ def machine(*, torch: bool, said: Callable[[str], None], folder: Path = FOLDER) 
         folder: of all that belongs to it.
 
     Raises:
-        NoWine: there is no Wine.
+        NoWineError: there is no Wine.
         subprocess.CalledProcessError: a step failed.
     """
     folder.mkdir(parents=True, exist_ok=True)

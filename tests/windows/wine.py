@@ -18,7 +18,7 @@ _RUNTIME = "msvcp140,msvcp140_1,msvcp140_2,concrt140,vcomp140,vcruntime140,vcrun
 _OVERRIDES = f"mscoree,mshtml,winedbg.exe=;ucrtbase,{_RUNTIME}=n,b;bcryptprimitives=n,b"
 
 
-class NoWine(Exception):
+class NoWineError(Exception):
     """Why there is none, in words."""
 
 
@@ -113,14 +113,14 @@ def find_wine(prefix: Path) -> Wine:
         prefix: the folder that it is to keep its Windows in.
 
     Raises:
-        NoWine: there is none, with what to install.
+        NoWineError: there is none, with what to install.
     """
     found = _programs()
     if found is None:
         _install()
         found = _programs()
     if found is None:
-        raise NoWine("there is no Wine for 64 bits: install the packages wine64 and wine, or those of WineHQ")
+        raise NoWineError("there is no Wine for 64 bits: install the packages wine64 and wine, or those of WineHQ")
     return Wine(loader=found[0], server=found[1], prefix=prefix)
 
 
@@ -133,12 +133,14 @@ def _programs() -> tuple[Path, Path] | None:
 
 def _install() -> None:
     if not shutil.which("apt-get"):
-        raise NoWine("there is no Wine, and no apt-get to install it: install Wine 8 or newer, for 64 bits")
+        raise NoWineError("there is no Wine, and no apt-get to install it: install Wine 8 or newer, for 64 bits")
     command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *_PACKAGES]
     if os.geteuid() != 0:
-        raise NoWine(f"there is no Wine, and only the superuser may install it: sudo {' '.join(command)}")
+        raise NoWineError(f"there is no Wine, and only the superuser may install it: sudo {' '.join(command)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (["apt-get", "update", "--quiet"], command):
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise NoWine(f"there is no Wine, and `{' '.join(words)}` failed: {done.stderr.strip().splitlines()[-1:]}")
+            raise NoWineError(
+                f"there is no Wine, and `{' '.join(words)}` failed: {done.stderr.strip().splitlines()[-1:]}"
+            )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from nafnet.files import whole_file
+from nafnet.system import SYSTEM
 from nafnet.train.processes.signals import leave_interrupts_to_parent, postponed
 from nafnet.train.recipes.data_tables import GeneratedConfig
 from nafnet.train.synthetic.dead_leaves import DeadLeaves, DeadLeavesConfig
@@ -40,15 +40,19 @@ def open_images(
 
 def _write_images(path: Path, config: GeneratedConfig, drawing: DeadLeavesConfig, progress: Progress) -> None:
     count, side = config.images + config.held_out, drawing.size
-    pool = ProcessPoolExecutor(os.cpu_count(), initializer=leave_interrupts_to_parent)
+    workers = min(SYSTEM.cores(), SYSTEM.most_waited_for)
+    pool = ProcessPoolExecutor(workers, initializer=leave_interrupts_to_parent)
     try:
         with whole_file(path) as temporary:
             store = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
-            with postponed():
-                pictures = pool.map(functools.partial(_generate, drawing, config.seed), range(count))
-            for index, picture in enumerate(progress.track(pictures, total=count, description="generating images")):
-                store[index] = picture
-            store.flush()
+            try:
+                with postponed():
+                    pictures = pool.map(functools.partial(_generate, drawing, config.seed), range(count))
+                for index, picture in enumerate(progress.track(pictures, total=count, description="generating images")):
+                    store[index] = picture
+                store.flush()
+            finally:
+                del store  # a file that is mapped can be neither renamed nor removed on Windows
     except BaseException:
         for worker in multiprocessing.active_children():
             worker.terminate()  # an interrupted run waits for no picture

@@ -20,7 +20,7 @@ from nafnet.errors import BackendError
 from nafnet.onnxfile import embed_spec
 from nafnet.runtime.backends import choose_for
 from nafnet.spec import ModelSpec
-from nafnet.system import linux
+from nafnet.system import SYSTEM
 
 MakeOnnx = Callable[..., Path]
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
@@ -35,14 +35,13 @@ def nafnet_run(*arguments: str, **limits: str) -> subprocess.CompletedProcess[st
 
 
 @pytest.fixture
-def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def processor(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """What the system says of a CPU with bfloat16, and no variable set."""
     for name in LIMITS:
         monkeypatch.delenv(name, raising=False)
-    path = tmp_path / "cpuinfo"
-    path.write_text("flags : fpu avx2 avx512f avx512_bf16\n", encoding="ascii")
-    monkeypatch.setattr(linux, "CPU_INFO", path)
-    return path
+    flags = {"fpu", "avx2", "avx512f", "avx512_bf16"}
+    monkeypatch.setattr(SYSTEM, "processor_flags", lambda: frozenset(flags))
+    return flags
 
 
 @pytest.mark.parametrize(
@@ -57,12 +56,12 @@ def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_a_limit_on_the_kernels_leaves_no_bfloat16(
-    processor: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, str], named: str | None
+    processor: set[str], monkeypatch: pytest.MonkeyPatch, limits: dict[str, str], named: str | None
 ) -> None:
     for name, value in limits.items():
         monkeypatch.setenv(name, value)
     assert sessions.no_bfloat16() == (named and f"{named} {LIMITED}")
-    processor.write_text("flags : fpu avx2\n", encoding="ascii")
+    processor.remove("avx512_bf16")
     assert sessions.no_bfloat16() == NONE_HERE, "nothing to unset where there is none"
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import venv
 from importlib.metadata import Distribution
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 from tests.import_graph import ROOT
@@ -17,6 +17,7 @@ PROJECT = "nafnet-toolchain"
 
 def bare_environment(folder: Path) -> Path:
     """Lay a virtual environment out, of links to what is installed here; returns its Python."""
+    venv = pytest.importorskip("venv", reason="this Python makes no environments")
     venv.create(folder, symlinks=True)
     (python,) = (path for path in (folder / "bin" / "python", folder / "Scripts" / "python.exe") if path.exists())
     asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]

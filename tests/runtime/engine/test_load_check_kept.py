@@ -19,7 +19,7 @@ from nafnet.runtime.backends import onnxruntime_cpu, openvino_cpu, presence
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.engine import load_check
 from nafnet.runtime.engine.load_check import WrongResultError, check_backends
-from nafnet.system import linux
+from nafnet.system import SYSTEM
 
 from .conftest import FACTOR, Device, rewritten, spoil
 
@@ -50,7 +50,7 @@ def load(path: Path, backend: str = "openvino") -> None:
 
 
 def test_what_was_right_is_not_asked_again_until_something_is_other(
-    darkening: Path, counted: Counted, check_cache: Path, monkeypatch: pytest.MonkeyPatch
+    darkening: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
         load(darkening)
@@ -60,8 +60,7 @@ def test_what_was_right_is_not_asked_again_until_something_is_other(
     monkeypatch.setattr(openvino_cpu, "openvino_version", lambda: "2099.1")
     load(darkening)
     assert counted.calls == 3, "another version"
-    (cpu_info := check_cache.parent / "cpuinfo").write_text("flags : avx2 avx512_vnni amx_int8\n", encoding="ascii")
-    monkeypatch.setattr(linux, "CPU_INFO", cpu_info)
+    monkeypatch.setattr(SYSTEM, "processor_flags", lambda: frozenset({"avx2", "avx512_vnni", "amx_int8"}))
     load(darkening)
     assert counted.calls == 4, "another processor"
     model = onnx.load(darkening)

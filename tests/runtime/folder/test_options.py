@@ -17,6 +17,7 @@ from PIL import Image
 from nafnet.errors import ImageError, UsageError
 from nafnet.runtime import Restorer, restore_file
 from nafnet.runtime.folder.ray_run import share_of
+from tests.platforms import posix_alone, with_slashes
 from tests.runtime.conftest import PROGRAM, find_jobs, nafnet_run
 
 
@@ -82,7 +83,7 @@ def test_what_a_format_cannot_do_is_said_for_each_file(
     assert done.returncode == 1
     lines = done.stderr.decode().splitlines()
     assert len(lines) == 3
-    assert all(reason in line and "photos/" in line for line in lines), lines
+    assert all(reason in line and "photos" in line for line in lines), lines
 
 
 def test_names_that_a_format_makes_equal_are_refused(here: Path, photograph: NDArray[np.uint8]) -> None:
@@ -114,6 +115,7 @@ def test_a_kind_of_picture_that_is_not_written_is_no_folder(here: Path) -> None:
         find_jobs([here / "photos" / "a.png"], here / "y.gif")
 
 
+@posix_alone
 def test_a_run_without_standard_error(here: Path, identity_onnx: Path) -> None:
     """As services have none."""
     words = f'exec "{PROGRAM}" --model "{identity_onnx}" photos out 2>&-'
@@ -127,7 +129,7 @@ def test_dry_run_says_what_would_be_done(here: Path) -> None:
     done = nafnet_run(here, "--dry-run", "photos", "out")
     assert done.returncode == 1
     assert b"text.png" in done.stderr
-    lines = done.stdout.decode().splitlines()
+    lines = with_slashes(done.stdout).decode().splitlines()
     assert len(lines) == 4
     assert "a.png -> out/a.png: 180x120 png uint8 -> png uint8, 1 tile of 192x128" in lines[0]
     assert lines[-1].startswith("3 files, 0.1 MP, 3 tiles, about ")

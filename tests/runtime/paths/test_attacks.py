@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,11 +18,13 @@ from nafnet.runtime.paths.discovery import Finder
 from nafnet.runtime.paths.journal import FOLDER, Journal
 from nafnet.runtime.paths.shard import Shard
 from nafnet.runtime.paths.work import Request, find_work
+from tests.platforms import links, posix_alone
 from tests.processes import GUARD
 from tests.runtime.conftest import nafnet_run
 from tests.runtime.paths.test_journal import opened, record
 
 
+@posix_alone
 def test_a_line_that_the_disk_takes_a_part_of_is_none(tmp_path: Path) -> None:
     """Where room ends in the midst of a line, a write takes a part of it and reports no error."""
     program = (
@@ -95,7 +98,7 @@ def twice(tmp_path: Path) -> Path:
     Image.new("RGB", (8, 8)).save(tmp_path / "in" / "below" / "a.png")
     (tmp_path / "other").mkdir()
     words = ["mount", "--bind", tmp_path / "in", tmp_path / "other"]
-    if subprocess.run(words, check=False, capture_output=True).returncode:
+    if not shutil.which("mount") or subprocess.run(words, check=False, capture_output=True).returncode:
         pytest.skip("no folder can be mounted here")
     return tmp_path
 
@@ -118,6 +121,7 @@ def test_results_among_photographs_of_the_same_run_are_refused(tmp_path: Path) -
         find_work(Request(inputs=[tmp_path / "x" / "in"], output=tmp_path / "x"))
 
 
+@links
 def test_patterns_go_into_no_link(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "secret").mkdir()
@@ -163,6 +167,7 @@ def test_a_report_is_no_folder_of_results(here: Path, identity_onnx: Path) -> No
     assert b"is a folder of other results" in ended.stderr
 
 
+@links
 def test_comparisons_are_known_by_every_way_to_the_folder(here: Path, identity_onnx: Path) -> None:
     (here / "real").mkdir()
     (here / "deep").mkdir()

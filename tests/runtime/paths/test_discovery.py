@@ -11,6 +11,7 @@ import pytest
 from nafnet.errors import UsageError
 from nafnet.runtime.paths.discovery import Finder, passed_over, read_list
 from nafnet.runtime.paths.shard import Shard
+from tests.platforms import WINDOWS, links, with_slashes
 from tests.runtime.conftest import find_jobs, nafnet_run
 
 
@@ -95,6 +96,7 @@ def test_folders_of_the_inputs_are_kept_where_asked_for(named: str, found: list[
     assert inside(named.format(here=here.name, root=here), keep_folders=True) == found
 
 
+@links
 def test_links_are_followed_only_inside(album: Path, tmp_path: Path) -> None:
     (tmp_path / "private.png").write_bytes(b"")
     (album / "out.png").symlink_to(tmp_path / "private.png")
@@ -114,13 +116,23 @@ def test_links_are_followed_only_inside(album: Path, tmp_path: Path) -> None:
     "data",
     [
         b"\xef\xbb\xbfa.png\r\nb.png\r\na.png\r\n", "a.png\r\nb.png\r\n".encode("utf-16"), b"a.png\0b.png\0a.png\0",
-        b"a.png\n\nb.png",
+        b"a.png\n\nb.png", "\ufeffa.png\r\nb.png\r\n".encode("utf-16-be"),
     ],
 )  # fmt: skip
 def test_lists_as_programs_write_them(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "list").write_bytes(data)
     jobs = find_jobs([], tmp_path / "out", listed=read_list(str(tmp_path / "list")))
     assert [job.source.name for job in jobs] == ["a.png", "b.png"]
+
+
+def test_a_list_in_a_code_page(tmp_path: Path) -> None:
+    """As `dir /b` writes it; elsewhere than on Windows any bytes may be a name."""
+    (tmp_path / "list").write_bytes(b"a.png\r\ncaf\xe9.png\r\n")
+    if WINDOWS:
+        with pytest.raises(UsageError, match=r"caf\\xe9\.png' is not UTF-8; write the list as UTF-8 or UTF-16"):
+            read_list(str(tmp_path / "list"))
+    else:
+        assert [os.fsencode(path) for path in read_list(str(tmp_path / "list"))] == [b"a.png", b"caf\xe9.png"]
 
 
 REFUSING = """
@@ -141,10 +153,10 @@ def test_an_unreadable_folder_is_a_failed_line_and_the_rest_goes_on(here: Path, 
     words = ("--model", identity_onnx, "--report", "r.json", "photos", "out")
     done = nafnet_run(here, *words, program=REFUSING)
     assert done.returncode == 1, done.stderr
-    assert b"failed: photos/below: cannot be listed (Permission denied)" in done.stderr
+    assert b"failed: photos/below: cannot be listed (Permission denied)" in with_slashes(done.stderr)
     assert b"2 restored, 1 failed" in done.stdout
     (row,) = [row for row in json.loads((here / "r.json").read_text(encoding="utf-8"))["files"] if row["error"]]
-    assert row["input"] == "photos/below"
+    assert Path(row["input"]) == Path("photos/below")
 
 
 def test_one_look_at_the_disk_for_each_folder(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +23,8 @@ from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.paths.journal import FOLDER, Journal, Record
 from nafnet.runtime.paths.shard import Shard
 from nafnet.runtime.paths.work import Request, find_work
+from nafnet.system import SYSTEM, Lock
+from tests.platforms import links, pipes, posix_alone
 from tests.runtime.conftest import nafnet_run
 
 COUNT = 12
@@ -59,6 +60,7 @@ def opened(folder: Path, **options: object) -> Iterator[Journal]:
         journal.close()
 
 
+@posix_alone
 def test_a_record_is_flushed_before_the_file_has_its_name(
     photos: Path, tmp_path: Path, identity_onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +149,10 @@ def hard_linked(path: Path) -> None:
     os.link(path.parent.parent / "diary.txt", path)
 
 
+def piped(path: Path) -> None:
+    os.mkfifo(path)
+
+
 def large(path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(2**31)
@@ -155,9 +161,9 @@ def large(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (linked, "is a link"),
+        pytest.param(linked, "is a link", marks=links),
         (hard_linked, "has a second name elsewhere"),
-        (os.mkfifo, "is no regular file"),
+        pytest.param(piped, "is no regular file", marks=pipes),
         (large, "is 2048 MB large"),
     ],
 )
@@ -191,10 +197,7 @@ def test_lines_that_are_no_records_are_passed_over(line: bytes, tmp_path: Path) 
 
 
 def test_without_locks_a_run_goes_on_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def flock(*_: object) -> None:
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
-
-    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(SYSTEM, "lock", lambda _: Lock.UNSUPPORTED)
     with opened(tmp_path / "out") as journal:
         assert not journal.locks
     monkeypatch.undo()
@@ -218,7 +221,7 @@ def test_only_what_dead_runs_left_is_removed(tmp_path: Path) -> None:
         strangers = out / f".c.png.01234567{PARTIAL_SUFFIX}"
         for path in (mine, strangers):
             path.touch()
-        subprocess.run([shutil.which("python") or "python3", "-c", program], check=False)
+        subprocess.run([sys.executable, "-c", program], check=False)
         with opened(out, name="3-of-3"):
             assert {path.name for path in out.glob(f".*{PARTIAL_SUFFIX}")} == {mine.name, strangers.name}
     assert not list((out / FOLDER).glob("run-*")), "no mark is left"

@@ -17,7 +17,7 @@ from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.outputs import Identity, Outputs
-from tests.platforms import links, permissions
+from tests.platforms import links, permissions, with_slashes
 from tests.processes import Hold, running
 from tests.runtime.conftest import PROGRAM, find_jobs, nafnet_run
 
@@ -49,7 +49,9 @@ class TestTwoPhotographsOfOneName:
     def test_one_command(self, days: Path, identity_onnx: Path) -> None:
         done = nafnet_run(days, "--model", identity_onnx, "day1", "day2", "out")
         assert done.returncode == 2
-        assert b"would both be written to out/DSC_0001.png; rename one, or use --keep-folders" in done.stderr
+        assert b"would both be written to out/DSC_0001.png; rename one, or use --keep-folders" in with_slashes(
+            done.stderr
+        )
         assert not (days / "out").exists()
         kept = nafnet_run(days, "--model", identity_onnx, "--keep-folders", "day1", "day2", "out")
         assert kept.returncode == 0, kept.stderr
