@@ -4,6 +4,10 @@ BIN    := $(VENV)/bin
 STAGES := train export runtime benchmarks
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# For tests alone, each in a folder of its own: in the environment it would write over ONNX Runtime's build for CPUs, or
+# give `auto` a GPU. Where there is no wheel of it, its tests are skipped.
+BESIDE = $(INSTALL) --upgrade --no-deps --target $(VENV)/beside
+
 .PHONY: demo test test-windows lint docs clean
 
 demo: $(VENV)/.demo
@@ -39,6 +43,8 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[dev]'
+	-$(BESIDE)/onnxruntime-webgpu onnxruntime-webgpu
+	-$(BESIDE)/onnxruntime-ep-webgpu onnxruntime-ep-webgpu
 	touch $@ $(VENV)/.demo
 
 clean:

@@ -27,15 +27,20 @@ def onnxruntime_session(
     model: str | bytes,
     options: onnxruntime.SessionOptions | None = None,
     providers: Sequence[Any] = ("CPUExecutionProvider",),
+    *,
+    silent: bool = False,
 ) -> onnxruntime.InferenceSession:
     """A session of a file, by its path, or of its bytes; it says nothing but errors, which are raised as well.
 
     Without its fallback, which on an error, be it of memory, prints to standard output and goes on with the CPU.
+
+    Args:
+        silent: errors are raised, and not printed.
     """
     import onnxruntime
 
     options = options or onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4 if silent else 3
     # Its threads would spin on after a call and take the cores from whoever comes next: PyTorch, a decoder, blending.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(

@@ -106,7 +106,7 @@ class _Shares(_Share):
     "--json", is_flag=True, is_eager=True, expose_value=False, callback=_doctor, help="With --doctor: as JSON."
 )
 @click.option(
-    "--device", help="Where the model runs: cpu, cuda:1, or several, cuda:0,cuda:1.  [default: the backend's]"
+    "--device", help="Where the model runs: cpu, gpu, cuda:1, or several, cuda:0,cuda:1.  [default: the backend's]"
 )
 @click.option("--tile", type=_COUNT, help="Largest side of a tile, in pixels.  [default: the model's]")
 @click.option(

@@ -160,7 +160,7 @@ def test_contributing_names_files_and_what_is_in_them() -> None:
     assert len(paths) > 30
     assert len(now) > 50
     for path in (*paths, *now):
-        assert (ROOT / path).exists() or path == "site/", path
+        assert (ROOT / path).exists() or path in ("site/", ".venv/beside"), path
     cells = [cell for line in text[0].splitlines() if line.startswith("|") for cell in line.split("|")]
     for path, names in re.findall(r"`([\w/]+\.py)`: (.*)", "\n".join(cells)):
         for name in re.findall(r"`(\w+)`", names):

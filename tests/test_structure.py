@@ -108,9 +108,16 @@ def test_no_extra_but_those_that_choose_a_build_brings_onnxruntime() -> None:
         for extra, wanted in extras.items()
     }
     assert {extra: names for extra, names in builds.items() if names} == {
-        "cpu": {"onnxruntime"}, "gpu": {"onnxruntime-gpu"}
+        "cpu": {"onnxruntime"}, "gpu": {"onnxruntime-gpu"},
+        "directml": {"onnxruntime-directml"}, "migraphx": {"onnxruntime-migraphx"},
+        "webgpu": {"onnxruntime", "onnxruntime-ep-webgpu"},  # plugins beside the build of `cpu`
+        "onnx-tensorrt-rtx": {"onnxruntime", "onnxruntime-ep-nv-tensorrt-rtx"},
     }  # fmt: skip
-    joined = {extra for extra, wanted in extras.items() if any(re.search(r"\[.*\bgpu\b", each) for each in wanted)}
+    joined = {
+        extra
+        for extra, wanted in extras.items()
+        if any(re.search(r"\[.*\b(gpu|directml|migraphx)\b", each) for each in wanted)
+    }
     assert not joined, "tests and developers have the build for CPUs"
 
 

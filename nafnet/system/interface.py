@@ -47,6 +47,10 @@ class System(abc.ABC):
     """The file name of NVIDIA's driver for CUDA, as its loader finds it,"""
     cudnn: str
     """and of cuDNN 9."""
+    vulkan: str | None = None
+    """The file name of the loader of Vulkan's drivers, where WebGPU reaches the GPU by it."""
+    inference: frozenset[str] = frozenset()
+    """What runs networks on this system and on no other: coreml, directml, migraphx."""
     full_disk: tuple[int, ...] = (errno.ENOSPC, errno.EROFS, errno.EIO, errno.EFBIG)
     """Numbers of errors by which a disk refuses whatever is written next."""
     ending_signals: tuple[signal.Signals, ...] = (signal.SIGTERM,)
@@ -140,6 +144,10 @@ class System(abc.ABC):
     def may_have_graphics(self) -> bool:
         """Whether there may be a GPU that is programmed through the system's graphics; False only where it is known."""
         return True
+
+    def may_have_rocm(self) -> bool:
+        """Whether there may be a GPU that AMD's libraries for computing drive; False only where it is known."""
+        return False
 
     def adapters(self) -> tuple[Adapter, ...]:
         """The graphics adapters that the system lists, of any maker."""

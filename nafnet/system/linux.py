@@ -25,6 +25,8 @@ class Linux(Posix):
 
     cuda_driver = "libcuda.so.1"
     cudnn = "libcudnn.so.9"
+    vulkan = "libvulkan.so.1"
+    inference = frozenset({"migraphx"})
 
     def available_memory(self) -> int | None:
         """Of the machine, the process's limit and its control groups, the least."""
@@ -73,6 +75,10 @@ class Linux(Posix):
     def may_have_graphics(self) -> bool:
         """By the kernel's render devices."""
         return any(Path("/dev/dri").glob("renderD*"))
+
+    def may_have_rocm(self) -> bool:
+        """By the device of the kernel's driver amdkfd."""
+        return Path("/dev/kfd").exists()
 
     def adapters(self) -> tuple[Adapter, ...]:
         """See `System`."""

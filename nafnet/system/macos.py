@@ -27,6 +27,7 @@ class MacOS(Posix):
 
     cuda_driver = "libcuda.dylib"  # never there
     cudnn = "libcudnn.9.dylib"
+    inference = frozenset({"coreml"})
 
     def sync(self, file: IO[Any]) -> None:
         """`fsync` there returns when the drive has the data, which it may still lose; see fcntl(2), F_FULLFSYNC."""

@@ -41,6 +41,7 @@ class Windows(System):
 
     cuda_driver = "nvcuda.dll"
     cudnn = "cudnn64_9.dll"
+    inference = frozenset({"directml"})
     full_disk = (*System.full_disk, errno.EDQUOT)
     ending_signals = (signal.SIGTERM, signal.SIGBREAK)
     most_waited_for = 61  # of WaitForMultipleObjects 64, and concurrent.futures takes some

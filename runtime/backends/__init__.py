@@ -1,98 +1,30 @@
 """The backends by name, imported only when one is asked for, and the choice among them.
 
-To add one: write a module with a subclass of `Backend` here, and an entry in `REGISTRY`.
+To add one: write a module with a subclass of `Backend` here, and an entry in `registry.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import importlib
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from nafnet.errors import BackendError, MissingExtraError, NafnetError, UsageError
-from nafnet.runtime.backends import onnxruntime_builds, presence
 from nafnet.runtime.backends.base import Backend, as_ours
 from nafnet.runtime.backends.model import Model, flavour_of, precision_of
-from nafnet.sessions import no_bfloat16
-from nafnet.system import SYSTEM, nvidia
+from nafnet.runtime.backends.registry import REGISTRY, Entry
+from nafnet.system import SYSTEM
 
-Reads = Literal["onnx", "checkpoint", "plan"]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Entry:
-    """Where a backend is and what it needs."""
-
-    target: str
-    """module:class."""
-    requires: str
-    """The import name of its library."""
-    extra: str
-    """The extra that installs it."""
-    reads: Reads
-    """What it runs."""
-    device: str = "cpu"
-    """The kind of device it runs on: cpu, cuda, or gpu for Intel's."""
-    absent: Callable[[], str | None] = lambda: None
-    """Once the library is installed: what is missing to run here, in words; None if nothing is."""
-    auto: bool = True
-    """Whether `auto` may take it for any model."""
-
-    @property
-    def default_device(self) -> str:
-        """The device where nobody said."""
-        return self.device if self.device == "cpu" else f"{self.device}:0"
-
-
+__all__ = [
+    "REGISTRY", "Choice", "Entry", "backend_class", "choices_for", "choose_for", "is_installed", "lacks",
+    "make_backend", "states",
+]  # fmt: skip
 _DEVICE = re.compile(r"cpu|(?:cuda|gpu)(?::\d+)?")
-_HERE = "nafnet.runtime.backends"
-# In the order `auto` tries them: fastest first, as nafnet-bench measures on a CPU; of those on a GPU, as is expected.
-REGISTRY: dict[str, Entry] = {
-    "tensorrt": Entry(
-        target=f"{_HERE}.tensorrt_engine:TensorRtBackend",
-        requires="tensorrt", extra="tensorrt", reads="plan", device="cuda",
-        absent=functools.partial(nvidia.no_cuda_for_tensorrt, "tensorrt"),
-    ),
-    "tensorrt-rtx": Entry(
-        target=f"{_HERE}.tensorrt_engine:TensorRtRtxBackend",
-        requires="tensorrt_rtx_bindings", extra="tensorrt-rtx", reads="plan", device="cuda",
-        absent=functools.partial(nvidia.no_cuda_for_tensorrt, "tensorrt-rtx"),
-    ),
-    "onnxruntime-cuda": Entry(
-        target=f"{_HERE}.onnxruntime_cuda:OnnxRuntimeCudaBackend",
-        requires="onnxruntime", extra="gpu", reads="onnx", device="cuda", absent=onnxruntime_builds.no_cuda_provider,
-    ),
-    "torch-cuda": Entry(
-        target=f"{_HERE}.torch_cuda:TorchCudaBackend",
-        requires="torch", extra="export", reads="checkpoint", device="cuda", auto=False,
-        absent=nvidia.no_cuda_for_torch,
-    ),
-    "openvino-gpu": Entry(
-        target=f"{_HERE}.openvino_cpu:OpenVinoGpuBackend",
-        requires="openvino", extra="openvino", reads="onnx", device="gpu", absent=presence.no_openvino_gpu, auto=False,
-    ),
-    "openvino-bf16": Entry(
-        target=f"{_HERE}.openvino_cpu:OpenVinoBfloat16Backend",
-        requires="openvino", extra="openvino", reads="onnx", absent=no_bfloat16, auto=False,
-    ),
-    "openvino": Entry(
-        target=f"{_HERE}.openvino_cpu:OpenVinoBackend", requires="openvino", extra="openvino", reads="onnx"
-    ),
-    "onnxruntime": Entry(
-        target=f"{_HERE}.onnxruntime_cpu:OnnxRuntimeBackend",
-        requires="onnxruntime", extra="cpu", reads="onnx", absent=onnxruntime_builds.no_onnxruntime,
-    ),
-    "torch": Entry(
-        target=f"{_HERE}.torch_cpu:TorchBackend", requires="torch", extra="export", reads="checkpoint", auto=False
-    ),
-}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,6 +36,10 @@ class Choice:
     """As cuda:0; several share the tiles."""
     reason: str
     """Why this one, in a few words."""
+    measured: bool = False
+    """Whether it is taken only where it is faster than the CPU on one of the model's tiles;"""
+    figures: str = ""
+    """where tiles were measured to choose it: what each took."""
 
 
 def is_installed(name: str) -> bool:
@@ -159,8 +95,9 @@ def choices_for(name: str, model: str | os.PathLike[str] | None, device: str | N
         missing = entry.absent() if is_installed(candidate) else f"{entry.requires} is not installed"
         if missing is None:
             reason = "the fastest that runs here" + (f"; {', '.join(passed_over)}" if passed_over else "")
-            found.append(Choice(name=candidate, devices=_of_kind(candidate, wanted), reason=reason))
-        else:
+            devices = _of_kind(candidate, wanted)
+            found.append(Choice(name=candidate, devices=devices, reason=reason, measured=entry.measured))
+        elif wanted or not entry.measured:  # whoever has no such GPU is not told of each that might drive one
             passed_over.append(f"{candidate}: {missing}")
     if not found:
         raise _none_suits(path, device, wanted, passed_over)

@@ -66,6 +66,8 @@ class Backend(Closing):
     """What it computes in, where that is less than the model's own precision."""
     gains_from_fixed_shapes: ClassVar[bool] = True
     """Whether `_load` makes something faster of a known shape."""
+    ungated: ClassVar[bool] = False
+    """Whether no gate ever runs on its device: then each load compares it, and half has to have been verified."""
     beside_cpu: bool = False
     """Whether a device computes, so that the CPU's cores are free meanwhile; it prepares for each shape that it meets,
     so tiles are best of one shape."""

@@ -6,6 +6,7 @@ the one installed last writes over the other's files, and the one uninstalled fi
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.metadata
 import importlib.util
@@ -24,9 +25,16 @@ LAST_FOR_CUDA_12 = "<1.26"
 
 
 def installed_builds() -> dict[str, str]:
-    """Those that pip lists: name to version."""
-    found = {name: nvidia.installed_version(name) for name in BUILDS}
-    return {name: version for name, version in found.items() if version}
+    """Those that pip lists beside the package's own files: name to version. One in another folder of Python's path is
+    hidden by them, and writes over none."""
+    place = folder()
+    found = {}
+    for name in BUILDS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            build = importlib.metadata.distribution(name)
+            if place is None or Path(str(build.locate_file(""))).resolve() == place.parent.resolve():
+                found[name] = build.version
+    return found
 
 
 def folder() -> Path | None:
@@ -55,15 +63,28 @@ def no_cuda_provider() -> str | None:
     return "; ".join(fault for fault in faults if fault) or None
 
 
-def wrong_build() -> str | None:
-    """Words, unless the build for CUDA is installed, and alone."""
-    builds, place = installed_builds(), folder()
-    right = f"pip uninstall -y {' '.join(builds)}, then pip install 'nafnet-toolchain[gpu]'"
+def not_the_build(build: str, what: str, extra: str) -> str | None:
+    """Words, unless a build is installed, and alone.
+
+    Args:
+        build: of `BUILDS`.
+        what: it is for, in words.
+        extra: that brings it.
+    """
+    builds = installed_builds()
+    right = f"pip uninstall -y {' '.join(builds)}, then pip install 'nafnet-toolchain[{extra}]'"
     if len(builds) > 1:
         return f"{' and '.join(builds)} are installed over each other: {right}"
-    if builds and CUDA_BUILD not in builds:
-        return f"{', '.join(builds)} is not the build for CUDA: {right}"
-    library = provider_library()
+    if builds and build not in builds:
+        return f"{', '.join(builds)} is not the build for {what}: {right}"
+    return None
+
+
+def wrong_build() -> str | None:
+    """Words, unless the build for CUDA is installed, and alone, and its provider is there."""
+    if fault := not_the_build(CUDA_BUILD, "CUDA", "gpu"):
+        return fault
+    place, library = folder(), provider_library()
     if place is None or not (place / "capi" / library).is_file():
         return f"{library} is missing: pip install --force-reinstall --no-deps {CUDA_BUILD}"
     return None
@@ -97,7 +118,7 @@ def old_driver() -> str | None:
 def no_cuda_libraries() -> str | None:
     """Words, if neither the wheels of CUDA and cuDNN nor cuDNN in the system's own places are there."""
     missing = [name for name in _wanted_wheels() if not nvidia.installed_version(name)]
-    if not missing or _loads(SYSTEM.cudnn):
+    if not missing or loads(SYSTEM.cudnn):
         return None
     version = installed_builds().get(CUDA_BUILD)
     exactly = f"=={version}" if version else ""
@@ -114,7 +135,8 @@ def _wanted_wheels() -> list[str]:
     return [found[1] for found in named if found]
 
 
-def _loads(library: str) -> bool:
+def loads(library: str) -> bool:
+    """Whether the system's loader finds a shared library, by its file name."""
     try:
         ctypes.CDLL(library, winmode=0)  # on Windows as the provider is loaded: PATH counts, which Python leaves out
     except OSError:

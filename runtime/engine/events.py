@@ -7,11 +7,10 @@ count. Every stage is a generator over such events.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import enum
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 from nafnet.errors import HostMemoryError
@@ -85,19 +84,30 @@ class Item:
             self._state = new
         return True
 
-    @contextlib.contextmanager
-    def guarded(self, tell: Callable[[Exception], None] = lambda _: None) -> Iterator[None]:
+    def guarded(self, tell: Callable[[Exception], None] = lambda _: None) -> Guard:
         """Make any error inside this image's own; `tell` hears of it first."""
-        try:
-            yield
-        except MemoryError as error:
-            self._fail(HostMemoryError.of(error), tell)
-        except Exception as error:  # the boundary between one image and the others
-            self._fail(error, tell)
+        return Guard(self, tell)
 
-    def _fail(self, error: Exception, tell: Callable[[Exception], None]) -> None:
-        tell(error)
-        self.fail(error)
+
+class Guard:
+    """The boundary between one image and the others; see `Item.guarded`.
+
+    No generator: in Python 3.13 the frame of one holds the error that it swallowed, in a circle, and with it the image.
+    """
+
+    def __init__(self, item: Item, tell: Callable[[Exception], None]) -> None:
+        self._item, self._tell = item, tell
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        told = HostMemoryError.of(error) if isinstance(error, MemoryError) else error
+        self._tell(told)
+        self._item.fail(told)
+        return True
 
 
 I = TypeVar("I", bound=Item)  # noqa: E741, the item of a stream

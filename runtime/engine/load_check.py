@@ -17,10 +17,13 @@ import numpy as np
 from nafnet.difference import Difference
 from nafnet.errors import BackendError, DeviceMemoryError, ModelError, UsageError
 from nafnet.files import cache_folder, write_whole
-from nafnet.kept_tile import compare_with_answer, is_askable, kept_tile
-from nafnet.parity import coarser
+from nafnet.kept_tile import answer_of, compare_with_answer, is_askable, kept_tile
+from nafnet.onnxfile import read_onnx
+from nafnet.parity import Answer, coarser
 from nafnet.runtime.backends import presence
 from nafnet.runtime.backends.base import Backend
+from nafnet.runtime.backends.model import Model
+from nafnet.runtime.engine.fallback import run_in_fp32
 from nafnet.spec import ModelSpec
 from nafnet.system.processor import features
 
@@ -73,13 +76,17 @@ def check_backends(backends: Sequence[Backend]) -> bool:
     """Check each device that shares a model.
 
     Returns:
-        Whether all of them are known to run it; False where the model's spec has no answer to compare with.
+        Whether all of them are known to run it; False where the model's spec has no answer to compare with. One that
+        no gate ever ran on is then compared with ONNX Runtime on the CPU.
 
     Raises:
         WrongResultError: one differs from PyTorch by more than the gate allows.
         BackendError: it cannot run the model at all.
     """
-    if any(each.model.spec.answer is None or not is_askable(each.model.spec) for each in backends):
+    for each in backends:
+        _refuse_unknown(each)
+    told = all(each.model.spec.answer is not None and is_askable(each.model.spec) for each in backends)
+    if not told and not any(each.ungated for each in backends):
         return False
     for each in backends:
         _check(each)
@@ -91,10 +98,13 @@ def _check(backend: Backend) -> None:
     seal = _seal(backend)
     if seal is not None and seal.is_file():
         return
-    refused = compared(backend, backend.model.spec).refused
+    spec, whose = backend.model.spec, "PyTorch"
+    if spec.answer is None:
+        spec, whose = spec.replace(answer=_answer_on_cpu(backend.model)), "ONNX Runtime on the CPU"
+    refused = compared(backend, spec).refused
     if refused:
         raise WrongResultError(
-            f"{backend.description}: gives another result than PyTorch for {backend.model.name} ({refused}); it is not "
+            f"{backend.description}: gives another result than {whose} for {backend.model.name} ({refused}); it is not "
             "used: choose another --backend, or another version of the library or driver"
         )
     if seal is not None:
@@ -116,6 +126,25 @@ def compared(backend: Backend, spec: ModelSpec) -> Difference:
     return compare_with_answer(spec, backend(kept_tile(spec)), precision)
 
 
+def _answer_on_cpu(model: Model) -> Answer:
+    """What takes the place of PyTorch's answer for a model that has none: its fp32 twin, without an optimisation."""
+    return answer_of(run_in_fp32(read_onnx(model.path), model)(kept_tile(model.spec)))
+
+
+def _refuse_unknown(backend: Backend) -> None:
+    """Where no gate ever runs on a device: half that was not compared with PyTorch anywhere, and what cannot be."""
+    spec = backend.model.spec
+    if not backend.ungated:
+        return
+    if spec.precision != "fp32" and not spec.is_verified:
+        raise BackendError(
+            f"{backend.name}: {backend.model.name} is in {spec.precision}, {spec.standing}; expected fp32, or an "
+            "export that passed its gate: nafnet-export makes one of your checkpoint"
+        )
+    if not is_askable(spec):
+        raise BackendError(f"{backend.name}: tiles of {spec.tile} are too large to compare one with the CPU's")
+
+
 def _refuse_refused(backend: Backend) -> None:
     """Where a model was exported, a backend that computes in less than the model does may have been refused."""
     parity = backend.model.spec.parity
@@ -131,7 +160,9 @@ def _seal(backend: Backend) -> Path | None:
     """The file that says that it was right; None where nothing can be kept."""
     if backend.model.spec.graph_sha256 is None:
         return None  # the spec does not say of which bytes it speaks
-    where = features() if backend.device == "cpu" else presence.gpu_identity()
+    # Of other GPUs nothing tells the version of all that their drivers are made of: they are asked each time.
+    kind = backend.device.partition(":")[0]
+    where = features() if kind == "cpu" else presence.gpu_identity() if kind == "cuda" else ()
     if not where:
         return None
     key = (backend.model.spec.to_json(), backend.name, backend.description, backend.device, where)

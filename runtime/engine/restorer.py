@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nafnet.closing import Closing
-from nafnet.errors import BackendError, MissingExtraError, ModelError, NafnetError, UsageError
+from nafnet.errors import BackendError, MissingExtraError, ModelError, UsageError
 from nafnet.runtime.backends import choices_for, make_backend
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.engine.array_image import ArrayImage
 from nafnet.runtime.engine.batches import SmallerTileError, TileRunner
+from nafnet.runtime.engine.contest import Refused, Wanted, in_order
 from nafnet.runtime.engine.events import Event, I
 from nafnet.runtime.engine.fallback import Fallback
 from nafnet.runtime.engine.hands import Hands
@@ -25,7 +26,6 @@ from nafnet.runtime.engine.image_stream import ImageStream
 from nafnet.runtime.engine.load_check import try_out
 from nafnet.runtime.engine.look import WHOLE, Look
 from nafnet.runtime.engine.memory import fits_whole
-from nafnet.runtime.engine.model_source import open_model, tiling_of
 from nafnet.runtime.engine.tiles import Tile
 from nafnet.steps import OnStep, unwatched
 from nafnet.tiling import TilePlan, check_tile, plan_tiles
@@ -69,8 +69,8 @@ class Restorer(Closing):
         self.say = say
         for part in backend.parts:
             part.listen(functools.partial(self._say_of, part))
-        self.reason = "as given"
-        """Why this backend, in a few words."""
+        self.reason, self.figures = "as given", ""
+        """Why this backend, in a few words; where tiles were measured to choose it, what each took."""
         self._hands = Hands((backend.threads or os.cpu_count() or 1) if backend.beside_cpu else 1)
         self._runner: TileRunner[Tile[Any]] = TileRunner(
             backend, batch, Fallback(backend), self._hands, lambda line: self.say(line)
@@ -99,7 +99,7 @@ class Restorer(Closing):
             model: an ONNX file, a plan built by nafnet-export, or a checkpoint (.safetensors, .pth), which is exported
                 once and cached; None is the bundled denoiser.
             backend: a name of `nafnet.runtime.backends.REGISTRY`, or auto for the fastest that can run here.
-            device: cpu, cuda, cuda:1, or several, cuda:0,cuda:1; None is the backend's own choice.
+            device: cpu, gpu, cuda, cuda:1, or several, cuda:0,cuda:1; None is the backend's own choice.
             tile: largest side of a tile in pixels; the model's own choice by default.
             overlap: fewest pixels that neighbouring tiles share; the model's own choice by default.
             batch: tiles to run at once; the backend's own choice by default.
@@ -113,11 +113,10 @@ class Restorer(Closing):
         """
         _check_count("batch", batch)
         _check_count("threads", threads)
-        choices = choices_for(backend, model, device)
-        refused: dict[str, type[NafnetError]] = {}  # and not the errors, whose frames would keep a backend's memory
-        for choice in choices:
-            opened = open_model(model, choice.name, say=say, on_step=on_step)
-            side, shared = tiling_of(opened, tile, overlap, whole=whole)
+        choices, refused = choices_for(backend, model, device), Refused()
+        wanted = Wanted(model, tile, overlap, whole, threads, say, on_step)
+        for choice in in_order(choices, wanted, refused):
+            opened, side, shared = wanted.opened(choice)
             try:
                 with contextlib.ExitStack() as stack:  # what is refused, by whomever, is closed before another is tried
                     made = stack.enter_context(make_backend(choice, opened, threads))
@@ -130,7 +129,7 @@ class Restorer(Closing):
                     raise
                 refused[str(error)] = BackendError if isinstance(error, MissingExtraError) else type(error)
                 continue
-            restorer.reason = "; ".join([choice.reason, *refused])
+            restorer.reason, restorer.figures = "; ".join([choice.reason, *refused]), choice.figures
             for line in refused:
                 say(f"{line}; going on with {choice.name}")
             return restorer

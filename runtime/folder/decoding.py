@@ -30,11 +30,9 @@ BAND_BYTES = 2**20
 SECONDS_PER_MEGAPIXEL = 1.0
 """Added to the limit for a whole file, so that large ones on slow disks are not taken for a hang."""
 _MOST_HEADER_BYTES = 256 * 2**20  # profiles and maker notes are kilobytes to megabytes
-
 _ALONE = {"VIPS_CONCURRENCY": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-_START_SECONDS = 120.0
+_START_SECONDS, _LAST_WORDS = 120.0, 5.0
 _LINES_KEPT = 20
-_LAST_WORDS = 5.0  # seconds
 
 
 class DecoderStopped(BaseException):
@@ -56,6 +54,8 @@ class Decoder(Closing):
         self._listener: threading.Thread | None = None
         """and who reads them."""
         self._socket: socket.socket | None = None
+        self._unread: object | None = None
+        """The decoding whose rows have not all been taken."""
         self._stopped = False
         self._left = 0.0  # seconds of waiting that the file at hand may still take
 
@@ -87,13 +87,16 @@ class Decoder(Closing):
     def decode(self, path: Path) -> Generator[Header | Rows, None, None]:
         """The header, then all rows from the top in bands, [n,W,C]. Left before its end, it stops the process.
 
+        Close it where it may be left; until then the next file has to start another process.
+
         Raises:
             ImageError: the file is damaged, or it hangs or crashes the decoder.
         """
         self._left = self.limits.seconds
-        whole = False
+        ours = object()
         try:
             self._ask(path, "decode")
+            self._unread = ours
             header = header_from_json(self._receive(path, HEADER))
             self._left += SECONDS_PER_MEGAPIXEL * header.pixels / 1e6
             self.damage = ""
@@ -105,16 +108,17 @@ class Decoder(Closing):
                 rows_done += len(band)
                 yield band
             self.damage = str(self._receive(path, END), "utf-8")
-            whole = True
+            self._unread = None
             if self.damage and self.limits.strict:
                 raise ImageError(
                     f"{path}: damaged {header.format.upper()} ({self.damage}); without --strict it is restored"
                 )
         except ImageError:
-            whole = True  # it said so itself, or is stopped already
+            if self._unread is ours:
+                self._unread = None  # it said so itself, or is stopped already
             raise
         finally:
-            if not whole:
+            if self._unread is ours:  # and no other file has been begun since
                 self.close()
 
     @property
@@ -137,7 +141,7 @@ class Decoder(Closing):
         if self._process and self._owner == os.getpid():  # a fork has no say in it
             self._process.kill()
             self._process.wait()
-        self._process = self._socket = None
+        self._process = self._socket = self._unread = None
 
     def _start(self) -> socket.socket:
         """Start the process, and wait until it says that it is there.
@@ -182,6 +186,8 @@ class Decoder(Closing):
         }  # fmt: skip
         if self._stopped:
             raise DecoderStopped
+        if self._unread is not None:  # whoever left a file has not let go of it yet
+            self.close()
         peer = self._socket or self._start()
         try:
             peer.sendall(json.dumps(command).encode() + b"\n")
@@ -197,9 +203,8 @@ class Decoder(Closing):
         data = self._read(path, length)
         if kind == FAILED:
             reason = str(data, "utf-8", "replace")
-            raise ImageError(
-                reason if one_line(str(path)) in reason or "name is not UTF-8" in reason else f"{path}: {reason}"
-            )
+            named = one_line(str(path)) in reason or "name is not UTF-8" in reason
+            raise ImageError(reason if named else f"{path}: {reason}")
         assert kind == expected
         return data
 

@@ -7,6 +7,7 @@ file's failure is its own; the rest go on.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import threading
@@ -191,17 +192,17 @@ class Pipeline:
         job, publisher = item.job, self._publisher
         assert job.compare is not None
         try:
-            original = decoder.decode(job.source)
-            header = next(original)
-            assert isinstance(header, Header)
-            if not Comparison.fits(header):
-                item.row.notes.append(TOO_WIDE)
-                original.close()
-                return
-            # By the original's header: some formats have no grey, and give it back in three equal channels.
-            place, mode = publisher.comparison(item), permissions(job)
-            with Decoder(self._limits) as other:  # the two are read side by side
-                result = other.decode(job.target)
+            with contextlib.ExitStack() as stack:
+                original = stack.enter_context(contextlib.closing(decoder.decode(job.source)))
+                header = next(original)
+                assert isinstance(header, Header)
+                if not Comparison.fits(header):
+                    item.row.notes.append(TOO_WIDE)
+                    return
+                # By the original's header: some formats have no grey, and give it back in three equal channels.
+                place, mode = publisher.comparison(item), permissions(job)
+                other = stack.enter_context(Decoder(self._limits))  # the two are read side by side
+                result = stack.enter_context(contextlib.closing(other.decode(job.target)))
                 made = next(result)
                 assert isinstance(made, Header)
                 with Comparison(job.compare, header, made, publisher.tag, place=place, mode=mode) as comparison:

@@ -104,7 +104,8 @@ def opening(restorer: Restorer, count: int) -> str:
     is_reference = restorer.backend.name == "torch"
     parity = "the reference itself" if is_reference else f"{spec.precision}, {spec.standing}"
     tiles = f"tiles of {restorer.tile}, overlap {restorer.overlap}"
-    return f"{counted(count, 'file')}, {name} ({spec.task}, {parity}) on {restorer.backend.description}, {tiles}"
+    on = restorer.backend.description + (f" ({restorer.figures})" if restorer.figures else "")
+    return f"{counted(count, 'file')}, {name} ({spec.task}, {parity}) on {on}, {tiles}"
 
 
 def summary(sums: dict[str, Any], output: Path) -> str:

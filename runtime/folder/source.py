@@ -99,19 +99,18 @@ class Source:
         item.wanted = [file for file in item.files if self._is_to_be_made(item, file, decoder)]
         with item.guarded(_leave_at_once):
             if item.wanted:
-                parts = decoder.decode(item.source)
                 started = time.perf_counter()
-                for part in parts:
-                    item.decoded_in(time.perf_counter() - started)
-                    if isinstance(part, Header):
-                        self._check(part)
-                        yield item.opened(part, self._encoding)
-                    else:
-                        yield Band(item, part)
-                    if not item.under_way:
-                        parts.close()
-                        break
-                    started = time.perf_counter()
+                with contextlib.closing(decoder.decode(item.source)) as parts:
+                    for part in parts:
+                        item.decoded_in(time.perf_counter() - started)
+                        if isinstance(part, Header):
+                            self._check(part)
+                            yield item.opened(part, self._encoding)
+                        else:
+                            yield Band(item, part)
+                        if not item.under_way:
+                            break
+                        started = time.perf_counter()
                 if decoder.damage:
                     item.note(f"damaged: {decoder.damage}")
         yield Closed(item)

@@ -25,8 +25,8 @@ from nafnet.export.network.graph import to_onnx, with_weights
 from nafnet.export.network.opened import opened
 from nafnet.export.network.rewrites import InferenceNAFNet
 from nafnet.export.network.scaling import amplifying, calming, residual_peaks, scaled
+from nafnet.sessions import no_bfloat16
 from nafnet.spec import Architecture, ModelSpec, Norm
-from nafnet.system.processor import no_bfloat16
 
 Batch = NDArray[np.float32]
 

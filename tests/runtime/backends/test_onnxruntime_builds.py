@@ -27,7 +27,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
     monkeypatch.setattr(nvidia, "cuda_devices", lambda: 1)
     monkeypatch.setattr(nvidia, "cuda_driver", lambda: 13000)
-    monkeypatch.setattr(onnxruntime_builds, "_loads", lambda _: False)
+    monkeypatch.setattr(onnxruntime_builds, "loads", lambda _: False)
 
     def make(name: str, version: str = "1.31.1", cuda: str | None = None, library: str | None = None) -> Path:
         information = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
@@ -100,7 +100,7 @@ def test_without_cuda_and_cudnn_the_command_brings_those_of_this_version(install
 
 def test_cudnn_in_the_systems_own_places_will_do(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("onnxruntime-gpu", "1.31.1", "13.0")
-    monkeypatch.setattr(onnxruntime_builds, "_loads", lambda name: name == "libcudnn.so.9")
+    monkeypatch.setattr(onnxruntime_builds, "loads", lambda name: name == "libcudnn.so.9")
     assert said() is None
 
 
@@ -142,5 +142,5 @@ def test_what_windows_finds_by_path_counts(monkeypatch: pytest.MonkeyPatch) -> N
     """Python leaves PATH out where it is not told otherwise, and ONNX Runtime's provider is loaded with it."""
     asked: list[tuple[str, int | None]] = []
     monkeypatch.setattr(onnxruntime_builds.ctypes, "CDLL", lambda name, winmode=None: asked.append((name, winmode)))
-    assert onnxruntime_builds._loads("cudnn64_9.dll")
+    assert onnxruntime_builds.loads("cudnn64_9.dll")
     assert asked == [("cudnn64_9.dll", 0)]

@@ -217,3 +217,17 @@ def test_it_dies_with_its_parent(good: Path) -> None:
     while not has_ended(child):
         assert time.monotonic() < given_up, "the decoder outlived its parent"
         time.sleep(0.05)
+
+
+def test_a_file_that_was_left_is_no_part_of_the_next(good: Path, tmp_path: Path, photograph: NDArray[np.uint8]) -> None:
+    """Whenever what was left is let go of: with the next file under way, it must not be stopped for it."""
+    turned_twice = tmp_path / "turned.png"
+    Image.fromarray(photograph[::-1, ::-1]).save(turned_twice)
+    with Decoder(PATIENT) as decoder:
+        left = decoder.decode(good)
+        next(left)
+        other = decoder.decode(turned_twice)
+        next(other)
+        left.close()
+        assert np.array_equal(np.concatenate(list(other)), photograph[::-1, ::-1])
+        assert np.array_equal(decoded(decoder, good), photograph)
