@@ -44,6 +44,7 @@ permissions = pytest.mark.skipif(WINDOWS, reason="files have no permissions of P
 names_of_bytes = pytest.mark.skipif(not HAVE_BYTES, reason="names of files are text here")
 odd_names = pytest.mark.skipif(WINDOWS, reason="Windows takes no such names: control characters, quotes, a colon")
 folding = pytest.mark.skipif(WINDOWS, reason="the disk that is played here is Windows' own")
+moving_open = pytest.mark.skipif(WINDOWS, reason="a folder with open files is not renamed here")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no process is forked here")
 enforced_memory = pytest.mark.skipif(ON_WINE, reason="Wine accepts limits of memory and does not enforce them")
 full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
