@@ -71,6 +71,8 @@ class PairExamples:
             degraded, clean = degraded[area], clean[area]
         else:
             degraded, clean = cut(degraded, clean, patch, rng)
+        if self.store.deep:  # a batch is of one type
+            degraded, clean = as_unit(degraded), as_unit(clean)
         return planes(*turned(degraded, clean, self.sampling, rng))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from nafnet.files import whole_file
+from nafnet.train.data.disk import writing
 from nafnet.train.processes.signals import leave_interrupts_to_parent, postponed
 from nafnet.train.recipes.data_tables import GeneratedConfig
 from nafnet.train.synthetic.dead_leaves import DeadLeaves, DeadLeavesConfig
@@ -42,7 +43,7 @@ def _write_images(path: Path, config: GeneratedConfig, drawing: DeadLeavesConfig
     count, side = config.images + config.held_out, drawing.size
     pool = ProcessPoolExecutor(os.cpu_count(), initializer=leave_interrupts_to_parent)
     try:
-        with whole_file(path) as temporary:
+        with writing(path), whole_file(path) as temporary:
             store = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
             with postponed():
                 pictures = pool.map(functools.partial(_generate, drawing, config.seed), range(count))
