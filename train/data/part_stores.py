@@ -16,7 +16,7 @@ from nafnet.errors import DataError
 from nafnet.files import cache_folder
 from nafnet.progress import tracked
 from nafnet.train.data.digests import DigestMemory, combined
-from nafnet.train.data.disk import require_room
+from nafnet.train.data.disk import WORTH_SAYING, require_room
 from nafnet.train.data.pair_store import VERSION, PairStore, bytes_there, open_store, stored_size
 from nafnet.train.data.pairs import Pairs, Shape
 from nafnet.train.data.stores import PAIRS, Hold, note_use
@@ -134,7 +134,7 @@ def _require_room(
             sizes = stored_size(each.shapes, config, training=part == TRAIN)
             needed += max(sum(sizes) - there, 0)
             told.append(f"{part} {counted(len(sizes), 'image')}")
-    if needed:
-        what = f"prepared once, {', '.join(told)} take"
-        free = require_room(home, what, needed)
+    what = f"prepared once, {', '.join(told)} take"
+    free = require_room(home, what, needed)
+    if needed >= WORTH_SAYING:
         say(f"{what} {in_bytes(needed)} of the {in_bytes(free)} that are free in {home}")
