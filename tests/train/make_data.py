@@ -6,6 +6,7 @@ under a camera's noise, on which a network can learn something.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +97,7 @@ def reds(root: Path, pair: PairOf, count: int, version: str = "blur") -> None:
 LAYOUTS: dict[str, Callable[[Path, PairOf, int], None]] = {
     "sidd": scenes, "sidd-validation": blocks, "sidd-arrays": arrays, "gopro": gopro,
     "gopro-curated": flat("blur", "sharp", "DBlur/Gopro"), "input-target": flat("input", "target"), "reds": reds,
+    "reds-jpeg": functools.partial(reds, version="blur_jpeg"),
 }  # fmt: skip
 
 

@@ -66,7 +66,8 @@ class PairExamples:
 
     def example(self, index: int, patch: int, epoch: int, rng: np.random.Generator) -> Example:
         number, part = divmod(index, self._parts)
-        degraded, clean = self.store.pair(number)
+        pair: Example = self.store.pair(number)
+        degraded, clean = pair
         if self.sampling.crop:
             # All parts of a crop have to agree where it lies.
             place = np.random.default_rng((self.seed, epoch, number))

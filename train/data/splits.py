@@ -76,8 +76,8 @@ def divide(found: Found, config: SplitConfig) -> Division:
     if everything is not None and not made["validation"].names:
         notes.append(f"{counted(len(_groups(everything, rule)), 'scene')}, too few to hold one out: no validation")
     if "train" not in made or not made["train"].names:
-        parts = ", ".join(found.parts)
-        raise DataError(f"nothing to train on: the data set has {parts} alone, or too few pairs to divide")
+        has = ", ".join(found.parts)
+        raise DataError(f"nothing to train on: the data set has {has} alone, or too few pairs to divide")
     parts = {name: made[name] for name in ("train", "validation", "test") if name in made and made[name].names}
     return Division(parts=parts, rule=rule, notes=tuple(notes))
 
