@@ -38,17 +38,32 @@ class Checked:
     """What is wrong with the others, a line each."""
 
 
-def checked(pairs: Pairs, part: str, progress: Progress) -> Checked:
-    """Look at every header of a part."""
-    whole, shapes, faults = [], [], []
-    for index in tracked(progress, range(len(pairs.names)), f"checking {part}"):
-        try:
-            shapes.append(pairs.shape(index))
-        except DataError as error:
-            faults.append(str(error))
-        else:
-            whole.append(index)
-    return Checked(pairs.subset(whole), tuple(shapes), tuple(faults))
+def checked(parts: Mapping[str, Pairs], progress: Progress, world: World) -> dict[str, Checked]:
+    """Look at every header, in one process for all."""
+    found: dict[str, list[Shape | str]] = {}
+    if world.leads:
+        for part, pairs in parts.items():
+            numbers = tracked(progress, range(len(pairs.names)), f"checking {part}")
+            found[part] = [_shape(pairs, index) for index in numbers]
+    # The pairs themselves are not sent: they may be arrays.
+    return {part: _checked(parts[part], shapes) for part, shapes in world.same(found).items()}
+
+
+def _shape(pairs: Pairs, index: int) -> Shape | str:
+    """Or what is wrong with a pair."""
+    try:
+        return pairs.shape(index)
+    except DataError as error:
+        return str(error)
+
+
+def _checked(pairs: Pairs, found: Sequence[Shape | str]) -> Checked:
+    whole = [index for index, shape in enumerate(found) if isinstance(shape, Shape)]
+    return Checked(
+        pairs.subset(whole),
+        tuple(shape for shape in found if isinstance(shape, Shape)),
+        tuple(fault for fault in found if isinstance(fault, str)),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from nafnet.train.data.examples import CleanExamples, Examples, MixedExamples, P
 from nafnet.train.data.generated_store import open_images
 from nafnet.train.data.layouts import find_data
 from nafnet.train.data.layouts.folders import find_two
-from nafnet.train.data.part_stores import Checked, checked, open_parts
+from nafnet.train.data.part_stores import checked, open_parts
 from nafnet.train.data.photographs import Photographs, find_photographs
 from nafnet.train.data.splits import divide, held_out
 from nafnet.train.data.stores import CLEAN as CLEAN_STORES
@@ -211,8 +211,7 @@ def _paired(
     division = divide(found, recipe.split)
     for note in division.notes:
         say(note)
-    looked_at = {part: checked(pairs, part, progress) for part, pairs in division.parts.items()} if world.leads else {}
-    whole: dict[str, Checked] = world.same(looked_at)
+    whole = checked(division.parts, progress, world)
     faults = [*found.faults, *(fault for each in whole.values() for fault in each.faults)]
     _refuse_faults(faults, source)
     whole = {part: each for part, each in whole.items() if each.shapes}

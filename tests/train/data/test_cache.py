@@ -350,8 +350,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, silent: Progress)
 
 def test_parts_are_checked_pair_by_pair(silent: Progress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAFNET_CACHE", str(tmp_path))
-    whole = checked(array_pairs(), "train", silent)
-    assert (len(whole.shapes), whole.faults) == (5, ())
-    parts = open_parts({"train": whole}, PrepareConfig(), "here", silent, World(), lambda _: None)
+    whole = checked({"train": array_pairs()}, silent, World())
+    assert (len(whole["train"].shapes), whole["train"].faults) == (5, ())
+    parts = open_parts(whole, PrepareConfig(), "here", silent, World(), lambda _: None)
     assert len(parts["train"].store) == 5
     assert stores()[0].of == "here: train"
