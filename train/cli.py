@@ -150,18 +150,45 @@ def compare(runs: tuple[Path, ...], as_csv: bool) -> int:
 @click.argument("folder", required=False, type=_PATH)
 @click.option("--input", "degraded", type=_PATH, help="The folder of degraded images, in place of FOLDER.")
 @click.option("--target", type=_PATH, help="The folder of their clean versions, which have the same names.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the split into training, validation and test.")
+@click.option("--recipe", default="pairs", show_default=True, help="The recipe that divides and stores it.")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change the recipe; may repeat.")
+@click.option("--seed", type=int, help="Seed of the split into training, validation and test, as split.seed.")
 @click.option("--decode", is_flag=True, help="Read every pixel, not the headers alone: slow, and sure.")
 @exits
-def data(folder: Path | None, degraded: Path | None, target: Path | None, seed: int, decode: bool) -> int:
+def data(
+    folder: Path | None, degraded: Path | None, target: Path | None, recipe: str, overrides: tuple[str, ...],
+    seed: int | None, decode: bool,
+) -> int:  # fmt: skip
     """Say which data set lies in FOLDER, how it is divided, and what is wrong with it.
 
     Known are SIDD (scenes, validation blocks, NumPy arrays), GoPro in three layouts, REDS, and pairs of folders such as
     noisy/ and clean/. Two folders of other names are given with --input and --target.
 
+    Pairs of one scene stay together. What tells a scene is said; --set split.scene=PATTERN tells it otherwise.
+
     Exit code 1: some pairs are incomplete or damaged.
     """
     with _train_extra():
         from nafnet.train.data.data_report import print_data
+        from nafnet.train.recipes.recipe_files import load_recipe
 
-    return print_data(folder, degraded, target, seed, decode=decode)
+    seeds = () if seed is None else (f"split.seed={seed}",)
+    return print_data(folder, degraded, target, load_recipe(recipe, (*overrides, *seeds)), decode=decode)
+
+
+@main.command(short_help="List the stores of prepared images, and remove some.")
+@click.option("--remove", "names", multiple=True, metavar="NAME", help="Remove the store of this name; may repeat.")
+@click.option("--older-than", "older", type=click.IntRange(min=0), metavar="DAYS", help="Remove stores by last use.")
+@click.option("--all", "everything", is_flag=True, help="Remove every store that no run uses.")
+@exits
+def cache(names: tuple[str, ...], older: int | None, everything: bool) -> int:
+    """List the stores: what each is of, its size, and when a run last used it.
+
+    Images are prepared once, and kept for the next run in the folder NAFNET_CACHE, or where the system has such. A new
+    data set, and any change of [prepare] or [split], makes new stores. All can be made again. One that a run uses is
+    never removed.
+    """
+    with _train_extra():
+        from nafnet.train.data.cache_report import print_cache
+
+    return print_cache(names, older, everything=everything)

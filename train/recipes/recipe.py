@@ -122,6 +122,8 @@ class Recipe:
     task: str = "restore"
     layouts: tuple[str, ...] = ()
     """The data sets it was written for, by the names of `nafnet-train data`; any other is taken as well."""
+    degraded: str = ""
+    """Which of a data set's degraded versions, where it has several: of REDS blur or blur_jpeg."""
     architecture: Architecture = dataclasses.field(default_factory=Architecture)
     generated: GeneratedConfig | None = None
     """None: it draws no images."""

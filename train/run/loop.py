@@ -96,10 +96,11 @@ class Run:
             if self.world.leads:
                 remove_leftovers(self.folder)
             try:
-                data = open_data(self.recipe, source, self.folder, progress, self.world)
-                for line in (*(f"left out: {each}" for each in data.left_out), data.summary):
-                    self.say(line)
-                return self._train(data, progress, asked)
+                opened = open_data(self.recipe, source, self.folder, progress, self.world, self.say)
+                with contextlib.closing(opened) as data:
+                    for line in (*(f"left out: {each}" for each in data.left_out), data.summary):
+                        self.say(line)
+                    return self._train(data, progress, asked)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(self._left_behind()) from None
             except OSError as error:
