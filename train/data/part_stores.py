@@ -5,6 +5,7 @@ A store's key is the content of its pairs, how they are prepared, and the versio
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -98,18 +99,20 @@ def open_parts(
     digests: dict[str, list[str]] = world.same(_digests(parts, progress) if world.leads else {})
     home = cache_folder(PAIRS)
     folders = {part: home / _key(each.pairs, digests[part], config, part) for part, each in parts.items()}
-    holds = {part: Hold(folder) for part, folder in folders.items()}
-    if world.leads:
-        _require_room(home, parts, folders, config, say)
     made = {}
-    for part, each in parts.items():
+    with contextlib.ExitStack() as stack:
+        holds = {part: stack.enter_context(contextlib.closing(Hold(folder))) for part, folder in folders.items()}
         if world.leads:
-            _open(folders[part], each.pairs, config, part, progress, skip_bad=skip_bad)
-        world.wait()
-        store = _open(folders[part], each.pairs, config, part, progress, skip_bad=skip_bad)
-        if world.leads:
-            note_use(folders[part], source, part, len(store))
-        made[part] = PartStore(store, combined(digests[part]), holds[part])
+            _require_room(home, parts, folders, config, say)
+        for part, each in parts.items():
+            if world.leads:
+                _open(folders[part], each.pairs, config, part, progress, skip_bad=skip_bad)
+            world.wait()
+            store = _open(folders[part], each.pairs, config, part, progress, skip_bad=skip_bad)
+            if world.leads:
+                note_use(folders[part], source, part, len(store))
+            made[part] = PartStore(store, combined(digests[part]), holds[part])
+        stack.pop_all()  # all went well: they are the caller's
     return made
 
 

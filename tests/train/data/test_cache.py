@@ -342,6 +342,24 @@ def test_reading_shows_progress_and_is_remembered_when_stopped(
     assert len(DigestMemory()._known) == 10
 
 
+def test_a_run_that_is_refused_lets_go(pairs: Path, recipe: Path, silent: Progress) -> None:
+    good = (pairs / "input" / "03.png").read_bytes()
+    (pairs / "input" / "03.png").write_bytes(good[: len(good) // 2])
+    with pytest.raises(DataError, match=r"03\.png"):
+        opened(pairs, recipe, silent, [])
+    assert len(stores()) == 3
+    assert not any(list(store.folder.glob(".held-*")) for store in stores())
+
+
+def test_a_hold_clears_what_killed_runs_left_and_no_more(tmp_path: Path) -> None:
+    first = Hold(tmp_path / "store")
+    (tmp_path / "store" / ".held-0123456789abcdef").touch()
+    second = Hold(tmp_path / "store")
+    assert len(list((tmp_path / "store").glob(".held-*"))) == 2
+    first.close()
+    second.close()
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, silent: Progress) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"file/store: cannot be written \(.*\); make room"):
