@@ -14,9 +14,10 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from nafnet.checkpoint import StateDict, weights_sha256
+from nafnet.checkpoint import weights_sha256
 from nafnet.errors import CheckpointError, UsageError
 from nafnet.files import exclusive
+from nafnet.statedict import StateDict
 from nafnet.system import SYSTEM
 from nafnet.train.data.batches import Batch, StepBatches
 from nafnet.train.processes.distributed import World

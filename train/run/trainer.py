@@ -18,9 +18,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nafnet.architecture import NAFNet, channels_last
-from nafnet.checkpoint import StateDict
 from nafnet.errors import TrainingError
 from nafnet.files import whole_file
+from nafnet.statedict import StateDict
 from nafnet.train.data.batches import Batch, in_unit_range
 from nafnet.train.processes.distributed import World
 from nafnet.train.recipes.losses import LOSSES

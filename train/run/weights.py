@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from nafnet.checkpoint import StateDict, load_checkpoint, save_checkpoint
+from nafnet.checkpoint import load_checkpoint, save_checkpoint
 from nafnet.errors import RecipeError
 from nafnet.spec import ModelSpec
+from nafnet.statedict import StateDict
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.run.curves import write_samples
 from nafnet.train.run.evaluation import EvaluationSet, restore
