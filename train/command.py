@@ -14,7 +14,7 @@ from nafnet.train.processes.distributed import joined
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.recipes.recipe_files import with_steps
-from nafnet.train.run.loop import MachineOptions, Run
+from nafnet.train.run.loop import LAST, MachineOptions, Run
 from nafnet.train.run.run_data import DataSource, check_source
 from nafnet.train.run.validation import BEST
 from nafnet.train.run.weights import initial_weights
@@ -89,9 +89,14 @@ def run(recipe: Recipe, options: TrainOptions) -> int:
         outcome = Run(recipe, folder, world, machine, say, initial).train(source, progress, asked)
         early = ", early, for validation got no better" if outcome.early else ""
         best = folder / BEST
+        if outcome.best_step < 0:
+            say(f"{recipe.name}: {counted(outcome.step, 'step')}, never evaluated; the newest weights: {folder / LAST}")
+            return 0
         say(
             f"{recipe.name}: {counted(outcome.step, 'step')}{early}; best after {outcome.best_step}, "
             f"{outcome.best_psnr:.2f} dB: {best}"
         )
+        longer = "--set evaluation.patience=0" if outcome.early else f"--steps {outcome.step * 3 // 2}"
+        say(f"to train it for longer: the same command with {longer}")
         say(f"to restore photographs with it: nafnet-run --model {best} PHOTOGRAPHS OUTPUT")
     return 0

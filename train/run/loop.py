@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from nafnet.checkpoint import weights_sha256
-from nafnet.errors import CheckpointError, UsageError
+from nafnet.errors import CheckpointError, DataError, TrainingError, UsageError
 from nafnet.files import exclusive
 from nafnet.statedict import StateDict
 from nafnet.system import SYSTEM
@@ -23,12 +23,23 @@ from nafnet.train.data.batches import Batch, StepBatches
 from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe import Recipe
+from nafnet.train.recipes.schedule import learning_rate
+from nafnet.train.run.changes import Changes
 from nafnet.train.run.curves import draw_curves
 from nafnet.train.run.logbook import Logbook
 from nafnet.train.run.pace import Pace
+from nafnet.train.run.precision import computed_in
 from nafnet.train.run.run_data import DataSource, RunData, open_data
-from nafnet.train.run.run_record import RECORD, fingerprint, refuse_another, remove_leftovers, write_record
+from nafnet.train.run.run_record import (
+    RECORD,
+    checked_changes,
+    fingerprint,
+    note_changes,
+    remove_leftovers,
+    write_record,
+)
 from nafnet.train.run.state_files import StateFiles
+from nafnet.train.run.tiled import short_of_memory
 from nafnet.train.run.trainer import StepResult, Trainer
 from nafnet.train.run.validation import BEST, Course, Validation
 from nafnet.train.run.weights import write_weights
@@ -91,6 +102,7 @@ class Run:
             KeyboardInterrupt: it was asked to stop; the state is saved.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        began = False
         with exclusive(self.folder / f".lock-{self.world.rank}") as alone:
             if not alone:
                 raise UsageError(f"{self.folder}: another process trains here; choose another folder with -o")
@@ -100,9 +112,14 @@ class Run:
                 data = open_data(self.recipe, source, self.folder, progress, self.world, self.say)
                 for line in (*(f"left out: {each}" for each in data.left_out), data.summary):
                     self.say(line)
+                began = True
                 return self._train(data, progress, asked)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(self._left_behind()) from None
+            except (TrainingError, DataError) as error:
+                if began and self.world.leads:
+                    error.args = (f"{error}; {self._there() or 'nothing is saved yet'}",)
+                raise
             except OSError as error:
                 if error.errno not in SYSTEM.full_disk:
                     raise
@@ -112,19 +129,28 @@ class Run:
         loop = self.recipe.loop
         steps = loop.steps or max(loop.epochs * len(data.examples) // loop.batch, 1)
         every = self.recipe.evaluation.every or max(len(data.examples) // loop.batch, steps // _MOST_EVALUATIONS, 1)
-        trainer = Trainer(self.recipe, steps, self.world, self.folder, self.initial, compiled=self.options.compiled)
-        self._check_recipe(trainer, data)
+        precision, note = computed_in(loop.precision, self.world.device)
+        if note:
+            self.say(note)
+        trainer = Trainer(
+            self.recipe, steps, self.world, self.folder, self.initial, compiled=self.options.compiled,
+            precision=precision,
+        )  # fmt: skip
+        changed = self._check_recipe(trainer, data)
         self._fingerprint = fingerprint(self.recipe, data.record, self._initial_hash)
         often = "at the end" if every >= steps else f"after every {every}" if every > 1 else "after every step"
         self.say(f"{counted(steps, 'step')} of {counted(loop.batch, 'image')}, an evaluation {often}")
         self._resume(trainer)
+        self._change(changed, trainer)
         batches = StepBatches(data.examples, self.recipe, steps, self.world)
         task = progress.add_task("training", total=steps, completed=trainer.step, left=0.0)
         validation, stopped = self.validation, False
         with asked.deferred(), asked.answered(self.say), contextlib.ExitStack() as stack:
             loader = batches.loader(trainer.step, self.options.workers, pinned=self.world.device.type == "cuda")
-            log = stack.enter_context(Logbook(self.folder, trainer.step)) if self.world.leads else None
-            course = Course(progress, asked, Pace(self.recipe, steps, every), log)
+            book = Logbook(self.folder, trainer.step, due=validation.due) if self.world.leads else None
+            log = stack.enter_context(book) if book else None
+            evaluated = sum(each.pixels for each in data.evaluation.values()) // self.world.size
+            course = Course(progress, asked, Pace(self.recipe, steps, every, evaluated), log)
             if validation.due or (trainer.step == steps and validation.best[0] < 0):
                 stopped = not validation.evaluate(trainer, data.evaluation, course)
                 self._save(trainer, asked)
@@ -136,11 +162,12 @@ class Run:
                 stopped = result.stop or (self.world.size == 1 and asked.asked)
                 last = trainer.step == steps
                 validation.due = last or trainer.step % every == 0
-                if validation.due and not stopped:
+                evaluates = validation.due and not stopped
+                if evaluates:
+                    self._save(trainer, asked)  # an evaluation needs memory of its own, and time
                     stopped = not validation.evaluate(trainer, data.evaluation, course)
-                ends = last or stopped or validation.out_of_patience
-                if ends or any(trainer.step % each == 0 for each in self._saves):
-                    self._save(trainer, asked)
+                if evaluates or last or stopped or any(trainer.step % each == 0 for each in self._saves):
+                    self._save(trainer, asked, weights=not evaluates)
         if self.world.leads:
             draw_curves(self.folder)
         if stopped:
@@ -150,7 +177,7 @@ class Run:
     def _step(self, trainer: Trainer, loader: Iterator[Batch], course: Course) -> StepResult:
         started = time.monotonic()
         parts = [next(loader) for _ in range(self.recipe.loop.accumulate)]
-        result = trainer.train_step(parts, stop=course.asked.asked)
+        result = self._taken(trainer, parts, stop=course.asked.asked)
         seconds = time.monotonic() - started
         if course.log:
             course.log.step(
@@ -162,31 +189,54 @@ class Run:
             self.say(line)
         return result
 
+    def _taken(self, trainer: Trainer, parts: list[Batch], *, stop: bool) -> StepResult:
+        try:
+            return trainer.train_step(parts, stop=stop)
+        except (RuntimeError, MemoryError) as error:
+            if not short_of_memory(error):
+                raise
+        patch, batch = self.recipe.stage(trainer.step, trainer.steps)
+        at_once = counted(batch // len(parts), "patch", "patches")
+        raise TrainingError(
+            f"step {trainer.step}: out of memory, training {at_once} of {patch} at once; free some and give the same command again, or begin anew with --set loop.accumulate="
+            f"{2 * len(parts)}, which needs half of it"
+        )
+
     def _left_behind(self) -> str:
         """What an interrupted run has on the disk, and how to go on; empty where another process has to know."""
-        newest = self.states.steps()[:1]
         if not self.world.leads:
             return ""
-        if not newest:
+        there = self._there()
+        if not there:
             return "stopped before a step was saved; the same command begins again"
-        best = self.folder / BEST
+        return f"stopped; {there}; the same command goes on"
+
+    def _there(self) -> str:
+        """What the run has on the disk; empty where that is nothing."""
+        newest, best = self.states.steps()[:1], self.folder / BEST
+        if not newest:
+            return ""
         found = f"the best so far is {best}" if best.exists() else f"{BEST} comes with the first evaluation"
-        return (
-            f"stopped; step {newest[0]} is saved, and its weights are {self.folder / LAST} ({found}); "
-            "the same command goes on"
-        )
+        return f"step {newest[0]} is saved, and its weights are {self.folder / LAST} ({found})"
 
     @property
     def _saves(self) -> tuple[int, ...]:
         loop = self.recipe.loop
         return (loop.checkpoint_every, loop.keep_every) if loop.keep_every else (loop.checkpoint_every,)
 
-    def _save(self, trainer: Trainer, asked: StopRequest) -> None:
-        """The weights first: of a run that is killed in between, the state says that they are still to be written."""
+    def _save(self, trainer: Trainer, asked: StopRequest, *, weights: bool = True) -> None:
+        """The weights first: of a run that is killed in between, the state says that they are still to be written.
+
+        Args:
+            trainer: of the run.
+            asked: what stops it.
+            weights: whether they are other ones than when it was saved before.
+        """
         if not self.world.leads:
             return
         with asked.held():
-            write_weights(self.folder / LAST, trainer.evaluated, self.recipe)
+            if weights:
+                write_weights(self.folder / LAST, trainer.evaluated, self.recipe)
             state = {**trainer.state(), **self.validation.state(), "run": self._fingerprint}
             self.states.save(trainer.step, state)
 
@@ -216,10 +266,15 @@ class Run:
             write_weights(self.folder / LAST, trainer.evaluated, self.recipe)
         self.validation.mend()
 
-    def _check_recipe(self, trainer: Trainer, data: RunData) -> None:
-        """Refuse to mix two recipes, or two data sets, in one folder; write down which they are."""
+    def _check_recipe(self, trainer: Trainer, data: RunData) -> Changes:
+        """Refuse to mix two recipes, or two data sets, in one folder; write down which they are.
+
+        Returns:
+            What is other than before, of what may be.
+        """
+        changed = Changes()
         if (self.folder / RECORD).exists():
-            refuse_another(self.folder, self.recipe, data.record, self._initial_hash)
+            changed = checked_changes(self.folder, self.recipe, data.record, self._initial_hash, trainer.steps)
         elif self.world.leads:
             parameters = sum(weight.numel() for weight in trainer.model.parameters())
             write_record(
@@ -228,3 +283,24 @@ class Run:
                 initial=self._initial_hash,
             )  # fmt: skip
         self.world.wait()
+        agreed: Changes = self.world.same(changed)
+        return agreed
+
+    def _change(self, changed: Changes, trainer: Trainer) -> None:
+        """Go on as the recipe says now, and write down from when on."""
+        if not changed:
+            return
+        self.say(changed.line(trainer.step))
+        if changed.length and trainer.step:
+            schedule, highest = self.recipe.schedule, self.recipe.loop.learning_rate
+            before, now = (learning_rate(schedule, highest, trainer.step, steps) for steps in changed.length)
+            self.say(
+                f"the learning rate goes on as in a run of {trainer.steps:,} from the start: {now:.2g}, where it had "
+                f"come to {before:.2g}"
+            )
+        if changed.scoring:
+            self.validation.begin_anew(trainer.step)
+            if self.world.leads and (self.folder / LAST).exists():  # what weights say of themselves is other, too
+                write_weights(self.folder / LAST, trainer.evaluated, self.recipe)
+        if self.world.leads:
+            note_changes(self.folder, self.recipe, changed, trainer.step, trainer.steps)
