@@ -16,6 +16,7 @@ from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.recipes.recipe_files import with_steps
 from nafnet.train.run.loop import LAST, MachineOptions, Run
 from nafnet.train.run.run_data import DataSource, check_source
+from nafnet.train.run.run_record import begun_with_warm_up
 from nafnet.train.run.validation import BEST
 from nafnet.train.run.weights import initial_weights
 from nafnet.words import counted
@@ -66,7 +67,8 @@ def run(recipe: Recipe, options: TrainOptions) -> int:
     check_source(recipe, source)  # before all else: what else is wrong with the options may not matter then
     note = None
     if options.steps:
-        recipe, note = with_steps(recipe, options.steps, options.overrides)
+        begun = begun_with_warm_up(options.output or Path("runs", recipe.name))
+        recipe, note = with_steps(recipe, options.steps, options.overrides, begun)
     if options.threads:
         torch.set_num_threads(options.threads)
     folder = options.output or Path("runs", recipe.name)

@@ -55,6 +55,14 @@ def read_record(run: Path) -> dict[str, Any]:
         ) from error
 
 
+def begun_with_warm_up(run: Path) -> int | None:
+    """The steps of warm-up that a folder's run began with; None where there is no run, or one that is damaged."""
+    try:
+        return int(read_record(run)["recipe"]["schedule"]["warmup_steps"])
+    except (CheckpointError, KeyError, TypeError, ValueError):
+        return None  # what is wrong with it is said when the run begins
+
+
 def write_record(run: Path, recipe: Recipe, data: dict[str, Any], **facts: Any) -> None:
     """Write run.json and recipe.toml, the recipe in full.
 
