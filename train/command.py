@@ -14,7 +14,8 @@ from nafnet.train.processes.distributed import joined
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.recipes.recipe_files import with_steps
-from nafnet.train.run.loop import LAST, MachineOptions, Run
+from nafnet.train.run.kept import LAST
+from nafnet.train.run.loop import MachineOptions, Run
 from nafnet.train.run.run_data import DataSource, check_source
 from nafnet.train.run.run_record import begun_with_warm_up
 from nafnet.train.run.validation import BEST

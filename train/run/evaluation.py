@@ -77,10 +77,10 @@ def evaluate(
         raise NoMemoryError
     if broken_off:
         return None
-    means = [total / len(chosen) for total in totals]
-    if not all(map(math.isfinite, means)):
+    value, psnr, ssim = (total / len(chosen) for total in totals)
+    if not all(map(math.isfinite, (value, psnr, ssim))):
         raise TrainingError("evaluation: what the model gives is not finite; start again with a lower learning rate")
-    return Scores(*means, seconds=time.monotonic() - started)
+    return Scores(value, psnr, ssim, time.monotonic() - started)
 
 
 def scored(model: TiledModel, degraded: Image, clean: Image, loss: Loss, protocol: str) -> tuple[float, float, float]:

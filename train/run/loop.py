@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from nafnet.checkpoint import weights_sha256
-from nafnet.errors import CheckpointError, DataError, TrainingError, UsageError
+from nafnet.errors import DataError, TrainingError, UsageError
 from nafnet.files import exclusive
 from nafnet.statedict import StateDict
 from nafnet.system import SYSTEM
@@ -23,9 +23,9 @@ from nafnet.train.data.batches import Batch, StepBatches
 from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe import Recipe
-from nafnet.train.recipes.schedule import learning_rate
 from nafnet.train.run.changes import Changes
 from nafnet.train.run.curves import draw_curves
+from nafnet.train.run.kept import Kept
 from nafnet.train.run.logbook import Logbook
 from nafnet.train.run.pace import Pace
 from nafnet.train.run.precision import computed_in
@@ -34,18 +34,14 @@ from nafnet.train.run.run_record import (
     RECORD,
     checked_changes,
     fingerprint,
-    note_changes,
     remove_leftovers,
     write_record,
 )
-from nafnet.train.run.state_files import StateFiles
 from nafnet.train.run.tiled import short_of_memory
 from nafnet.train.run.trainer import StepResult, Trainer
-from nafnet.train.run.validation import BEST, Course, Validation
-from nafnet.train.run.weights import write_weights
+from nafnet.train.run.validation import Course, Validation
 from nafnet.words import counted
 
-LAST = "last.safetensors"
 _MOST_EVALUATIONS = 100
 
 
@@ -88,9 +84,8 @@ class Run:
     ) -> None:  # fmt: skip
         self.recipe, self.folder, self.world, self.options, self.say = recipe, folder, world, options, say
         self.initial, self._initial_hash = initial, weights_sha256(initial) if initial else None
-        self.states = StateFiles(folder / "states", recipe.loop.keep_every)
         self.validation = Validation(recipe, folder, world, say)
-        self._fingerprint = ""
+        self.kept = Kept(recipe, folder, world, self.validation, say)
 
     def train(self, source: DataSource, progress: Progress, asked: StopRequest) -> Outcome:
         """Train to the end, going on where an earlier run of the same recipe on the same data stopped.
@@ -115,15 +110,15 @@ class Run:
                 began = True
                 return self._train(data, progress, asked)
             except KeyboardInterrupt:
-                raise KeyboardInterrupt(self._left_behind()) from None
+                raise KeyboardInterrupt(self.kept.left_behind()) from None
             except (TrainingError, DataError) as error:
                 if began and self.world.leads:
-                    error.args = (f"{error}; {self._there() or 'nothing is saved yet'}",)
+                    error.args = (f"{error}; {self.kept.there() or 'nothing is saved yet'}",)
                 raise
             except OSError as error:
                 if error.errno not in SYSTEM.full_disk:
                     raise
-                raise self.states.refused(self.folder, error) from error
+                raise self.kept.states.refused(self.folder, error) from error
 
     def _train(self, data: RunData, progress: Progress, asked: StopRequest) -> Outcome:
         loop = self.recipe.loop
@@ -137,11 +132,11 @@ class Run:
             precision=precision,
         )  # fmt: skip
         changed = self._check_recipe(trainer, data)
-        self._fingerprint = fingerprint(self.recipe, data.record, self._initial_hash)
+        self.kept.fingerprint = fingerprint(self.recipe, data.record, self._initial_hash)
         often = "at the end" if every >= steps else f"after every {every}" if every > 1 else "after every step"
         self.say(f"{counted(steps, 'step')} of {counted(loop.batch, 'image')}, an evaluation {often}")
-        self._resume(trainer)
-        self._change(changed, trainer)
+        self.kept.resume(trainer)
+        self.kept.change(changed, trainer)
         batches = StepBatches(data.examples, self.recipe, steps, self.world)
         task = progress.add_task("training", total=steps, completed=trainer.step, left=0.0)
         validation, stopped = self.validation, False
@@ -153,7 +148,7 @@ class Run:
             course = Course(progress, asked, Pace(self.recipe, steps, every, evaluated), log)
             if validation.due or (trainer.step == steps and validation.best[0] < 0):
                 stopped = not validation.evaluate(trainer, data.evaluation, course)
-                self._save(trainer, asked)
+                self.kept.save(trainer, asked)
             while trainer.step < steps and not (stopped or validation.out_of_patience):
                 result = self._step(trainer, loader, course)
                 doing, left = f"training, loss {result.loss:.4g}", course.pace.left(trainer.step)
@@ -164,10 +159,10 @@ class Run:
                 validation.due = last or trainer.step % every == 0
                 evaluates = validation.due and not stopped
                 if evaluates:
-                    self._save(trainer, asked)  # an evaluation needs memory of its own, and time
+                    self.kept.save(trainer, asked)  # an evaluation needs memory of its own, and time
                     stopped = not validation.evaluate(trainer, data.evaluation, course)
-                if evaluates or last or stopped or any(trainer.step % each == 0 for each in self._saves):
-                    self._save(trainer, asked, weights=not evaluates)
+                if evaluates or last or stopped or self.kept.is_due(trainer.step):
+                    self.kept.save(trainer, asked, weights=not evaluates)
         if self.world.leads:
             draw_curves(self.folder)
         if stopped:
@@ -198,73 +193,9 @@ class Run:
         patch, batch = self.recipe.stage(trainer.step, trainer.steps)
         at_once = counted(batch // len(parts), "patch", "patches")
         raise TrainingError(
-            f"step {trainer.step}: out of memory, training {at_once} of {patch} at once; free some and give the same command again, or begin anew with --set loop.accumulate="
-            f"{2 * len(parts)}, which needs half of it"
+            f"step {trainer.step}: out of memory, training {at_once} of {patch} at once; free some and give the same "
+            f"command again, or begin anew with --set loop.accumulate={2 * len(parts)}, which needs half of it"
         )
-
-    def _left_behind(self) -> str:
-        """What an interrupted run has on the disk, and how to go on; empty where another process has to know."""
-        if not self.world.leads:
-            return ""
-        there = self._there()
-        if not there:
-            return "stopped before a step was saved; the same command begins again"
-        return f"stopped; {there}; the same command goes on"
-
-    def _there(self) -> str:
-        """What the run has on the disk; empty where that is nothing."""
-        newest, best = self.states.steps()[:1], self.folder / BEST
-        if not newest:
-            return ""
-        found = f"the best so far is {best}" if best.exists() else f"{BEST} comes with the first evaluation"
-        return f"step {newest[0]} is saved, and its weights are {self.folder / LAST} ({found})"
-
-    @property
-    def _saves(self) -> tuple[int, ...]:
-        loop = self.recipe.loop
-        return (loop.checkpoint_every, loop.keep_every) if loop.keep_every else (loop.checkpoint_every,)
-
-    def _save(self, trainer: Trainer, asked: StopRequest, *, weights: bool = True) -> None:
-        """The weights first: of a run that is killed in between, the state says that they are still to be written.
-
-        Args:
-            trainer: of the run.
-            asked: what stops it.
-            weights: whether they are other ones than when it was saved before.
-        """
-        if not self.world.leads:
-            return
-        with asked.held():
-            if weights:
-                write_weights(self.folder / LAST, trainer.evaluated, self.recipe)
-            state = {**trainer.state(), **self.validation.state(), "run": self._fingerprint}
-            self.states.save(trainer.step, state)
-
-    def _resume(self, trainer: Trainer) -> None:
-        """Go on from the leading process's newest state, which it hands to all: they may have no folder in common."""
-        state, damaged = self.states.load() if self.world.leads else (None, [])
-        for line in damaged:
-            self.say(line)
-        state = self.world.same(state)
-        if state is None:
-            return
-        if state.get("run") != self._fingerprint:
-            raise CheckpointError(
-                f"{self.states.folder}: states of another recipe, of other data or of another version; choose another "
-                "folder with -o, or remove it to start anew"
-            )
-        try:
-            trainer.load(state)
-            self.validation.load(state)
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise CheckpointError(
-                f"{self.states.folder}: of another version ({reason}); remove it to start anew"
-            ) from error
-        self.say(f"going on from step {trainer.step}")
-        if self.world.leads and not (self.folder / LAST).exists():  # what the state says was written
-            write_weights(self.folder / LAST, trainer.evaluated, self.recipe)
-        self.validation.mend()
 
     def _check_recipe(self, trainer: Trainer, data: RunData) -> Changes:
         """Refuse to mix two recipes, or two data sets, in one folder; write down which they are.
@@ -285,22 +216,3 @@ class Run:
         self.world.wait()
         agreed: Changes = self.world.same(changed)
         return agreed
-
-    def _change(self, changed: Changes, trainer: Trainer) -> None:
-        """Go on as the recipe says now, and write down from when on."""
-        if not changed:
-            return
-        self.say(changed.line(trainer.step))
-        if changed.length and trainer.step:
-            schedule, highest = self.recipe.schedule, self.recipe.loop.learning_rate
-            before, now = (learning_rate(schedule, highest, trainer.step, steps) for steps in changed.length)
-            self.say(
-                f"the learning rate goes on as in a run of {trainer.steps:,} from the start: {now:.2g}, where it had "
-                f"come to {before:.2g}"
-            )
-        if changed.scoring:
-            self.validation.begin_anew(trainer.step)
-            if self.world.leads and (self.folder / LAST).exists():  # what weights say of themselves is other, too
-                write_weights(self.folder / LAST, trainer.evaluated, self.recipe)
-        if self.world.leads:
-            note_changes(self.folder, self.recipe, changed, trainer.step, trainer.steps)

@@ -75,7 +75,8 @@ class Trainer:
         self.precision = precision or loop.precision
         torch.manual_seed(loop.seed)
         set_tf32(world.device, self.precision)
-        self.model = channels_last(NAFNet(recipe.architecture, dropout=loop.dropout)).to(world.device)
+        self.model = NAFNet(recipe.architecture, dropout=loop.dropout)
+        channels_last(self.model).to(world.device)
         if initial is not None:
             self.model.load_state_dict(initial)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(loop.ema)) if loop.ema else None
