@@ -94,9 +94,7 @@ def tell_of(
     part = part_to_test(found, layout, subject, whole=options.whole)
     looked_at = checked(part.pairs, part.name, progress)
     if (faults := (*found.faults, *looked_at.faults)) and not source.skip_bad:
-        raise DataError(
-            f"{faults[0]}; {counted(len(faults), 'fault')} in all: mend them, or --skip-bad leaves them out"
-        )
+        raise DataError(f"{faults[0]}; {counted(len(faults), 'fault')}: mend them, or leave them out with --skip-bad")
     pairs, rules = looked_at.pairs, recipe.evaluation
     pooling = "local" if rules.local_pooling else "global"
     say(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "small.pth"
 
 
-def tested(*words: str | Path) -> Ended:
+def printed(*words: str | Path) -> Ended:
     ended = trained_here("test", *words, "--device", "cpu", "--threads", "1")
     assert ended.returncode == 0, ended.stderr
     return ended
@@ -57,7 +58,7 @@ def refused(*words: str | Path) -> str:
 
 
 def test_a_checkpoint_is_tested_on_the_whole_test_part_by_protocol(clips: Path, weights: Path, tmp_path: Path) -> None:
-    ended = tested(weights, "--data", clips, "--set", "evaluation.protocol=gopro", "--csv", tmp_path / "scores.csv")
+    ended = printed(weights, "--data", clips, "--set", "evaluation.protocol=gopro", "--csv", tmp_path / "scores.csv")
     assert "gopro, test: 6 pictures, by the defaults: protocol gopro, global pooling" in ended.stdout
     network = load_checkpoint(weights).build()
     scored = rows(tmp_path / "scores.csv")
@@ -84,15 +85,15 @@ def test_the_authors_figure_stands_beside_it_where_the_set_is_whole(
     small = dataclasses.replace(theirs, architecture=SMALL, pictures=6, what="6 pictures")
     monkeypatch.setattr(published, "PUBLISHED", (small,))
     rules = ["--set", "evaluation.protocol=gopro", "--set"]
-    ended = tested(weights, "--data", clips, *rules, "evaluation.local_pooling=true")
+    ended = printed(weights, "--data", clips, *rules, "evaluation.local_pooling=true")
     assert any("the authors' network" in line and "32.87" in line for line in ended.stdout.splitlines())
     assert "not comparable" not in ended.stdout
-    ended = tested(weights, "--data", clips, *rules, "evaluation.local_pooling=false")
+    ended = printed(weights, "--data", clips, *rules, "evaluation.local_pooling=false")
     assert "not comparable with the 32.87 dB / 0.9606 of the authors' network: with local pooling" in ended.stdout
-    ended = tested(weights, "--data", clips, *rules, "evaluation.local_pooling=true", "--set", "evaluation.tile=32")
+    ended = printed(weights, "--data", clips, *rules, "evaluation.local_pooling=true", "--set", "evaluation.tile=32")
     assert "of whole pictures, not of tiles" in ended.stdout
     monkeypatch.setattr(published, "PUBLISHED", (theirs, dataclasses.replace(theirs, architecture=SMALL)))
-    ended = tested(weights, "--data", clips, *rules, "evaluation.local_pooling=true")
+    ended = printed(weights, "--data", clips, *rules, "evaluation.local_pooling=true")
     assert "it is of GoPro's 1,111 test pictures, not of 6" in ended.stdout
     assert "the authors' network │" not in ended.stdout
 
@@ -100,14 +101,12 @@ def test_the_authors_figure_stands_beside_it_where_the_set_is_whole(
 def test_a_run_is_tested_on_what_it_held_out(train: Train, pairs: Path) -> None:
     _, run, _ = train("loop.steps=4", "evaluation.local_pooling=true")
     sides = ("--input", pairs / "input", "--target", pairs / "target")
-    ended = tested(run, *sides)
+    ended = printed(run, *sides)
     assert "two folders, test: 2 pictures, as its run was evaluated: protocol plain, local pooling" in ended.stdout
     by_name = {row["picture"]: row for row in rows(run / "test.csv")}
-    import json
-
     parts = json.loads((run / "run.json").read_text(encoding="utf-8"))["data"]["parts"]
     assert sorted(by_name) == parts["test"]["names"]
-    same = tested(run / "last.safetensors", *sides, "--set", "evaluation.protocol=sidd")
+    same = printed(run / "last.safetensors", *sides, "--set", "evaluation.protocol=sidd")
     assert "test: 2 pictures, as its run was evaluated: protocol sidd" in same.stdout, "a run's checkpoint is the run's"
     assert "no whole test part" in refused(run, *sides, "--whole")
 
@@ -118,28 +117,28 @@ def test_half_of_the_makers_test_is_held_out_and_the_whole_is_another_matter(
     run = tmp_path / "run"
     ended = trained_here(recipe, "--data", clips, "-o", run, "--steps", "2", "--device", "cpu")
     assert ended.returncode == 0, ended.stderr
-    held_out = tested(run, "--data", clips).stdout
+    held_out = printed(run, "--data", clips).stdout
     count = len(rows(run / "test.csv"))
     assert f"gopro, test: {count} pictures" in held_out
     assert 0 < count < 6
-    whole = tested(run, "--data", clips, "--whole").stdout
+    whole = printed(run, "--data", clips, "--whole").stdout
     assert "gopro, test: 6 pictures" in whole
     assert f"by {6 - count} of these 6 pictures the weights were chosen" in whole
 
 
 def test_other_data_than_the_runs_is_taken_whole(train: Train, clips: Path) -> None:
     _, run, _ = train("loop.steps=2")
-    ended = tested(run, "--data", clips)
+    ended = printed(run, "--data", clips)
     assert "gopro, test: 6 pictures" in ended.stdout
     assert "other data than the run's" in ended.stdout
 
 
 def test_blocks_and_arrays_are_tested_as_they_are(tmp_path: Path, weights: Path) -> None:
     blocks(tmp_path, noise(16, 16), 32)
-    ended = tested(weights, "--data", tmp_path)
+    ended = printed(weights, "--data", tmp_path)
     assert "sidd-validation, validation: 32 pictures" in ended.stdout
     arrays(tmp_path / "more", noise(16, 16), 4)
-    ended = tested(weights, "--data", tmp_path / "more")
+    ended = printed(weights, "--data", tmp_path / "more")
     assert "sidd-arrays, all: 4 pictures" in ended.stdout
     assert "whatever these weights were trained on" in ended.stdout
 
@@ -148,11 +147,11 @@ def test_the_recipe_of_the_data_set_and_the_network_says_how(clips: Path, tmp_pa
     """The authors' GoPro network is evaluated as they do; one that says that it pools globally is, too."""
     network = NAFNet(PUBLISHED[2].architecture)
     torch.save({"params": network.state_dict()}, tmp_path / "theirs.pth")
-    ended = tested(tmp_path / "theirs.pth", "--data", clips)
+    ended = printed(tmp_path / "theirs.pth", "--data", clips)
     assert "6 pictures, as upstream/gopro-width32 evaluates: protocol gopro, local pooling" in ended.stdout
     spec = ModelSpec(architecture=network.architecture, multiple=16)
     save_checkpoint(tmp_path / "ours.safetensors", dict(network.state_dict()), spec)
-    ended = tested(tmp_path / "ours.safetensors", "--data", clips)
+    ended = printed(tmp_path / "ours.safetensors", "--data", clips)
     assert "protocol gopro, global pooling" in ended.stdout
 
 
@@ -163,13 +162,13 @@ def test_what_cannot_be_tested_is_one_line(clips: Path, weights: Path, tmp_path:
     damaged = clips / "test" / "GOPR0000_11_00" / "blur" / "000002.png"
     damaged.write_bytes(b"no picture")
     assert "leave them out with --skip-bad" in refused(weights, "--data", clips)
-    assert "left out: " in tested(weights, "--data", clips, "--skip-bad").stdout
+    assert "left out: " in printed(weights, "--data", clips, "--skip-bad").stdout
     _, run, _ = train("loop.steps=1")
     (run / "best.safetensors").unlink()
     assert "has no best.safetensors yet" in refused(run, "--data", clips)
 
 
 def test_the_table_is_all_that_a_quiet_test_prints(clips: Path, weights: Path) -> None:
-    lines = tested(weights, "--data", clips, "--quiet").stdout.splitlines()
+    lines = printed(weights, "--data", clips, "--quiet").stdout.splitlines()
     assert len(lines) == 5
     assert "small.pth" in lines[3]
