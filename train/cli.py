@@ -146,6 +146,37 @@ def compare(runs: tuple[Path, ...], as_csv: bool) -> int:
     return print_comparison(runs, as_csv=as_csv)
 
 
+@main.command(short_help="Test a run or a checkpoint on pictures it never saw.")
+@click.argument("model", type=_PATH, metavar="RUN|CHECKPOINT")
+@click.option("--data", "root", type=_PATH, help="The data set, as for training.")
+@click.option("--input", "degraded", type=_PATH, help="The folder of degraded images, in place of --data.")
+@click.option("--target", type=_PATH, help="The folder of their clean versions, which have the same names.")
+@click.option("--whole", is_flag=True, help="The whole test part of the data set, though weights were chosen by some.")
+@click.option("--recipe", help="The recipe that says how to evaluate.  [default: the run's, or one for the data set]")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change the recipe; may repeat.")
+@click.option("--csv", type=_PATH, help="Where to write the scores of each picture.  [default: test.csv of the run]")
+@click.option("--skip-bad", is_flag=True, help="Leave out images that are incomplete or damaged.")
+@click.option("--device", default="auto", show_default=True, help="The device to test on: auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads to use.  [default: all cores]")
+@click.option("--quiet", is_flag=True, help="Print the table alone.")
+@exits
+def test(
+    model: Path, root: Path | None, degraded: Path | None, target: Path | None, skip_bad: bool, device: str,
+    threads: int | None, quiet: bool, **options: Any,
+) -> int:  # fmt: skip
+    """Restore the test part of a data set with a run's best weights, or with a checkpoint, and print PSNR and SSIM.
+
+    The test part of a run is what it held out and never looked at. Where the set is whole, and restored and scored as
+    the authors do it, their published figure stands beside it.
+    """
+    with _train_extra():
+        from nafnet.train.command import source_of_pairs, test
+        from nafnet.train.run.tested import TestedOptions
+
+    source = source_of_pairs(root, degraded, target, skip_bad=skip_bad)
+    return test(model, source, TestedOptions(**options), device, threads, quiet=quiet)
+
+
 @main.command(short_help="Check a data set before training on it.")
 @click.argument("folder", required=False, type=_PATH)
 @click.option("--input", "degraded", type=_PATH, help="The folder of degraded images, in place of FOLDER.")

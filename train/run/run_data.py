@@ -28,7 +28,7 @@ from nafnet.train.data.stores import Hold, note_use
 from nafnet.train.processes.distributed import World
 from nafnet.train.recipes.data_tables import GeneratedConfig
 from nafnet.train.recipes.recipe import Recipe
-from nafnet.train.run.evaluation import TRAIN, EvaluationSet, StoreSet, noisy_sets
+from nafnet.train.run.evaluation_sets import TRAIN, EvaluationSet, noisy_sets, pair_sets
 from nafnet.words import counted
 
 
@@ -220,9 +220,6 @@ def _paired(
     where = str(source.root.absolute())
     parts = open_parts(whole, recipe.prepare, where, progress, world, say, skip_bad=source.skip_bad)
     stores = {part: each.store for part, each in parts.items()}
-    config = recipe.evaluation
-    shown = [part for part in (TRAIN, "validation" if "validation" in stores else "test") if part in stores]
-    sets = {part: StoreSet(stores[part], config.images, config.window) for part in shown}
     record = {
         "layout": name,
         "root": str(source.root),
@@ -239,4 +236,4 @@ def _paired(
     }
     left_out = (*faults, *(line for store in stores.values() for line in store.skipped))
     holds = tuple(each.hold for each in parts.values())
-    return RunData(PairExamples(stores[TRAIN], recipe), dict(sets), record, left_out, holds)
+    return RunData(PairExamples(stores[TRAIN], recipe), pair_sets(stores, recipe.evaluation), record, left_out, holds)
