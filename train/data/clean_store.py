@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 from nafnet.files import PARTIAL_SUFFIX, exclusive, whole_file, write_whole
 from nafnet.train.data.ahead import in_order
-from nafnet.train.data.disk import require_room, writing
+from nafnet.train.data.disk import WORTH_SAYING, require_room, writing
 from nafnet.train.data.photographs import Photographs
 from nafnet.words import in_bytes
 
@@ -98,7 +98,8 @@ def _write_alone(
     sizes = [(height // reduce, width // reduce) for height, width in photographs.sizes]
     needed, what = sum(height * width * 3 for height, width in sizes), f"{len(sizes)} photographs take, once decoded,"
     free = require_room(folder, what, needed, ", or make them smaller (--set photographs.reduce=2)")
-    say(f"{what} {in_bytes(needed)} of the {in_bytes(free)} that are free in {folder}")
+    if needed >= WORTH_SAYING:
+        say(f"{what} {in_bytes(needed)} of the {in_bytes(free)} that are free in {folder}")
     with (
         writing(folder / _PIXELS),
         whole_file(folder / _PIXELS) as temporary,

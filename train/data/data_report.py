@@ -14,8 +14,9 @@ from nafnet.train.data.layouts.base import Found
 from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.pair_store import stored_size
 from nafnet.train.data.pairs import Pairs, Shape
-from nafnet.train.data.part_stores import TRAIN, Checked, checked
+from nafnet.train.data.part_stores import TRAIN, checked
 from nafnet.train.data.splits import Division, divide
+from nafnet.train.processes.distributed import World
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.words import counted, in_bytes
 
@@ -42,8 +43,10 @@ def print_data(folder: Path | None, inputs: Path | None, targets: Path | None, r
     division = divide(found, recipe.split)
     title = f"{root}: {name}"
     table = Table("part", "pairs", "scenes", "first pair", "size", f"store of {recipe.name}", title=title)
-    for part, pairs in division.parts.items():
-        whole, wrong = _whole(pairs, part, decode=decode)
+    with LoggedProgress() as progress:
+        looked_at = checked(division.parts, progress, World())
+    for part, whole in looked_at.items():
+        pairs, wrong = division.parts[part], [*whole.faults, *(_damaged(whole.pairs, part) if decode else ())]
         faults += wrong
         if not whole.shapes:
             raise DataError(f"{root}: no pair of {part} is whole; the first says: {wrong[0]}")
@@ -71,17 +74,16 @@ def _found(folder: Path | None, inputs: Path | None, targets: Path | None, recip
         return root, layout.name, found
 
 
-def _whole(pairs: Pairs, part: str, *, decode: bool) -> tuple[Checked, list[str]]:
-    """The pairs that are whole, and what is wrong with the others."""
+def _damaged(pairs: Pairs, part: str) -> list[str]:
+    """What is wrong with pairs whose headers are right, found by decoding them."""
+    faults = []
     with LoggedProgress() as progress:
-        whole = checked(pairs, part, progress)
-        faults = list(whole.faults)
-        for index in tracked(progress, range(len(whole.shapes) if decode else 0), f"decoding {part}"):
+        for index in tracked(progress, range(len(pairs.names)), f"decoding {part}"):
             try:
-                whole.pairs.load(index)
+                pairs.load(index)
             except DataError as error:
                 faults.append(str(error))
-    return whole, faults
+    return faults
 
 
 def _size(shapes: Sequence[Shape]) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from rich.progress import Progress
+
 from nafnet.files import cache_folder, file_sha256, write_whole
+from nafnet.progress import tracked
 from nafnet.train.data.disk import writing
 
 
@@ -45,6 +48,15 @@ class DigestMemory:
         self._known = {**self._read(), **self._known}
         with writing(self._path):
             write_whole(self._path, json.dumps(self._known).encode())
+
+
+def read_digests(paths: Sequence[Path], progress: Progress, description: str) -> list[str]:
+    """Of each file; what was read is remembered even where a run is stopped in the midst of it."""
+    memory = DigestMemory()
+    try:
+        return [memory.of(path) for path in tracked(progress, paths, description)]
+    finally:
+        memory.save()
 
 
 def combined(parts: Iterable[str]) -> str:

@@ -11,6 +11,8 @@ from nafnet.errors import DataError, OutputError
 from nafnet.files import CACHE_VARIABLE
 from nafnet.words import in_bytes
 
+WORTH_SAYING = 10**8
+"""Bytes of a store from which on the user is told before it is made."""
 MAKE_ROOM = f"make room (`nafnet-train cache` lists what can go), or choose another disk ({CACHE_VARIABLE})"
 
 

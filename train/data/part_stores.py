@@ -5,6 +5,7 @@ A store's key is the content of its pairs, how they are prepared, and the versio
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from nafnet.errors import DataError
 from nafnet.files import cache_folder
 from nafnet.progress import tracked
 from nafnet.train.data.digests import DigestMemory, combined
-from nafnet.train.data.disk import require_room
+from nafnet.train.data.disk import WORTH_SAYING, require_room
 from nafnet.train.data.pair_store import VERSION, PairStore, bytes_there, open_store, stored_size
 from nafnet.train.data.pairs import Pairs, Shape
 from nafnet.train.data.stores import PAIRS, Hold, note_use
@@ -38,17 +39,32 @@ class Checked:
     """What is wrong with the others, a line each."""
 
 
-def checked(pairs: Pairs, part: str, progress: Progress) -> Checked:
-    """Look at every header of a part."""
-    whole, shapes, faults = [], [], []
-    for index in tracked(progress, range(len(pairs.names)), f"checking {part}"):
-        try:
-            shapes.append(pairs.shape(index))
-        except DataError as error:
-            faults.append(str(error))
-        else:
-            whole.append(index)
-    return Checked(pairs.subset(whole), tuple(shapes), tuple(faults))
+def checked(parts: Mapping[str, Pairs], progress: Progress, world: World) -> dict[str, Checked]:
+    """Look at every header, in one process for all."""
+    found: dict[str, list[Shape | str]] = {}
+    if world.leads:
+        for part, pairs in parts.items():
+            numbers = tracked(progress, range(len(pairs.names)), f"checking {part}")
+            found[part] = [_shape(pairs, index) for index in numbers]
+    # The pairs themselves are not sent: they may be arrays.
+    return {part: _checked(parts[part], shapes) for part, shapes in world.same(found).items()}
+
+
+def _shape(pairs: Pairs, index: int) -> Shape | str:
+    """Or what is wrong with a pair."""
+    try:
+        return pairs.shape(index)
+    except DataError as error:
+        return str(error)
+
+
+def _checked(pairs: Pairs, found: Sequence[Shape | str]) -> Checked:
+    whole = [index for index, shape in enumerate(found) if isinstance(shape, Shape)]
+    return Checked(
+        pairs.subset(whole),
+        tuple(shape for shape in found if isinstance(shape, Shape)),
+        tuple(fault for fault in found if isinstance(fault, str)),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,18 +99,20 @@ def open_parts(
     digests: dict[str, list[str]] = world.same(_digests(parts, progress) if world.leads else {})
     home = cache_folder(PAIRS)
     folders = {part: home / _key(each.pairs, digests[part], config, part) for part, each in parts.items()}
-    holds = {part: Hold(folder) for part, folder in folders.items()}
-    if world.leads:
-        _require_room(home, parts, folders, config, say)
     made = {}
-    for part, each in parts.items():
+    with contextlib.ExitStack() as stack:
+        holds = {part: stack.enter_context(contextlib.closing(Hold(folder))) for part, folder in folders.items()}
         if world.leads:
-            _open(folders[part], each.pairs, config, part, progress, skip_bad=skip_bad)
-        world.wait()
-        store = _open(folders[part], each.pairs, config, part, progress, skip_bad=skip_bad)
-        if world.leads:
-            note_use(folders[part], source, part, len(store))
-        made[part] = PartStore(store, combined(digests[part]), holds[part])
+            _require_room(home, parts, folders, config, say)
+        for part, each in parts.items():
+            if world.leads:
+                _open(folders[part], each.pairs, config, part, progress, skip_bad=skip_bad)
+            world.wait()
+            store = _open(folders[part], each.pairs, config, part, progress, skip_bad=skip_bad)
+            if world.leads:
+                note_use(folders[part], source, part, len(store))
+            made[part] = PartStore(store, combined(digests[part]), holds[part])
+        stack.pop_all()  # all went well: they are the caller's
     return made
 
 
@@ -134,7 +152,7 @@ def _require_room(
             sizes = stored_size(each.shapes, config, training=part == TRAIN)
             needed += max(sum(sizes) - there, 0)
             told.append(f"{part} {counted(len(sizes), 'image')}")
-    if needed:
-        what = f"prepared once, {', '.join(told)} take"
-        free = require_room(home, what, needed)
+    what = f"prepared once, {', '.join(told)} take"
+    free = require_room(home, what, needed)
+    if needed >= WORTH_SAYING:
         say(f"{what} {in_bytes(needed)} of the {in_bytes(free)} that are free in {home}")

@@ -59,7 +59,7 @@ def divide(found: Found, config: SplitConfig) -> Division:
     made = dict(found.parts)
     apart = found.makers_parts
     drawn = [part for part in ("all", "test") if part in made and "validation" not in made]
-    names = [name for part in (drawn or made if apart else made) for name in made[part].names]
+    names = [name for part in (drawn if apart else made) for name in made[part].names]
     rule = ALONE if config.shared_scenes else scene_rule(names, config, found.scenes)
     notes = [*found.notes, *filter(None, [told(rule, names) if not config.shared_scenes else None])]
     if not apart:
@@ -73,12 +73,13 @@ def divide(found: Found, config: SplitConfig) -> Division:
         made |= _halved(made["test"], config.seed, rule)
         if not made["test"].names:
             notes.append("the test has one scene, which is not parted: all of it is for validation")
-    if everything is not None and not made["validation"].names:
+    if everything is not None and config.validation_share and not made["validation"].names:
         notes.append(f"{counted(len(_groups(everything, rule)), 'scene')}, too few to hold one out: no validation")
     if "train" not in made or not made["train"].names:
-        parts = ", ".join(found.parts)
-        raise DataError(f"nothing to train on: the data set has {parts} alone, or too few pairs to divide")
-    parts = {name: made[name] for name in ("train", "validation", "test") if name in made and made[name].names}
+        has = ", ".join(found.parts)
+        raise DataError(f"nothing to train on: the data set has {has} alone, or too few pairs to divide")
+    order = ("train", "validation", "test")
+    parts: dict[str, Pairs] = {name: made[name] for name in order if name in made and made[name].names}
     return Division(parts=parts, rule=rule, notes=tuple(notes))
 
 

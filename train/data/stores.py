@@ -57,6 +57,9 @@ class Hold:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with _alone(folder.parent):
                 folder.mkdir(exist_ok=True)
+                for left in folder.glob(f"{_HELD}*"):  # by runs that were killed
+                    if not _taken(left):
+                        SYSTEM.remove(left)
                 self._file = self._path.open("wb")
                 SYSTEM.close_in_forks(self._file)
                 SYSTEM.lock(self._file)

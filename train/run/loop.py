@@ -104,11 +104,12 @@ class Run:
             if self.world.leads:
                 remove_leftovers(self.folder)
             try:
-                data = open_data(self.recipe, source, self.folder, progress, self.world, self.say)
-                for line in (*(f"left out: {each}" for each in data.left_out), data.summary):
-                    self.say(line)
-                began = True
-                return self._train(data, progress, asked)
+                opened = open_data(self.recipe, source, self.folder, progress, self.world, self.say)
+                with contextlib.closing(opened) as data:
+                    for line in (*(f"left out: {each}" for each in data.left_out), data.summary):
+                        self.say(line)
+                    began = True
+                    return self._train(data, progress, asked)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(self.kept.left_behind()) from None
             except (TrainingError, DataError) as error:

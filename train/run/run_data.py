@@ -13,14 +13,14 @@ from rich.progress import Progress
 
 from nafnet.errors import DataError, UsageError
 from nafnet.files import cache_folder
-from nafnet.progress import busy, tracked
+from nafnet.progress import busy
 from nafnet.train.data.clean_store import VERSION, CleanStore, write_store
-from nafnet.train.data.digests import DigestMemory, combined
+from nafnet.train.data.digests import combined, read_digests
 from nafnet.train.data.examples import CleanExamples, Examples, MixedExamples, PairExamples
 from nafnet.train.data.generated_store import open_images
 from nafnet.train.data.layouts import find_data
 from nafnet.train.data.layouts.folders import find_two
-from nafnet.train.data.part_stores import Checked, checked, open_parts
+from nafnet.train.data.part_stores import checked, open_parts
 from nafnet.train.data.photographs import Photographs, find_photographs
 from nafnet.train.data.splits import divide, held_out
 from nafnet.train.data.stores import CLEAN as CLEAN_STORES
@@ -56,7 +56,12 @@ class RunData:
     left_out: tuple[str, ...] = ()
     """A line for each pair that --skip-bad left out."""
     holds: tuple[Hold, ...] = ()
-    """On the stores, which nobody removes while these are alive."""
+    """On the stores, which nobody removes before these are closed."""
+
+    def close(self) -> None:
+        """Let go of the stores."""
+        for hold in self.holds:
+            hold.close()
 
     @property
     def summary(self) -> str:
@@ -151,7 +156,7 @@ def _photographs(
     with busy(progress, "looking for photographs"):
         found, faults = find_photographs(source.clean, max(recipe.patches) * config.reduce)
     _refuse_faults(faults, source)
-    digests: list[str] = world.same(_digests(found, progress) if world.leads else [])
+    digests: list[str] = world.same(read_digests(found.paths, progress, "reading photographs") if world.leads else [])
     # A copy among the held-out would be one that was trained on.
     first = {digest: number for number, digest in reversed(list(enumerate(digests)))}
     numbers = sorted(first.values())
@@ -180,14 +185,6 @@ def _photographs(
     return RunData(examples, dict(sets), record, tuple(faults), (hold,))
 
 
-def _digests(found: Photographs, progress: Progress) -> list[str]:
-    memory = DigestMemory()
-    try:
-        return [memory.of(path) for path in tracked(progress, found.paths, "reading photographs")]
-    finally:
-        memory.save()  # of what was read, where a run is stopped in the midst of it
-
-
 def _part(found: Photographs, digests: Sequence[str], numbers: Sequence[int]) -> dict[str, Any]:
     """What run.json says of some of the photographs."""
     names = [found.names[number] for number in numbers]
@@ -214,10 +211,12 @@ def _paired(
     division = divide(found, recipe.split)
     for note in division.notes:
         say(note)
-    looked_at = {part: checked(pairs, part, progress) for part, pairs in division.parts.items()} if world.leads else {}
-    whole: dict[str, Checked] = world.same(looked_at)
+    whole = checked(division.parts, progress, world)
     faults = [*found.faults, *(fault for each in whole.values() for fault in each.faults)]
     _refuse_faults(faults, source)
+    whole = {part: each for part, each in whole.items() if each.shapes}
+    if TRAIN not in whole:
+        raise DataError(f"{source.root}: no pair is left to train on; the first says: {faults[0]}")
     where = str(source.root.absolute())
     parts = open_parts(whole, recipe.prepare, where, progress, world, say, skip_bad=source.skip_bad)
     stores = {part: each.store for part, each in parts.items()}

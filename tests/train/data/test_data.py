@@ -66,7 +66,11 @@ def test_layouts_are_found_and_divided(
     parts = divide(found, SplitConfig()).parts
     assert {part: len(pairs.names) for part, pairs in parts.items()} == counts
     if "all" in found.parts:
-        names = [name for pairs in divide(Found(parts={"all": found.parts["all"]}), SplitConfig()).parts.values() for name in pairs.names]
+        names = [
+            name
+            for pairs in divide(Found(parts={"all": found.parts["all"]}), SplitConfig()).parts.values()
+            for name in pairs.names
+        ]
         assert sorted(names) == sorted(found.parts["all"].names), "each pair is in one part"
     for pairs in parts.values():
         degraded, clean = pairs.load(0)
