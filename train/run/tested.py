@@ -23,6 +23,7 @@ from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.pairs import Pairs
 from nafnet.train.data.part_stores import checked
 from nafnet.train.data.prepare import Piece, prepared
+from nafnet.train.processes.distributed import World
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.run.evaluation import MOST_PSNR
 from nafnet.train.run.published import Published, published
@@ -92,7 +93,7 @@ def tell_of(
         say(subject.checkpoint.note)
     layout, found, recipe, how = _found(source, subject, options)
     part = part_to_test(found, layout, subject, whole=options.whole)
-    looked_at = checked(part.pairs, part.name, progress)
+    looked_at = checked({part.name: part.pairs}, progress, World())[part.name]
     if (faults := (*found.faults, *looked_at.faults)) and not source.skip_bad:
         raise DataError(f"{faults[0]}; {counted(len(faults), 'fault')}: mend them, or leave them out with --skip-bad")
     pairs, rules = looked_at.pairs, recipe.evaluation
