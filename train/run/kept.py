@@ -98,10 +98,11 @@ class Kept:
         if changed.length and trainer.step:
             schedule, highest = self.recipe.schedule, self.recipe.loop.learning_rate
             before, now = (learning_rate(schedule, highest, trainer.step, steps) for steps in changed.length)
-            self.say(
-                f"the learning rate goes on as in a run of {trainer.steps:,} from the start: {now:.2g}, where it had "
-                f"come to {before:.2g}"
-            )
+            if now != before:
+                self.say(
+                    f"the learning rate goes on as in a run of {trainer.steps:,} from the start: {now:.2g}, where it "
+                    f"had come to {before:.2g}"
+                )
         if changed.scoring:
             self.validation.begin_anew(trainer.step)
             if self.world.leads and (self.folder / LAST).exists():  # what weights say of themselves is other, too

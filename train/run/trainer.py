@@ -98,7 +98,9 @@ class Trainer:
     @property
     def evaluated(self) -> NAFNet:
         """The model that is evaluated and written: the moving average where the recipe has one."""
-        averaged: NAFNet = self.average.module if self.average else self.model
+        if self.average is None:
+            return self.model
+        averaged: NAFNet = self.average.module  # type: ignore[assignment]  # typed as any module
         return averaged
 
     def train_step(self, parts: Sequence[Batch], *, stop: bool = False) -> StepResult:
