@@ -128,13 +128,12 @@ def test_without_a_gpu_nobody_is_told_to_install_for_one(install: Install, monke
 
 def test_a_system_has_names_of_its_own(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     package = install_whole(install)
-    monkeypatch.setattr(onnxruntime_builds.SYSTEM, "library", lambda name: f"{name}.dll")
+    here = SYSTEM.library("onnxruntime_providers_cuda")
+    monkeypatch.setattr(SYSTEM, "library", lambda name: f"{name}.other")
     assert (
-        said() == "onnxruntime_providers_cuda.dll is missing: pip install --force-reinstall --no-deps onnxruntime-gpu"
+        said() == "onnxruntime_providers_cuda.other is missing: pip install --force-reinstall --no-deps onnxruntime-gpu"
     )
-    shutil.copy(
-        package / "capi" / "libonnxruntime_providers_cuda.so", package / "capi" / "onnxruntime_providers_cuda.dll"
-    )
+    shutil.copy(package / "capi" / here, package / "capi" / "onnxruntime_providers_cuda.other")
     assert said() is None
 
 
