@@ -145,6 +145,8 @@ def _export(options: CommandOptions, display: Display) -> tuple[Exported, list[P
             f"{options.output}: cannot be made ({error.strerror or error}); choose another folder with -o"
         ) from error
     display.say(f"{options.source.name}: {loaded.spec.architecture}")
+    if loaded.note:
+        display.say(loaded.note)
     for line in pictures.lines(compared=made.verify) if pictures else ():
         display.say(line)
     compared = ", and comparing it with PyTorch," if made.verify else ""

@@ -46,6 +46,8 @@ def _checkpoint(path: Path) -> Iterator[Line]:
     count = sum(tensor.numel() for tensor in checkpoint.state_dict.values())
     yield "kind", "checkpoint (PyTorch)"
     yield "parameters", f"{count / 1e6:.2f} M in {len(checkpoint.state_dict)} tensors"
+    if checkpoint.left_out:
+        yield "left out", ", ".join(checkpoint.left_out)
     yield from _spec(checkpoint.spec)
 
 

@@ -14,26 +14,19 @@ import pickle
 import re
 import warnings
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
 
 from nafnet.architecture import NAFNet
 from nafnet.errors import CheckpointError, SpecError
 from nafnet.filekind import first_bytes, refuse_other
 from nafnet.files import write_whole
 from nafnet.spec import METADATA_KEY, UNTOLD, Architecture, ModelSpec
+from nafnet.statedict import StateDict, network_tensors, unwrapped
 from nafnet.words import counted
 
-StateDict = dict[str, Tensor]
-
-# Keys under which trainers keep the weights. Averaged weights come first: they are what their authors evaluate.
-WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net", "network")
-PREFIXES = ("module.", "generator.", "net_g.", "netG.", "model.")
-MOST_WRAPPERS = 8  # deeper than any trainer nests them; a dict that holds itself has no end
 _BLOCK = re.compile(r"(encoders\.\d+|decoders\.\d+|middle_blks)\.(\d+)\.")
 
 
@@ -46,6 +39,16 @@ class Checkpoint:
     spec: ModelSpec
     """From the file where it holds one; else architecture and hash alone are known, and the rest is `assumed`."""
     source: Path
+    left_out: tuple[str, ...] = ()
+    """Names of the file's tensors that are beside the network: of a loss, a counter, another network."""
+
+    @property
+    def note(self) -> str | None:
+        """A line for the user about what was left out; None where all of the file is the network."""
+        if not self.left_out:
+            return None
+        named = ", ".join(self.left_out[:3]) + (", ..." if len(self.left_out) > 3 else "")
+        return f"{self.source}: left out {counted(len(self.left_out), 'tensor')} beside the network: {named}"
 
     def build(self, *, local_pooling: bool | None = None) -> NAFNet:
         """The PyTorch module in eval mode. `local_pooling` overrides the spec."""
@@ -71,7 +74,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     else:
         refuse_other(path, "PyTorch checkpoint", CheckpointError)
         tensors, spec = _read_pickle(path), None
-    state_dict = _strip_prefixes(tensors)
+    state_dict, left_out = network_tensors(tensors, path)
     architecture = infer_architecture(state_dict, path)
     digest = weights_sha256(state_dict)
     if spec is None:
@@ -86,7 +89,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         architecture, architecture.channels, architecture.multiple, digest,
     ):  # fmt: skip
         raise CheckpointError(f"{path}: the spec inside does not belong to these weights; write the file anew")
-    return Checkpoint(state_dict=state_dict, spec=spec, source=path)
+    return Checkpoint(state_dict=state_dict, spec=spec, source=path, left_out=left_out)
 
 
 def save_checkpoint(path: Path, state_dict: StateDict, spec: ModelSpec) -> ModelSpec:
@@ -168,15 +171,6 @@ def _refuse_relatives(state_dict: StateDict, source: Path | str) -> None:
         raise CheckpointError(f"{source}: this is a Baseline checkpoint (GELU and SE); only NAFNet is supported")
 
 
-def _strip_prefixes(tensors: StateDict) -> StateDict:
-    """Drop wrappers' prefixes, singly and nested, until nothing changes."""
-    while True:
-        prefix = next((p for p in PREFIXES if tensors and all(name.startswith(p) for name in tensors)), None)
-        if prefix is None:
-            return {name: tensor.float() for name, tensor in tensors.items()}
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-
-
 def _read_safetensors(path: Path) -> tuple[StateDict, ModelSpec | None]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
@@ -195,7 +189,7 @@ def _read_pickle(path: Path) -> StateDict:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes the unpickler raise nearly anything, IndexError for one
         raise _unreadable(path, error) from error
-    return _unwrap(content, path)
+    return unwrapped(content, path)
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
@@ -212,23 +206,3 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
         f"{path}: refused: it holds more than tensors{f' ({named[1]})' if named else ''}, and reading it could run "
         "code; re-save its state dict as safetensors"
     )
-
-
-def _unwrap(content: Any, path: Path) -> StateDict:
-    """The state dict inside any known wrapper, or inside any chain of single-key dicts."""
-    for _ in range(MOST_WRAPPERS):
-        if not isinstance(content, dict):
-            break
-        if any(not isinstance(name, str) for name in content):
-            raise CheckpointError(f"{path}: its keys are not all names; expected the state dict of a NAFNet")
-        tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-        if len(tensors) == len(content) and tensors:
-            return tensors
-        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), dict)), None)
-        if inner is None and len(content) == 1:
-            inner = next(iter(content.values()))
-        if inner is None:
-            keys = ", ".join(map(str, list(content)[:5]))
-            raise CheckpointError(f"{path}: no weights under its keys ({keys}); known are {', '.join(WRAPPERS)}")
-        content = inner
-    raise CheckpointError(f"{path}: holds a {type(content).__name__}, not the state dict of a NAFNet")

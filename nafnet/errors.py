@@ -33,6 +33,7 @@ class NafnetError(Exception):
 # What the libraries say; none has an error class for it that all its versions raise, but PyTorch.
 _MEMORY_WORDS = (
     "out of memory", "outofmemory", "failed to allocate memory", "could not be allocated", "bad_alloc", "alloc_failed",
+    "can't allocate memory", "cannot allocate memory", "not enough memory",
 )  # fmt: skip
 
 

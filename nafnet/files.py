@@ -74,6 +74,9 @@ def place_new(temporary: Path, path: Path) -> None:
     Raises:
         FileExistsError: the name is taken.
     """
+    if SYSTEM.renames_to_free_names_alone:
+        SYSTEM.move(temporary, path)
+        return
     try:
         os.link(temporary, path)
     except OSError as error:
@@ -139,8 +142,10 @@ def cache_folder(purpose: str) -> Path:
 
 
 def _cache_bases() -> Iterator[Path]:
-    with contextlib.suppress(RuntimeError):  # there is no home
-        yield platformdirs.user_cache_path(_CACHE, appauthor=False)
+    with contextlib.suppress(RuntimeError):  # there is no home; older versions then give a path that begins with ~
+        usual = platformdirs.user_cache_path(_CACHE, appauthor=False)
+        if usual.is_absolute():
+            yield usual
     with contextlib.suppress(OSError):  # not even a temporary folder
         ours = Path(tempfile.gettempdir(), f"{_CACHE}-{SYSTEM.user}")
         ours.mkdir(mode=0o700, exist_ok=True)

@@ -35,6 +35,14 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def in_bytes(count: int) -> str:
+    """A size as disks are sold: `812 MB`, `26.4 GB`, `1.2 TB`."""
+    for unit, size in (("TB", 10**12), ("GB", 10**9)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 10**6:.0f} MB" if count >= 10**7 else f"{count / 10**6:.1f} MB"
+
+
 def lasting(seconds: float) -> str:
     """A time as one would say it: `8 s`, `3 min`, `2.5 h`, `3 days`."""
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):

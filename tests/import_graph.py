@@ -23,7 +23,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("pretrained", "page"),
         ("checkpoint", "onnxfile", "planfile", "kept_tile"),
         ("difference",),
-        ("architecture", "wire", "tiling", "metrics", "filekind", "onnxgraph"),
+        ("architecture", "statedict", "wire", "tiling", "metrics", "filekind", "onnxgraph"),
         ("spec", "images"),
         ("commandline", "files", "closing", "allocator", "fieldtypes", "steps", "parity", "enginelog"),
         ("interpreter", "progress", "sessions"),

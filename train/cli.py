@@ -146,22 +146,80 @@ def compare(runs: tuple[Path, ...], as_csv: bool) -> int:
     return print_comparison(runs, as_csv=as_csv)
 
 
+@main.command(short_help="Test a run or a checkpoint on pictures it never saw.")
+@click.argument("model", type=_PATH, metavar="RUN|CHECKPOINT")
+@click.option("--data", "root", type=_PATH, help="The data set, as for training.")
+@click.option("--input", "degraded", type=_PATH, help="The folder of degraded images, in place of --data.")
+@click.option("--target", type=_PATH, help="The folder of their clean versions, which have the same names.")
+@click.option("--whole", is_flag=True, help="The whole test part of the data set, though weights were chosen by some.")
+@click.option("--recipe", help="The recipe that says how to evaluate.  [default: the run's, or one for the data set]")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change the recipe; may repeat.")
+@click.option("--csv", type=_PATH, help="Where to write the scores of each picture.  [default: test.csv of the run]")
+@click.option("--skip-bad", is_flag=True, help="Leave out images that are incomplete or damaged.")
+@click.option("--device", default="auto", show_default=True, help="The device to test on: auto, cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads to use.  [default: all cores]")
+@click.option("--quiet", is_flag=True, help="Print the table alone.")
+@exits
+def test(
+    model: Path, root: Path | None, degraded: Path | None, target: Path | None, skip_bad: bool, device: str,
+    threads: int | None, quiet: bool, **options: Any,
+) -> int:  # fmt: skip
+    """Restore the test part of a data set with a run's best weights, or with a checkpoint, and print PSNR and SSIM.
+
+    The test part of a run is what it held out and never looked at. Where the set is whole, and restored and scored as
+    the authors do it, their published figure stands beside it.
+    """
+    with _train_extra():
+        from nafnet.train.command import source_of_pairs, test
+        from nafnet.train.run.tested import TestedOptions
+
+    source = source_of_pairs(root, degraded, target, skip_bad=skip_bad)
+    return test(model, source, TestedOptions(**options), device, threads, quiet=quiet)
+
+
 @main.command(short_help="Check a data set before training on it.")
 @click.argument("folder", required=False, type=_PATH)
 @click.option("--input", "degraded", type=_PATH, help="The folder of degraded images, in place of FOLDER.")
 @click.option("--target", type=_PATH, help="The folder of their clean versions, which have the same names.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the split into training, validation and test.")
+@click.option("--recipe", default="pairs", show_default=True, help="The recipe that divides and stores it.")
+@click.option("--set", "overrides", multiple=True, metavar="TABLE.KEY=VALUE", help="Change the recipe; may repeat.")
+@click.option("--seed", type=int, help="Seed of the split into training, validation and test, as split.seed.")
 @click.option("--decode", is_flag=True, help="Read every pixel, not the headers alone: slow, and sure.")
 @exits
-def data(folder: Path | None, degraded: Path | None, target: Path | None, seed: int, decode: bool) -> int:
+def data(
+    folder: Path | None, degraded: Path | None, target: Path | None, recipe: str, overrides: tuple[str, ...],
+    seed: int | None, decode: bool,
+) -> int:  # fmt: skip
     """Say which data set lies in FOLDER, how it is divided, and what is wrong with it.
 
     Known are SIDD (scenes, validation blocks, NumPy arrays), GoPro in three layouts, REDS, and pairs of folders such as
     noisy/ and clean/. Two folders of other names are given with --input and --target.
 
+    Pairs of one scene stay together. What tells a scene is said; --set split.scene=PATTERN tells it otherwise.
+
     Exit code 1: some pairs are incomplete or damaged.
     """
     with _train_extra():
         from nafnet.train.data.data_report import print_data
+        from nafnet.train.recipes.recipe_files import load_recipe
 
-    return print_data(folder, degraded, target, seed, decode=decode)
+    seeds = () if seed is None else (f"split.seed={seed}",)
+    return print_data(folder, degraded, target, load_recipe(recipe, (*overrides, *seeds)), decode=decode)
+
+
+@main.command(short_help="List the stores of prepared images, and remove some.")
+@click.option("--remove", "names", multiple=True, metavar="NAME", help="Remove the store of this name; may repeat.")
+@click.option("--older-than", "older", type=click.IntRange(min=0), metavar="DAYS", help="Remove stores by last use.")
+@click.option("--all", "everything", is_flag=True, help="Remove every store that no run uses.")
+@exits
+def cache(names: tuple[str, ...], older: int | None, everything: bool) -> int:
+    """List the stores: what each is of, its size, and when a run last used it.
+
+    Images are prepared once, and kept for the next run in the folder NAFNET_CACHE, or where the system has such. A new
+    data set, and any change of [prepare] or [split], makes new stores. All can be made again. One that a run uses is
+    never removed.
+    """
+    with _train_extra():
+        from nafnet.train.data.cache_report import print_cache
+
+    return print_cache(names, older, everything=everything)

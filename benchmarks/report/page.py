@@ -20,7 +20,7 @@ from nafnet.benchmarks.rows.variants import NAIVE, NAIVE_FIXED
 from nafnet.benchmarks.timing import STEADY
 from nafnet.files import write_whole
 from nafnet.page import heat, picture_uri, render
-from nafnet.train.run.evaluation import middle
+from nafnet.train.run.evaluation_sets import middle
 
 ROOM = 1.6
 """Of the plots of time: so many times the slowest minimum is the whole width, at most."""

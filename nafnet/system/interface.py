@@ -17,8 +17,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import psutil
-
 
 class Lock(enum.Enum):
     """What came of locking a file."""
@@ -55,6 +53,8 @@ class System(abc.ABC):
     """Numbers of errors by which a disk refuses whatever is written next."""
     ending_signals: tuple[signal.Signals, ...] = (signal.SIGTERM,)
     """By which a process is asked to end, Ctrl-C aside."""
+    renames_to_free_names_alone = False
+    """Whether `move` refuses a name that is taken, with FileExistsError."""
     most_waited_for = sys.maxsize
     """Processes that one can wait for at once."""
 
@@ -102,6 +102,8 @@ class System(abc.ABC):
 
     def available_memory(self) -> int | None:
         """Bytes that can be had without swapping; None where it is not known."""
+        import psutil  # where it is needed, since it takes as long to import as all the rest of this
+
         return int(psutil.virtual_memory().available)
 
     @abc.abstractmethod
@@ -187,6 +189,8 @@ class System(abc.ABC):
 
     def kill_with_children(self, process: subprocess.Popen[Any]) -> None:
         """End a process that leads a session of its own, and all that it started; raises OSError."""
+        import psutil
+
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(process.pid).children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -24,8 +25,10 @@ def end_above(most: int) -> None:
 
 
 def _watch(most: int) -> None:
-    process = psutil.Process()
-    while process.memory_info().rss <= most:
+    process, taken = psutil.Process(), 0
+    while taken <= most:
         time.sleep(SECONDS)
+        with contextlib.suppress(psutil.Error, OSError):  # asked once more
+            taken = process.memory_info().rss
     print(LAST_WORDS.format(most / 2**20), file=sys.stderr, flush=True)
     os._exit(1)

@@ -44,6 +44,7 @@ class Windows(System):
     inference = frozenset({"directml"})
     full_disk = (*System.full_disk, errno.EDQUOT)
     ending_signals = (signal.SIGTERM, signal.SIGBREAK)
+    renames_to_free_names_alone = True
     most_waited_for = 61  # of WaitForMultipleObjects 64, and concurrent.futures takes some
 
     def lock(self, file: IO[bytes]) -> Lock:
@@ -106,10 +107,22 @@ class Windows(System):
 
     def start_with_socket(self, words: Sequence[str], **options: Any) -> tuple[subprocess.Popen[bytes], socket.socket]:
         """The other end is duplicated for the process, and told to it in the first line of its standard input."""
+        words = [*words]
+        if words[0] == sys.executable != sys._base_executable:
+            # In a virtual environment that is a launcher, which starts Python as its child, and the socket is for that.
+            # As `multiprocessing` does: the variable has Python find the environment all the same.
+            words[0] = sys._base_executable
+            options["env"] = {**(options.get("env") or os.environ), "__PYVENV_LAUNCHER__": sys.executable}
         process = subprocess.Popen(words, stdin=subprocess.PIPE, **options)
         ours, theirs = socket.socketpair()
-        with theirs:
-            handed(process, theirs.share(process.pid).hex())
+        try:
+            with theirs:
+                handed(process, theirs.share(process.pid).hex())
+        except OSError:
+            ours.close()
+            process.kill()
+            process.wait()
+            raise
         return process, ours
 
     def handed_socket(self) -> socket.socket:

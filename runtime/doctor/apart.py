@@ -37,10 +37,9 @@ def ask(*words: str, limit: float) -> Answer:
         words: the question's name, and what it is about.
         limit: seconds after which the process is killed, with all that it started.
     """
-    process = subprocess.Popen(
-        module_command(probe.__name__, *words),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+    process, line = SYSTEM.start_with_socket(
+        module_command(probe.__name__, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
     printed, errors = _Heard(process.stdout), _Heard(process.stderr)
     try:
         code = process.wait(limit)
@@ -51,6 +50,7 @@ def ask(*words: str, limit: float) -> Answer:
             with contextlib.suppress(OSError):
                 SYSTEM.kill_with_children(process)
             process.wait()
+        line.close()
     facts = _answer(printed.lines())
     said = None if code == 0 else f"{SYSTEM.ending(code)}{_last_words(errors.lines())}"
     return Answer(ending="crashed" if facts is None else "answered", facts=facts or {}, said=said)

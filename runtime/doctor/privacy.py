@@ -19,6 +19,7 @@ MOST = 300
 _SERIAL = re.compile(r"\b(GPU|MIG)-[0-9a-fA-F-]{8,}")
 """The number that tells one card from all others, as CUDA_VISIBLE_DEVICES may have it."""
 _USER_VARIABLES = ("USER", "LOGNAME", "LNAME", "USERNAME")
+_TELLING, _LONGEST_SHORT = 5, 8
 _OF_ALL = {"", "localhost"}
 
 
@@ -26,8 +27,8 @@ def discreet(text: str) -> str:
     """A text of a library's, of the system's or of a path, in which homes are ~, and names stand for themselves."""
     for home in _homes():
         text = re.sub(re.escape(home) + r"(?![\w.-])", "~", text)
-    for word, shown in _names().items():
-        text = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", shown, text, flags=re.IGNORECASE)
+    for pattern, shown in _names().items():
+        text = re.sub(pattern, shown, text, flags=re.IGNORECASE)
     return _SERIAL.sub(r"\1-...", text)
 
 
@@ -50,11 +51,21 @@ def _homes() -> tuple[str, ...]:
 
 @functools.cache
 def _names() -> dict[str, str]:
-    """What is replaced, by what, the longest first."""
+    """What is replaced, as a pattern, by what; the longest first.
+
+    A name of some length is one also as a part of a word, as a folder's; a short one, as "ann", is in many words.
+    """
     hosts = {socket.gethostname()}
     hosts |= {host.partition(".")[0] for host in hosts}
     found = dict.fromkeys(_users(), "<user>") | dict.fromkeys(hosts - _OF_ALL, "<host>")
-    return dict(sorted(found.items(), key=lambda item: -len(item[0])))
+    # Windows' short form of a name, as in C:\\Users\\JOHNSM~1.
+    found |= {f"{name.replace(' ', '')[:6]}~1": "<user>" for name in _users() if len(name) > _LONGEST_SHORT}
+    names = sorted(found.items(), key=lambda item: -len(item[0]))
+    return {_pattern(name, apart=shown == "<host>" or len(name) < _TELLING): shown for name, shown in names}
+
+
+def _pattern(name: str, *, apart: bool) -> str:
+    return rf"(?<![\w-]){re.escape(name)}(?![\w-])" if apart else re.escape(name)
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from nafnet.runtime.backends import REGISTRY, Choice, lacks, make_backend
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.doctor.privacy import quoted
 from nafnet.system import SYSTEM, nvidia
+from nafnet.system.lifeline import end_with
 
 MARK = "nafnet-doctor: "
 """Begins the line with the answer; libraries may print lines of theirs."""
@@ -119,6 +120,7 @@ QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {"backend": backend, "devi
 
 def main(question: str, *about: str) -> None:
     """Answer; what was raised is an answer, too."""
+    end_with(SYSTEM.handed_socket())
     SYSTEM.quiet_crashes()
     try:
         facts = QUESTIONS[question](*about)

@@ -2,7 +2,7 @@
 
 Of such devices little is known: a weak one, or one that a program plays, takes longer than a CPU. So `auto` takes none
 on its word. What was measured is remembered in the cache for the model, the machine, its drivers and the libraries'
-versions; what was refused is not.
+versions; so is that one refused, or ended the process.
 """
 
 from __future__ import annotations
@@ -14,13 +14,20 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from nafnet.errors import BackendError, MissingExtraError, ModelError, NafnetError
+from nafnet.errors import (
+    BackendError,
+    DeviceMemoryError,
+    MissingExtraError,
+    ModelError,
+    NafnetError,
+    UsageError,
+)
 from nafnet.kept_tile import kept_tile
 from nafnet.runtime.backends import Choice, make_backend
 from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.engine.load_check import check_backends
-from nafnet.runtime.engine.measured import Measured, recall, remember
+from nafnet.runtime.engine.measured import Measured, Trial, recall, remember
 from nafnet.runtime.engine.model_source import open_model, tiling_of
 from nafnet.steps import OnStep
 
@@ -88,13 +95,24 @@ def _measured(choice: Choice, wanted: Wanted, limit: float | None, refused: Refu
     model, side, _ = wanted.opened(choice)
     if (found := recall(model, choice, side, wanted.threads)) and found.decides(limit):
         return found
+    trial = Trial(model, choice, side, wanted.threads)
+    if reason := trial.refused:
+        refused[reason] = BackendError
+        return None
     wanted.say(f"measuring a tile of {side} on {choice.name}, once for this model and machine")
     try:
-        with make_backend(choice, model, wanted.threads) as backend, backend.translated("measuring"):
+        with (
+            trial.under_way(),
+            make_backend(choice, model, wanted.threads) as backend,
+            backend.translated("measuring"),
+        ):
             check_backends(backend.parts)
             found = _timed(backend.parts[0], side, limit)
-    except (BackendError, ModelError, MissingExtraError) as error:
-        refused[str(error)] = BackendError if isinstance(error, MissingExtraError) else type(error)
+    except (BackendError, ModelError, MissingExtraError, UsageError) as error:
+        mine = isinstance(error, MissingExtraError | UsageError)
+        refused[str(error)] = BackendError if mine else type(error)
+        if not mine and not isinstance(error, DeviceMemoryError):  # memory may be there the next time
+            trial.remember(str(error))
         return None
     remember(found, model, choice, side, wanted.threads)
     return found

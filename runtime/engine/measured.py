@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from nafnet.errors import UsageError
@@ -58,6 +59,57 @@ def remember(found: Measured, model: Model, choice: Choice, side: int, threads: 
     """Keep it, where anything can be kept."""
     with contextlib.suppress(OSError, UsageError):
         write_whole(_place(model, choice, side, threads), json.dumps(dataclasses.asdict(found)).encode())
+
+
+class Trial:
+    """The measuring of a device that may refuse, hang, or end the process: what became of it the last time.
+
+    A driver that crashes takes this process with it. So that it does so once, and not at each run, a file stands while
+    a device is tried; who finds one does not try.
+    """
+
+    def __init__(self, model: Model, choice: Choice, side: int, threads: int | None) -> None:
+        self._name, self._place = choice.name, None
+        with contextlib.suppress(OSError, UsageError):
+            self._place = _place(model, choice, side, threads).with_suffix(".trial")
+
+    @property
+    def refused(self) -> str | None:
+        """Why the device is not to be tried, in a line; None where nothing speaks against it."""
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if self._place is not None and self._place.is_file():
+                return self._place.read_text(encoding="utf-8") or self._hung
+        return None
+
+    @property
+    def _hung(self) -> str:
+        return (
+            f"{self._name}: a run ended while it was measured, or measures it now; it is not tried again: "
+            f"--backend {self._name} does, or remove {self._place}"
+        )
+
+    @contextlib.contextmanager
+    def under_way(self) -> Iterator[None]:
+        """While this is open the device is tried; a process that ends in it, however, leaves the file."""
+        self.remember("")
+        try:
+            yield
+        except BaseException:  # Ctrl-C as well: it was alive to say so
+            self.forget()
+            raise
+        self.forget()
+
+    def remember(self, reason: str) -> None:
+        """That it refused, where anything can be kept."""
+        if self._place is not None:
+            with contextlib.suppress(OSError):
+                write_whole(self._place, reason.encode())
+
+    def forget(self) -> None:
+        """It was tried."""
+        if self._place is not None:
+            with contextlib.suppress(OSError):
+                SYSTEM.remove(self._place)
 
 
 def _place(model: Model, choice: Choice, side: int, threads: int | None) -> Path:

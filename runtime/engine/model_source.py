@@ -110,5 +110,7 @@ def _exported(path: Path, say: Callable[[str], None], on_step: OnStep) -> Model:
         before = f"{path} is a checkpoint, and "
         raise MissingExtraError.of(error, "export", before, ", which exports it,") from error
     checkpoint = load_checkpoint(path)
+    if checkpoint.note:
+        say(checkpoint.note)
     say(f"exporting {path.name} once ({expected_time(checkpoint.spec)}); kept in {cached.parent}")
     return Model(path=cached, spec=export_onnx(checkpoint, cached, on_step=on_step), source=path)

@@ -103,6 +103,7 @@ class Decoder(Closing):
             yield header
             rows_done = 0
             while rows_done < header.rows:
+                assert self._unread is ours, f"{path}: another file was begun meanwhile"
                 band = np.frombuffer(self._receive(path, ROWS), header.pixel_type)
                 band = band.reshape(-1, header.width, header.bands)
                 rows_done += len(band)

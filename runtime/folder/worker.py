@@ -10,13 +10,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import selectors
 import signal
 import socket
 import struct
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +28,7 @@ from nafnet.images.reader import open_image
 from nafnet.images.timing import Timing
 from nafnet.runtime.folder.causes import explained, too_little, use_temporary_folder
 from nafnet.system import SYSTEM
+from nafnet.system.lifeline import end_with
 
 FRAME = struct.Struct("!cQ")
 """Kind and length of what follows."""
@@ -79,25 +77,6 @@ def _answer_for(peer: socket.socket, command: dict[str, Any], path: Path) -> Non
     _send(peer, END, reader.damage.encode("utf-8", "backslashreplace"))
 
 
-def _die_with_parent(peer: socket.socket) -> None:
-    """A parent that was killed cannot stop a decoder that hangs; but its end of the socket is closed.
-
-    While a file is decoded the parent sends nothing, so that what can be read then is the end.
-    """
-    with selectors.DefaultSelector() as waiting:
-        waiting.register(peer, selectors.EVENT_READ)
-        while not (waiting.select(0) and _is_closed(peer)):
-            time.sleep(1)
-    os._exit(1)
-
-
-def _is_closed(peer: socket.socket) -> bool:
-    try:
-        return not peer.recv(1, socket.MSG_PEEK)
-    except OSError:
-        return True
-
-
 def main() -> None:
     """Answer commands until the socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
@@ -107,7 +86,7 @@ def main() -> None:
         memory = SYSTEM.limit_memory(memory)
     SYSTEM.quiet_crashes()
     use_temporary_folder()
-    threading.Thread(target=_die_with_parent, args=(peer,), daemon=True).start()
+    end_with(peer)
     _send(peer, READY, b"")
     for line in peer.makefile("rb"):
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from nafnet.errors import UsageError
 from nafnet.files import PARTIAL_SUFFIX
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.outputs import Outputs
+from nafnet.runtime.paths.real_paths import folded
 
 
 def refuse_folding(outputs: Outputs, jobs: Sequence[Job]) -> None:
@@ -28,7 +28,7 @@ def refuse_folding(outputs: Outputs, jobs: Sequence[Job]) -> None:
         alike = defaultdict(list)
         for path, job in paths:
             if root is not None:
-                alike[_folded(path)].append((path.relative_to(root), job))
+                alike[folded(str(path))].append((path.relative_to(root), job))
         for group in alike.values():
             for (first, other), (name, job) in itertools.combinations(group, 2):
                 if root is not None and are_one_file(root, first, name):
@@ -45,8 +45,3 @@ def are_one_file(folder: Path, first: Path, second: Path) -> bool:
         made.parent.mkdir(parents=True, exist_ok=True)
         made.touch()
         return Path(place, second).exists()
-
-
-def _folded(path: Path) -> str:
-    """A name as file systems compare it that know neither case nor how an accent is composed, or coarser."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFD", str(path)).casefold())

@@ -8,16 +8,17 @@ import os
 import re
 import secrets
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
-
-import psutil
 
 from nafnet.files import PARTIAL_SUFFIX
 from nafnet.system import SYSTEM, Lock
 
 _ALIVE = ".alive"
+_YOUNG = 3600.0
+"""Seconds after which a mark without content is of a run that died before it wrote any."""
 _MOST_BYTES = 2**26
 """Of a mark: a folder takes some hundred."""
 
@@ -51,15 +52,9 @@ class RunMark:
         """
         self._folders = sorted({os.path.realpath(folder) for folder in folders})
         content = {"host": socket.gethostname(), "process": os.getpid(), "folders": self._folders}
-        path = self._place / f"{self._name}{_ALIVE}"
-        while self._file is None:
-            file = path.open("xb", buffering=0)
-            # Another run may have taken it for a dead one's, and be about to remove it, before it was locked.
-            if SYSTEM.lock(file) is not Lock.TAKEN and _is_at(path, file):
-                self._file = file
-            else:
-                file.close()
-                SYSTEM.remove(path)
+        # Locked before it has content, so that whoever reads it finds it held: an empty one is looked at by nobody.
+        self._file = (self._place / f"{self._name}{_ALIVE}").open("xb", buffering=0)
+        SYSTEM.lock(self._file)
         self._file.write(json.dumps(content).encode())
 
     def remove_leftovers(self) -> None:
@@ -72,7 +67,7 @@ class RunMark:
                 # The lock is kept while they are removed: of two that clean, one does.
                 with path.open("rb") as file:
                     content = _content(file)
-                    if not _is_dead(file, content):
+                    if _is_begun(file) or not _is_dead(file, content):
                         continue
                     for leftover in self._leftovers(name, content):
                         SYSTEM.remove(leftover)
@@ -104,6 +99,12 @@ def _content(file: IO[bytes]) -> dict[str, Any]:
     return {}
 
 
+def _is_begun(file: IO[bytes]) -> bool:
+    """Whether a mark is just being made: to lock it would be to take it from its run."""
+    state = os.fstat(file.fileno())
+    return state.st_size == 0 and time.time() - state.st_mtime < _YOUNG
+
+
 def _is_dead(file: IO[bytes], content: dict[str, Any]) -> bool:
     """Whether nobody holds the mark; without locks, whether its process is gone from this very machine."""
     state = SYSTEM.lock(file)
@@ -112,15 +113,10 @@ def _is_dead(file: IO[bytes], content: dict[str, Any]) -> bool:
     number = content.get("process")
     if content.get("host") != socket.gethostname() or not isinstance(number, int):
         return False
+    import psutil
+
     with contextlib.suppress(OverflowError):
         return not psutil.pid_exists(number)
-    return False
-
-
-def _is_at(path: Path, file: IO[bytes]) -> bool:
-    """Whether an open file is the one that has this name."""
-    with contextlib.suppress(OSError):
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     return False
 
 

@@ -6,6 +6,7 @@ file is finished its path is asked again, and nothing is replaced but what stood
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import stat
@@ -16,7 +17,7 @@ from nafnet.errors import ImageError, UsageError
 from nafnet.files import place_new
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.journal import FOLDER
-from nafnet.runtime.paths.real_paths import RealPaths
+from nafnet.runtime.paths.real_paths import RealPaths, folded
 from nafnet.system import SYSTEM
 
 _KEEP = "rename one, or use --keep-folders, which puts them into folders of their own"
@@ -91,7 +92,9 @@ class Outputs:
         for file in self.beside:
             _refuse_stranger(file)
         planned = self._planned(jobs, real)
-        _refuse_inputs(planned, {real.of(Path(job.real or os.path.realpath(job.source))): job.source for job in jobs})
+        inputs = {real.of(Path(job.real or os.path.realpath(job.source))): job.source for job in jobs}
+        _refuse_inputs(planned, inputs)
+        _refuse_folded(planned, inputs)
         self._refuse_among_photographs(jobs, real)
         if not is_file:
             _refuse_inside([("", folder) for folder in {job.target.parent for job in jobs}], input_folders, real)
@@ -221,6 +224,18 @@ def _refuse_stranger(file: Beside) -> None:
         raise UsageError(
             f"{file.option} {file.path}: is there and was not written by {file.option}; choose another, or remove it"
         )
+
+
+def _refuse_folded(planned: dict[Path, tuple[Path, str]], inputs: dict[Path, Path]) -> None:
+    """Where the file system takes a name in other letters for the same, as macOS' and Windows' do."""
+    alike: dict[Path, list[Path]] = {}
+    for path, source in inputs.items():
+        alike.setdefault(path.with_name(folded(path.name)), []).append(source)
+    for path, (named, what) in planned.items():
+        for source in alike.get(path.with_name(folded(path.name)), ()):
+            with contextlib.suppress(OSError):  # there is no such file
+                if named.samefile(source):
+                    raise UsageError(f"{what} would replace the input {source}; choose another output")
 
 
 def _refuse_inputs(planned: dict[Path, tuple[Path, str]], inputs: dict[Path, Path]) -> None:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+
+
+def folded(name: str) -> str:
+    """A name as file systems compare it that know neither case nor how an accent is composed, or coarser."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold())
 
 
 class RealPaths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nafnet.architecture import LocalPool, NAFNet, channels_last
-from nafnet.checkpoint import PREFIXES, WRAPPERS, infer_architecture, load_checkpoint, save_checkpoint
+from nafnet.checkpoint import infer_architecture, load_checkpoint, save_checkpoint
 from nafnet.errors import CheckpointError
 from nafnet.spec import Architecture, ModelSpec
+from nafnet.statedict import PREFIXES, WRAPPERS
 
 PUBLISHED = {
     "sidd": Architecture(width=32, encoder_blocks=(2, 2, 4, 8), middle_blocks=12, decoder_blocks=(2, 2, 2, 2)),
@@ -50,6 +52,100 @@ def test_averaged_weights_are_preferred(tiny_network: NAFNet, tmp_path: Path) ->
     torch.save({"params": state, "params_ema": averaged, "epoch": 3}, tmp_path / "both.pth")
     loaded = load_checkpoint(tmp_path / "both.pth").state_dict
     assert all(torch.equal(loaded[name], averaged[name]) for name in averaged)
+
+
+def prefixed(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+def in_a_compiled_block(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.replace("encoders.0.", "encoders.0._orig_mod."): tensor for name, tensor in state.items()}
+
+
+State = dict[str, torch.Tensor]
+Layout = Callable[[State, State], dict[str, Any]]
+COUNTER, LOSS = {"n_averaged": torch.tensor(7)}, {"loss.window": torch.ones(1, 1, 11, 11)}
+FIELD: dict[str, tuple[Layout, tuple[str, ...]]] = {
+    "timm": (lambda raw, ema: {"epoch": 3, "state_dict": raw, "state_dict_ema": ema}, ()),
+    "detr": (lambda raw, ema: {"model": raw, "ema": ema, "optimizer": {"lr": 0.1}}, ()),
+    "convnext": (lambda raw, ema: {"model": raw, "model_ema": ema, "args": {"lr": 0.1}}, ()),
+    "yolo": (lambda raw, ema: {"model": raw, "ema": {"decay": 0.999, "module": ema}}, ()),
+    "shadow": (lambda raw, ema: {"net": raw, "ema": {"num_updates": 5, "shadow": ema}}, ()),
+    "empty average": (lambda _, ema: {"model": ema, "ema": {}}, ()),
+    "average of something else": (lambda _, ema: {"model": ema, "ema": {"decay": torch.tensor(0.9)}}, ()),
+    "AveragedModel": (lambda _, ema: {**COUNTER, **prefixed("module.", ema)}, ("n_averaged",)),
+    "AveragedModel of a compiled one": (
+        lambda _, ema: {"model": {**COUNTER, **prefixed("module._orig_mod.", ema)}}, ("n_averaged",)
+    ),
+    "compiled": (lambda _, ema: prefixed("_orig_mod.", ema), ()),
+    "compiled, shared": (lambda _, ema: prefixed("module._orig_mod.", ema), ()),
+    "compiled in part": (lambda _, ema: in_a_compiled_block(ema), ()),
+    "nested": (lambda _, ema: prefixed("module.net.", ema), ()),
+    "under any name": (lambda _, ema: prefixed("restorer.backbone.", ema), ()),
+    "Lightning": (lambda _, ema: {"state_dict": {**prefixed("model.", ema), **LOSS}, "epoch": 3}, ("loss.window",)),
+    "Lightning with an average": (
+        lambda raw, ema: {"state_dict": {**prefixed("net.", raw), **prefixed("ema_net.module.", ema)}},
+        ("net.beside",),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIELD)
+def test_checkpoints_of_the_field_load(name: str, tiny_network: NAFNet, tmp_path: Path) -> None:
+    """Averaged weights first wherever they stand; what is beside the network is named and left out."""
+    make, left_out = FIELD[name]
+    averaged = dict(tiny_network.state_dict())
+    raw = {name: tensor + 1 for name, tensor in averaged.items()}
+    torch.save(make(raw, averaged), tmp_path / "file.ckpt")
+    loaded = load_checkpoint(tmp_path / "file.ckpt")
+    assert all(torch.equal(loaded.state_dict[name], averaged[name]) for name in averaged)
+    if left_out == ("net.beside",):
+        left_out = tuple(sorted(prefixed("net.", raw)))
+    assert loaded.left_out == left_out
+    assert (loaded.note is None) == (not left_out)
+    assert not left_out or left_out[0] in str(loaded.note)
+
+
+UNUSABLE: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], str]] = {
+    "nan": (lambda weight: weight.index_fill(0, torch.tensor([1]), torch.nan), "NaN or infinite"),
+    "inf": (lambda weight: weight / 0, "NaN or infinite"),
+    "int8": (lambda weight: (weight * 100).to(torch.int8), "is int8: quantised weights"),
+    "int64": (lambda weight: weight.long(), "is int64"),
+    "bool": (lambda weight: weight > 0, "is bool"),
+    "complex": (lambda weight: weight.to(torch.complex64), "is complex64"),
+    "sparse": (lambda weight: weight.to_sparse(), "is sparse"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_weights_that_cannot_be_used_are_refused_by_name(name: str, tiny_network: NAFNet, tmp_path: Path) -> None:
+    change, reason = UNUSABLE[name]
+    state = dict(tiny_network.state_dict())
+    state["middle_blks.0.conv3.weight"] = change(state["middle_blks.0.conv3.weight"] + 1)
+    torch.save({"params": state}, tmp_path / "file.pth")
+    with pytest.raises(CheckpointError, match=reason) as refusal:
+        load_checkpoint(tmp_path / "file.pth")
+    assert "\n" not in str(refusal.value)
+    assert "file.pth" in str(refusal.value)
+    assert "middle_blks.0.conv3.weight" in str(refusal.value)
+
+
+def test_halves_and_doubles_are_taken(tiny_network: NAFNet, tmp_path: Path) -> None:
+    for kind in (torch.float16, torch.bfloat16, torch.float64):
+        torch.save({name: tensor.to(kind) for name, tensor in tiny_network.state_dict().items()}, tmp_path / "file.pth")
+        assert {tensor.dtype for tensor in load_checkpoint(tmp_path / "file.pth").state_dict.values()} == {
+            torch.float32
+        }
+
+
+def test_of_two_networks_none_is_chosen(tiny_network: NAFNet, tmp_path: Path) -> None:
+    state = dict(tiny_network.state_dict())
+    torch.save({**prefixed("teacher.", state), **prefixed("student.", state)}, tmp_path / "file.pth")
+    with pytest.raises(CheckpointError, match=r"2 networks, under teacher\. and student\."):
+        load_checkpoint(tmp_path / "file.pth")
+    torch.save({**state, **prefixed("_orig_mod.", state)}, tmp_path / "file.pth")
+    with pytest.raises(CheckpointError, match="holds weights twice"):
+        load_checkpoint(tmp_path / "file.pth")
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

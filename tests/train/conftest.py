@@ -62,6 +62,11 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def evaluated(run: Path) -> list[dict[str, str]]:
+    """A run's evaluations, but for the time they took."""
+    return [{**row, "seconds": ""} for row in rows(run / "evaluations.csv")]
+
+
 def same(first: Path, second: Path) -> bool:
     """Whether two files hold the same tensors."""
     one, two = load_file(first), load_file(second)

@@ -6,6 +6,7 @@ under a camera's noise, on which a network can learn something.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,10 +40,12 @@ def save(pair: Pair, degraded: Path, clean: Path) -> None:
         Image.fromarray(image).save(path)
 
 
-def scenes(root: Path, pair: PairOf, count: int, home: str = "Data") -> None:
-    """SIDD: two pairs to a scene."""
+def scenes(root: Path, pair: PairOf, count: int, home: str = "Data", instances: int = 1) -> None:
+    """SIDD: two pairs to an instance, and so many instances to a scene; the data set has 160 of 10 scenes."""
     for number in range(count):
-        scene = f"{number // 2 + 1:04}_{number // 2 + 1:03}_S6_00100_00060_3200_L"
+        instance = number // 2
+        phone, iso = ("S6", "GP", "IP", "N6", "G4")[instance % 5], 100 * 2 ** (instance % 5)
+        scene = f"{instance + 1:04}_{instance // instances + 1:03}_{phone}_{iso:05}_00060_3200_{'LNH'[instance % 3]}"
         names = (f"{scene[:4]}_{side}_SRGB_{10 + number % 2:03}.PNG" for side in ("NOISY", "GT"))
         save(pair(number), *(root / home / scene / name for name in names))
 
@@ -83,17 +86,18 @@ def flat(first: str, second: str, home: str = ".") -> Callable[[Path, PairOf, in
     return make
 
 
-def reds(root: Path, pair: PairOf, count: int) -> None:
+def reds(root: Path, pair: PairOf, count: int, version: str = "blur") -> None:
     """REDS: sequences; two thirds for training."""
     for number in range(count):
         part = "val" if number % 3 == 2 else "train"
-        folders = (root / part / f"{part}_{side}" / f"{number // 6:03}" for side in ("blur", "sharp"))
+        folders = (root / part / f"{part}_{side}" / f"{number // 6:03}" for side in (version, "sharp"))
         save(pair(number), *(folder / f"{number:08}.png" for folder in folders))
 
 
 LAYOUTS: dict[str, Callable[[Path, PairOf, int], None]] = {
     "sidd": scenes, "sidd-validation": blocks, "sidd-arrays": arrays, "gopro": gopro,
     "gopro-curated": flat("blur", "sharp", "DBlur/Gopro"), "input-target": flat("input", "target"), "reds": reds,
+    "reds-jpeg": functools.partial(reds, version="blur_jpeg"),
 }  # fmt: skip
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
@@ -19,10 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from rich.progress import Progress
 
-from nafnet.errors import DataError
 from nafnet.files import PARTIAL_SUFFIX, exclusive, whole_file, write_whole
 from nafnet.train.data.ahead import in_order
+from nafnet.train.data.disk import WORTH_SAYING, require_room, writing
 from nafnet.train.data.photographs import Photographs
+from nafnet.words import in_bytes
 
 VERSION = 1
 """Of what is made of a photograph; part of a store's key, so that one of another version is never taken for it."""
@@ -65,7 +65,9 @@ class CleanStore(Sequence[Image]):
         return {**self.__dict__, "_pixels": None}  # a worker process maps the file itself
 
 
-def write_store(folder: Path, photographs: Photographs, reduce: int, progress: Progress) -> None:
+def write_store(
+    folder: Path, photographs: Photographs, reduce: int, progress: Progress, say: Callable[[str], None] = lambda _: None
+) -> None:
     """Make the store in `folder`, unless it is there; where another run makes it now, wait for that one.
 
     Args:
@@ -73,32 +75,39 @@ def write_store(folder: Path, photographs: Photographs, reduce: int, progress: P
         photographs: checked, see `Photographs.faults`.
         reduce: the factor by which each is made smaller.
         progress: gets a task.
+        say: takes a line for the user, of how much it will be.
 
     Raises:
         DataError: a photograph cannot be decoded, or the disk has not the room.
+        OutputError: the disk refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
     while not (folder / _INDEX).exists():
         with exclusive(folder / ".lock") as alone:
             if alone:
-                _write_alone(folder, photographs, reduce, progress)
+                _write_alone(folder, photographs, reduce, progress, say)
         if not alone:
             time.sleep(0.5)
 
 
-def _write_alone(folder: Path, photographs: Photographs, reduce: int, progress: Progress) -> None:
+def _write_alone(
+    folder: Path, photographs: Photographs, reduce: int, progress: Progress, say: Callable[[str], None]
+) -> None:
     for left in folder.glob(f".*{PARTIAL_SUFFIX}"):  # by a run that was killed
         left.unlink()
     sizes = [(height // reduce, width // reduce) for height, width in photographs.sizes]
-    needed, free = sum(height * width * 3 for height, width in sizes), shutil.disk_usage(folder).free
-    if needed > free:
-        raise DataError(
-            f"{folder}: {len(sizes)} photographs take {needed / 1e9:.1f} GB once decoded, and {free / 1e9:.1f} GB are "
-            "free; choose another disk (NAFNET_CACHE), or make them smaller (--set photographs.reduce=2)"
-        )
-    with whole_file(folder / _PIXELS) as temporary, temporary.open("wb") as file:
+    needed, what = sum(height * width * 3 for height, width in sizes), f"{len(sizes)} photographs take, once decoded,"
+    free = require_room(folder, what, needed, ", or make them smaller (--set photographs.reduce=2)")
+    if needed >= WORTH_SAYING:
+        say(f"{what} {in_bytes(needed)} of the {in_bytes(free)} that are free in {folder}")
+    with (
+        writing(folder / _PIXELS),
+        whole_file(folder / _PIXELS) as temporary,
+        temporary.open("wb") as file,
+    ):
         _write(file, photographs, reduce, progress)
-    write_whole(folder / _INDEX, json.dumps(sizes).encode())
+    with writing(folder / _INDEX):
+        write_whole(folder / _INDEX, json.dumps(sizes).encode())
 
 
 def _write(file: BinaryIO, photographs: Photographs, reduce: int, progress: Progress) -> None:

@@ -45,13 +45,18 @@ class PairExamples:
         self._check_sizes(max(recipe.sampling.crop, *recipe.patches))
 
     def _check_sizes(self, side: int) -> None:
-        """Images smaller than a patch make no batch, unless all are of one size."""
+        """Images smaller than a patch make no batch, unless all are of one size, turned ones included."""
         shapes = {self.store.shape(index) for index in range(len(self.store))}
         height, width = (min(shape[axis] for shape in shapes) for axis in (0, 1))
         if len(shapes) > 1 and min(height, width) < side:
             raise DataError(
                 f"images of {len(shapes)} sizes, the smallest sides {width} and {height}, and patches of {side}; "
                 "choose smaller ones (--set sampling.patch=...) or one size for all (--set prepare.resize=...)"
+            )
+        if self.sampling.turns and min(height, width) < side and min(height, side) != min(width, side):
+            raise DataError(
+                f"images of {width}x{height}, and patches of {side} that are turned by a quarter; choose smaller ones "
+                "(--set sampling.patch=...), or none turned (--set sampling.turns=false)"
             )
         if self.sampling.crop and min(height, width) < side:
             raise DataError(f"images of {width}x{height} are smaller than crops of {side} (--set sampling.crop=...)")
@@ -61,7 +66,8 @@ class PairExamples:
 
     def example(self, index: int, patch: int, epoch: int, rng: np.random.Generator) -> Example:
         number, part = divmod(index, self._parts)
-        degraded, clean = self.store.pair(number)
+        pair: Example = self.store.pair(number)
+        degraded, clean = pair
         if self.sampling.crop:
             # All parts of a crop have to agree where it lies.
             place = np.random.default_rng((self.seed, epoch, number))
@@ -71,6 +77,8 @@ class PairExamples:
             degraded, clean = degraded[area], clean[area]
         else:
             degraded, clean = cut(degraded, clean, patch, rng)
+        if self.store.deep:  # a batch is of one type
+            degraded, clean = as_unit(degraded), as_unit(clean)
         return planes(*turned(degraded, clean, self.sampling, rng))
 
 

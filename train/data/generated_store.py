@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from nafnet.files import whole_file
 from nafnet.system import SYSTEM
+from nafnet.train.data.disk import writing
 from nafnet.train.processes.signals import leave_interrupts_to_parent, postponed
 from nafnet.train.recipes.data_tables import GeneratedConfig
 from nafnet.train.synthetic.dead_leaves import DeadLeaves, DeadLeavesConfig
@@ -43,7 +44,7 @@ def _write_images(path: Path, config: GeneratedConfig, drawing: DeadLeavesConfig
     workers = min(SYSTEM.cores(), SYSTEM.most_waited_for)
     pool = ProcessPoolExecutor(workers, initializer=leave_interrupts_to_parent)
     try:
-        with whole_file(path) as temporary:
+        with writing(path), whole_file(path) as temporary:
             store = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, side, side, 3))
             try:
                 with postponed():

@@ -1,18 +1,20 @@
 """Prepared pairs in one file on the disk, read as a memory map without copying.
 
-A store is a folder: pixels.bin holds uint8[H,W,3], degraded and clean in turn, and index.jsonl a line for each pair of
-the data set: its pieces as [name, offset, H, W], or why it was left out. The index is called index.partial while the
-store is written; a store that was interrupted goes on after the last line of it.
+A store is a folder: pixels.bin holds [H,W,3], degraded and clean in turn, and index.jsonl a line for each pair of the
+data set: its pieces as [name, offset, H, W, bits], or why it was left out. Values have the bits that they have in their
+files, 8 or 16. The index is called index.partial while the store is written; a store that was interrupted goes on after
+the last line of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +22,18 @@ from rich.progress import Progress
 
 from nafnet.errors import DataError
 from nafnet.files import exclusive
-from nafnet.system import SYSTEM
 from nafnet.train.data.ahead import in_order
-from nafnet.train.data.pairs import Image, Pairs
-from nafnet.train.data.prepare import Piece, prepared
+from nafnet.train.data.disk import writing
+from nafnet.train.data.pairs import Image, Pairs, Shape
+from nafnet.train.data.prepare import Piece, prepared, prepared_shapes
+from nafnet.train.data.store_writer import StoreWriter
 from nafnet.train.recipes.data_tables import PrepareConfig
 from nafnet.words import counted
 
 _INDEX, _PARTIAL, _PIXELS = "index.jsonl", "index.partial", "pixels.bin"
-_FLUSH_EVERY = 16  # pairs; the index never names pixels that are not on the disk
+VERSION = 2
+"""Of what is made of a pair, by this module, `prepare` and the decoders; part of a store's key, so that one of another
+version is never taken for it."""
 
 
 class PairStore:
@@ -46,9 +51,11 @@ class PairStore:
         self.skipped = [row["skipped"] for row in rows if "skipped" in row]
         items = [item for row in rows for item in row.get("pieces", ())]
         self.names = [item[0] for item in items]
-        self._places = np.array([item[1:] for item in items], np.int64).reshape(-1, 3)
-        self.size = max((offset + 2 * height * width * 3 for offset, height, width in self._places.tolist()), default=0)
+        self._places = np.array([item[1:] for item in items], np.int64).reshape(-1, 4)
+        self.size = max(map(_end, self._places.tolist()), default=0)
         """Bytes of pixels."""
+        self.deep = bool((self._places[:, 3] > 8).any())
+        """Whether any piece has more than 8 bits."""
         self._pixels: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
@@ -62,12 +69,33 @@ class PairStore:
         return int(self._places[index, 1]), int(self._places[index, 2])
 
     def pair(self, index: int) -> tuple[Image, Image]:
-        """(degraded, clean) of a piece, uint8[H,W,3], read-only views of the file."""
+        """(degraded, clean) of a piece, uint8[H,W,3] or uint16[H,W,3], read-only views of the file."""
         if self._pixels is None:
             self._pixels = np.memmap(self.folder / _PIXELS, np.uint8, mode="r")
-        offset, height, width = map(int, self._places[index])
-        both = self._pixels[offset : offset + 2 * height * width * 3].reshape(2, height, width, 3)
+        offset, height, width, bits = map(int, self._places[index])
+        values = self._pixels[offset : _end((offset, height, width, bits))]
+        both = values.view(np.uint16 if bits == 16 else np.uint8).reshape(2, height, width, 3)
         return both[0], both[1]
+
+
+def _end(place: Sequence[int]) -> int:
+    """Where a piece's pixels end, of its (offset, H, W, bits)."""
+    offset, height, width, bits = place
+    return offset + 2 * height * width * 3 * bits // 8
+
+
+def stored_size(shapes: Iterable[Shape], config: PrepareConfig, *, training: bool) -> list[int]:
+    """Bytes of each piece that is made of pairs of these shapes."""
+    pieces = (piece for shape in shapes for piece in prepared_shapes(shape, config, training=training))
+    return [_end((0, piece.height, piece.width, piece.bits)) for piece in pieces]
+
+
+def bytes_there(folder: Path) -> int | None:
+    """How much of a store is on the disk already; None where it is finished."""
+    if (folder / _INDEX).exists():
+        return None
+    whole = (folder / _PARTIAL).exists() and (folder / _PIXELS).exists()
+    return (folder / _PIXELS).stat().st_size if whole else 0
 
 
 def open_store(
@@ -85,9 +113,10 @@ def open_store(
 
     Raises:
         DataError: a pair cannot be read, or none is left. A store that is damaged is made anew.
-        OSError: the disk takes no more; what was written stays, and is gone on from.
+        OutputError: the disk takes no more; what was written stays, and is gone on from.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     while (store := _whole(folder, len(pairs.names))) is None:
         with exclusive(folder / ".lock") as alone:
             if alone:
@@ -132,38 +161,23 @@ def _wait_for_another(folder: Path, progress: Progress) -> None:
 def _write(
     folder: Path, pairs: Pairs, config: PrepareConfig, progress: Progress, *, training: bool, skip_bad: bool
 ) -> None:
-    done, end = _recovered(folder)
-    task = progress.add_task("preparing pairs", total=len(pairs.names), completed=done)
-    with (folder / _PIXELS).open("ab") as pixels, (folder / _PARTIAL).open("ab") as index:
+    with writing(folder / _PIXELS):
+        done, end = _recovered(folder)
+        pixels = (folder / _PIXELS).open("ab")
+        index = (folder / _PARTIAL).open("ab")
         pixels.truncate(end)
-        waiting: list[dict[str, Any]] = []
+    task = progress.add_task("preparing pairs", total=len(pairs.names), completed=done)
+    with contextlib.closing(StoreWriter(pixels, index, end)) as writer:
         for row in _rows(pairs, config, done, training=training):
-            if isinstance(row, str):
-                if not skip_bad:
-                    _flush(pixels, index, waiting)
-                    raise DataError(f"{row}; mend it, or go on without it and its like with --skip-bad")
-                waiting.append({"skipped": row})
-            else:
-                entries = []
-                for piece in row:
-                    entries.append([piece.name, end, *piece.clean.shape[:2]])
-                    for side in (piece.degraded, piece.clean):
-                        end += pixels.write(np.ascontiguousarray(side).data)
-                waiting.append({"pieces": entries})
-            if len(waiting) == _FLUSH_EVERY:
-                _flush(pixels, index, waiting)
+            if isinstance(row, str) and not skip_bad:
+                writer.flush()
+                raise DataError(f"{row}; mend it, or go on without it and its like with --skip-bad")
+            writer.add(row)
             progress.advance(task)
-        _flush(pixels, index, waiting)
-    (folder / _PARTIAL).replace(folder / _INDEX)
+        writer.flush()
+    with writing(folder / _INDEX):
+        (folder / _PARTIAL).replace(folder / _INDEX)
     progress.remove_task(task)
-
-
-def _flush(pixels: BinaryIO, index: BinaryIO, waiting: list[dict[str, Any]]) -> None:
-    for file, data in ((pixels, b""), (index, "".join(f"{json.dumps(row)}\n" for row in waiting).encode())):
-        file.write(data)
-        file.flush()
-        SYSTEM.sync(file)
-    waiting.clear()
 
 
 def _recovered(folder: Path) -> tuple[int, int]:
@@ -179,7 +193,7 @@ def _recovered(folder: Path) -> tuple[int, int]:
     try:
         rows = [json.loads(line) for line in whole.splitlines()]
         pieces = [piece for row in rows for piece in row.get("pieces", ())]
-        end = pieces[-1][1] + 2 * pieces[-1][2] * pieces[-1][3] * 3 if pieces else 0
+        end = _end(pieces[-1][1:]) if pieces else 0
         if (folder / _PIXELS).stat().st_size < end:
             raise ValueError("pixels are missing")
     except (OSError, ValueError, TypeError, IndexError, AttributeError):

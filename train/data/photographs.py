@@ -14,8 +14,6 @@ from nafnet.errors import DataError, ImageError
 from nafnet.images.file import read_header, read_image
 from nafnet.train.data.layouts.base import SUFFIXES
 
-ENDINGS = (*SUFFIXES, ".webp")
-
 
 @dataclasses.dataclass(frozen=True)
 class Photographs:
@@ -81,11 +79,11 @@ def find_photographs(folders: Sequence[Path], smallest: int) -> tuple[Photograph
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"--clean {folder}: no such folder")
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS]
+    paths = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
     shown = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not shown:
         raise DataError(
-            f"--clean {folder}: has no pictures, nor have the folders below it; expected {', '.join(ENDINGS)}"
+            f"--clean {folder}: has no pictures, nor have the folders below it; expected {', '.join(SUFFIXES)}"
         )
     return sorted(shown)
 

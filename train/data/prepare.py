@@ -1,6 +1,6 @@
 """What is made of a pair before training: resized, mirrored, cut. Both of a pair are treated alike.
 
-Images are uint8[H,W,3].
+Images are uint8[H,W,3] or uint16[H,W,3].
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image as PillowImage
 
-from nafnet.train.data.pairs import Image
+from nafnet.train.data.pairs import Image, Shape
 from nafnet.train.recipes.data_tables import PrepareConfig
 
 
@@ -44,11 +44,37 @@ def prepared(piece: Piece, config: PrepareConfig, *, training: bool) -> list[Pie
     return pieces
 
 
+def prepared_shapes(shape: Shape, config: PrepareConfig, *, training: bool) -> list[Shape]:
+    """The shapes of what `prepared` makes of a pair of this shape, without making it."""
+    shapes = [dataclasses.replace(shape, height=config.resize, width=config.resize)] if config.resize else [shape]
+    if training and config.flips:
+        shapes = shapes * 3
+    if not training and not config.evaluation:
+        return shapes
+    if config.grid:
+        height, width = (side // config.grid for side in (shapes[0].height, shapes[0].width))
+        shapes = [dataclasses.replace(shapes[0], height=height, width=width)] * (len(shapes) * config.grid**2)
+    if config.piece:
+        shapes = [dataclasses.replace(each, height=config.piece, width=config.piece) for each in shapes]
+    if config.window:
+        height, width = shapes[0].height, shapes[0].width
+        sides = [min(config.window, length) for length in (height, width)]
+        starts = [_starts(*pair, config.stride or config.window) for pair in zip((height, width), sides, strict=True)]
+        window = dataclasses.replace(shapes[0], height=sides[0], width=sides[1])
+        shapes = [window] * (len(shapes) * len(starts[0]) * len(starts[1]))
+    return shapes
+
+
 def resized(image: Image, side: int) -> Image:
-    """uint8[side,side,3] of it, by Pillow's bicubic filter, which averages where it reduces."""
+    """[side,side,3] of it, of its type, by Pillow's bicubic filter, which averages where it reduces."""
     if image.shape[:2] == (side, side):
         return image
-    return np.asarray(PillowImage.fromarray(image).resize((side, side), PillowImage.Resampling.BICUBIC))
+    if image.dtype == np.uint8:
+        return np.asarray(PillowImage.fromarray(image).resize((side, side), PillowImage.Resampling.BICUBIC))
+    # Pillow knows no RGB of 16 bits; its floats hold them, channel by channel.
+    planes = [PillowImage.fromarray(np.asarray(image[..., channel], np.float32)) for channel in range(3)]
+    made = np.dstack([np.asarray(plane.resize((side, side), PillowImage.Resampling.BICUBIC)) for plane in planes])
+    return np.rint(made.clip(0, 65535)).astype(np.uint16)
 
 
 def _mirrored(piece: Piece) -> Iterator[Piece]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from typing import Any
 
 from nafnet.errors import RecipeError
+from nafnet.words import counted
 
 
 def at_least(table: str, config: Any, lowest: int, *names: str) -> None:
@@ -22,16 +24,35 @@ def at_least(table: str, config: Any, lowest: int, *names: str) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitConfig:
-    """How a data set without a split of its own is divided."""
+    """How a data set without a split of its own is divided; pairs of one scene stay together."""
 
     validation_share: float = 0.1
     """Of the pairs, or of the scenes where pairs belong to one."""
     test_share: float = 0.1
     seed: int = 0
+    scene: str = ""
+    """A regular expression, looked for in each pair's name, whose one group is the pair's scene; without it the data
+    set's layout says what a scene is, or else it is guessed from names. `(.*)`: each pair by itself."""
+    shared_scenes: bool = False
+    """Let parts share scenes: pairs are divided one by one, and parts of a data set's own are not compared."""
 
     def __post_init__(self) -> None:
+        self._check_scene()
         if min(self.validation_share, self.test_share) < 0 or self.validation_share + self.test_share >= 1:
             raise RecipeError("recipe: [split] the shares must be at least 0, and less than 1 together")
+
+    def _check_scene(self) -> None:
+        try:
+            groups = re.compile(self.scene).groups
+        except re.error as error:
+            raise RecipeError(f"recipe: [split] scene = {self.scene!r}; not a regular expression ({error})") from error
+        if self.scene and groups != 1:
+            raise RecipeError(
+                f"recipe: [split] scene = {self.scene!r}; has {counted(groups, 'group')}, expected one in parentheses, "
+                r"such as ^(\d+)_"
+            )
+        if self.scene and self.shared_scenes:
+            raise RecipeError("recipe: [split] scene and shared_scenes exclude each other; leave one out")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -98,20 +98,33 @@ class EvaluationConfig:
     every: int = 0
     """Steps; 0: once an epoch, at most a hundred times in a run."""
     images: int = 64
-    """Images of validation, and of training for the gap between the two; 0: all."""
+    """Of validation; 0: all."""
+    train_images: int = 32
+    """Images of training, for the gap between the two; no more than `images`, where that is not 0."""
     window: int = 0
     """Of larger images the middle alone, a square of this side; 0: all of them, of clean images that get noise 256."""
+    tile: int = 1024
+    """Larger images are restored in tiles of at most this side, in pixels, as `nafnet-run` does; 0: whole."""
+    local_pooling: bool = False
+    """Pool over 1.5 training patches in place of the whole image (TLC), as the authors evaluate GoPro and REDS; the
+    weights say so, and are restored with in the same way."""
     protocol: str = "plain"
     """See `nafnet.metrics.PROTOCOLS`."""
     patience: int = 0
     """Stop after so many evaluations in a row without a better PSNR; 0: never."""
 
     def __post_init__(self) -> None:
-        at_least("evaluation", self, 0, "every", "images", "window", "patience")
+        at_least("evaluation", self, 0, "every", "images", "window", "tile", "patience")
+        at_least("evaluation", self, 1, "train_images")
         if 0 < self.window < 11:
             raise RecipeError(f"recipe: [evaluation] window = {self.window}; SSIM needs at least 11, or 0 for all")
         if self.protocol not in PROTOCOLS:
             raise RecipeError(f"recipe: [evaluation] protocol = {self.protocol!r}; known are {', '.join(PROTOCOLS)}")
+
+    @property
+    def most_trained(self) -> int:
+        """How many images of training are evaluated at most."""
+        return min(self.train_images, self.images or self.train_images)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,6 +135,8 @@ class Recipe:
     task: str = "restore"
     layouts: tuple[str, ...] = ()
     """The data sets it was written for, by the names of `nafnet-train data`; any other is taken as well."""
+    degraded: str = ""
+    """Which of a data set's degraded versions, where it has several: of REDS blur or blur_jpeg."""
     architecture: Architecture = dataclasses.field(default_factory=Architecture)
     generated: GeneratedConfig | None = None
     """None: it draws no images."""
@@ -145,6 +160,11 @@ class Recipe:
         parts = self.loop.accumulate
         if any(batch % parts for _, _, batch in self.sampling.stages):
             raise RecipeError(f"recipe: [sampling] batches of stages must be multiples of accumulate, {parts}")
+        multiple, tile = self.architecture.multiple, self.evaluation.tile
+        if tile % multiple:
+            raise RecipeError(
+                f"recipe: [evaluation] tile = {tile}; expected a multiple of {multiple}, which the network needs, or 0"
+            )
         if self.loop.steps and self.schedule.warmup_steps >= self.loop.steps:
             raise RecipeError(
                 f"recipe: [schedule] warmup_steps = {self.schedule.warmup_steps}; the run has "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import textwrap
 import tomllib
 import types
@@ -57,20 +58,28 @@ def _in_lines(names: Iterable[str]) -> list[str]:
     return [line for _, group in folders for line in textwrap.wrap("  ".join(group), 100, break_on_hyphens=False)]
 
 
-def with_steps(recipe: Recipe, steps: int, overrides: Iterable[str] = ()) -> tuple[Recipe, str | None]:
+def with_steps(
+    recipe: Recipe, steps: int, overrides: Iterable[str] = (), begun: int | None = None
+) -> tuple[Recipe, str | None]:
     """The recipe for a run of `steps`, and a line for the user where its warm-up had to be shortened for that.
 
     A warm-up that does not fit becomes a tenth of the run; not one that the user chose.
 
     Args:
+        recipe: as it is written.
+        steps: of the run.
         overrides: what the user changed, see `load_recipe`.
+        begun: steps of the warm-up of a run that is gone on with; where it was shortened then, it stays so.
 
     Raises:
         RecipeError: a warm-up among `overrides` does not fit.
     """
     loop, schedule, note = dataclasses.replace(recipe.loop, steps=steps, epochs=0), recipe.schedule, None
     chosen = any("warmup_steps" in override.partition("=")[0] for override in overrides)
-    if schedule.warmup_steps >= steps and not chosen:
+    if begun is not None and begun < schedule.warmup_steps and not chosen:
+        note = f"warm-up: {counted(begun, 'step')}, as the run began, in place of the recipe's {schedule.warmup_steps}"
+        schedule = dataclasses.replace(schedule, warmup_steps=begun)
+    elif schedule.warmup_steps >= steps and not chosen:
         note = (
             f"warm-up: {counted(steps // 10, 'step')} in place of the recipe's {schedule.warmup_steps}, since the run "
             f"has {counted(steps, 'step')}; --set schedule.warmup_steps=N chooses another"
@@ -123,7 +132,8 @@ def _toml(value: Any) -> str:
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    # Escapes of JSON are escapes of TOML; a pattern has backslashes.
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _with_base(name: str, seen: tuple[str, ...]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from nafnet.errors import CheckpointError, DataError
 from nafnet.progress import PlainConsole
 from nafnet.train.recipes.recipe import images_until
 from nafnet.train.run.curves import evaluations, held_out_means, turning_point
-from nafnet.train.run.evaluation import TRAIN
+from nafnet.train.run.evaluation_sets import TRAIN
 from nafnet.train.run.run_record import read_record
 from nafnet.words import printable
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from nafnet.files import whole_file
-from nafnet.train.run.evaluation import NOT_IN_MEANS, TRAIN, middle
+from nafnet.train.run.evaluation_sets import NOT_IN_MEANS, TRAIN, middle
 from nafnet.train.run.logbook import EVALUATION_COLUMNS, EVALUATIONS, STEP_COLUMNS, STEPS, read_rows
 
 WOBBLE = 0.02

@@ -15,7 +15,7 @@ from nafnet.train.run.evaluation import Scores
 
 STEPS, EVALUATIONS = "steps.csv", "evaluations.csv"
 STEP_COLUMNS = ("step", "loss", "learning_rate", "gradient_norm", "seconds")
-EVALUATION_COLUMNS = ("step", "set", "loss", "psnr", "ssim")
+EVALUATION_COLUMNS = ("step", "set", "loss", "psnr", "ssim", "seconds")
 
 
 class Logbook:
@@ -24,12 +24,15 @@ class Logbook:
     Args:
         folder: of the run.
         step: rows of later ones are dropped.
+        due: whether that step is still to be evaluated, so that its evaluation's rows are dropped as well.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, *, due: bool = False) -> None:
         self._files = []
-        for name, columns in ((STEPS, STEP_COLUMNS), (EVALUATIONS, EVALUATION_COLUMNS)):
-            rows = [row for row in read_rows(folder / name, columns) if int(row["step"]) <= step]
+        for name, columns, last in (
+            (STEPS, STEP_COLUMNS, step), (EVALUATIONS, EVALUATION_COLUMNS, step - due)
+        ):  # fmt: skip
+            rows = [row for row in read_rows(folder / name, columns) if int(row["step"]) <= last]
             text = io.StringIO()
             writer = csv.DictWriter(text, columns, lineterminator="\n")
             writer.writeheader()
@@ -80,6 +83,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     text = path.read_text(encoding="utf-8", errors="replace")
     rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
     for number, row in enumerate(rows, 2):
+        if tuple(row) == tuple(columns[:-1]):  # as earlier versions wrote evaluations, without the seconds
+            row[columns[-1]] = "nan"
         try:
             if tuple(row) != tuple(columns) or None in row.values():
                 raise ValueError(f"expected {', '.join(columns)}")

@@ -14,26 +14,34 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from nafnet.checkpoint import StateDict, weights_sha256
-from nafnet.errors import CheckpointError, UsageError
+from nafnet.checkpoint import weights_sha256
+from nafnet.errors import DataError, TrainingError, UsageError
 from nafnet.files import exclusive
+from nafnet.statedict import StateDict
 from nafnet.system import SYSTEM
 from nafnet.train.data.batches import Batch, StepBatches
 from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe import Recipe
+from nafnet.train.run.changes import Changes
 from nafnet.train.run.curves import draw_curves
+from nafnet.train.run.kept import Kept
 from nafnet.train.run.logbook import Logbook
 from nafnet.train.run.pace import Pace
+from nafnet.train.run.precision import computed_in
 from nafnet.train.run.run_data import DataSource, RunData, open_data
-from nafnet.train.run.run_record import RECORD, fingerprint, refuse_another, remove_leftovers, write_record
-from nafnet.train.run.state_files import StateFiles
+from nafnet.train.run.run_record import (
+    RECORD,
+    checked_changes,
+    fingerprint,
+    remove_leftovers,
+    write_record,
+)
+from nafnet.train.run.tiled import short_of_memory
 from nafnet.train.run.trainer import StepResult, Trainer
-from nafnet.train.run.validation import BEST, Course, Validation
-from nafnet.train.run.weights import write_weights
+from nafnet.train.run.validation import Course, Validation
 from nafnet.words import counted
 
-LAST = "last.safetensors"
 _MOST_EVALUATIONS = 100
 
 
@@ -76,9 +84,8 @@ class Run:
     ) -> None:  # fmt: skip
         self.recipe, self.folder, self.world, self.options, self.say = recipe, folder, world, options, say
         self.initial, self._initial_hash = initial, weights_sha256(initial) if initial else None
-        self.states = StateFiles(folder / "states", recipe.loop.keep_every)
         self.validation = Validation(recipe, folder, world, say)
-        self._fingerprint = ""
+        self.kept = Kept(recipe, folder, world, self.validation, say)
 
     def train(self, source: DataSource, progress: Progress, asked: StopRequest) -> Outcome:
         """Train to the end, going on where an earlier run of the same recipe on the same data stopped.
@@ -90,43 +97,59 @@ class Run:
             KeyboardInterrupt: it was asked to stop; the state is saved.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        began = False
         with exclusive(self.folder / f".lock-{self.world.rank}") as alone:
             if not alone:
                 raise UsageError(f"{self.folder}: another process trains here; choose another folder with -o")
             if self.world.leads:
                 remove_leftovers(self.folder)
             try:
-                data = open_data(self.recipe, source, self.folder, progress, self.world)
-                for line in (*(f"left out: {each}" for each in data.left_out), data.summary):
-                    self.say(line)
-                return self._train(data, progress, asked)
+                opened = open_data(self.recipe, source, self.folder, progress, self.world, self.say)
+                with contextlib.closing(opened) as data:
+                    for line in (*(f"left out: {each}" for each in data.left_out), data.summary):
+                        self.say(line)
+                    began = True
+                    return self._train(data, progress, asked)
             except KeyboardInterrupt:
-                raise KeyboardInterrupt(self._left_behind()) from None
+                raise KeyboardInterrupt(self.kept.left_behind()) from None
+            except (TrainingError, DataError) as error:
+                if began and self.world.leads:
+                    error.args = (f"{error}; {self.kept.there() or 'nothing is saved yet'}",)
+                raise
             except OSError as error:
                 if error.errno not in SYSTEM.full_disk:
                     raise
-                raise self.states.refused(self.folder, error) from error
+                raise self.kept.states.refused(self.folder, error) from error
 
     def _train(self, data: RunData, progress: Progress, asked: StopRequest) -> Outcome:
         loop = self.recipe.loop
         steps = loop.steps or max(loop.epochs * len(data.examples) // loop.batch, 1)
         every = self.recipe.evaluation.every or max(len(data.examples) // loop.batch, steps // _MOST_EVALUATIONS, 1)
-        trainer = Trainer(self.recipe, steps, self.world, self.folder, self.initial, compiled=self.options.compiled)
-        self._check_recipe(trainer, data)
-        self._fingerprint = fingerprint(self.recipe, data.record, self._initial_hash)
+        precision, note = computed_in(loop.precision, self.world.device)
+        if note:
+            self.say(note)
+        trainer = Trainer(
+            self.recipe, steps, self.world, self.folder, self.initial, compiled=self.options.compiled,
+            precision=precision,
+        )  # fmt: skip
+        changed = self._check_recipe(trainer, data)
+        self.kept.fingerprint = fingerprint(self.recipe, data.record, self._initial_hash)
         often = "at the end" if every >= steps else f"after every {every}" if every > 1 else "after every step"
         self.say(f"{counted(steps, 'step')} of {counted(loop.batch, 'image')}, an evaluation {often}")
-        self._resume(trainer)
+        self.kept.resume(trainer)
+        self.kept.change(changed, trainer)
         batches = StepBatches(data.examples, self.recipe, steps, self.world)
         task = progress.add_task("training", total=steps, completed=trainer.step, left=0.0)
         validation, stopped = self.validation, False
         with asked.deferred(), asked.answered(self.say), contextlib.ExitStack() as stack:
             loader = batches.loader(trainer.step, self.options.workers, pinned=self.world.device.type == "cuda")
-            log = stack.enter_context(Logbook(self.folder, trainer.step)) if self.world.leads else None
-            course = Course(progress, asked, Pace(self.recipe, steps, every), log)
+            book = Logbook(self.folder, trainer.step, due=validation.due) if self.world.leads else None
+            log = stack.enter_context(book) if book else None
+            evaluated = sum(each.pixels for each in data.evaluation.values()) // self.world.size
+            course = Course(progress, asked, Pace(self.recipe, steps, every, evaluated), log)
             if validation.due or (trainer.step == steps and validation.best[0] < 0):
                 stopped = not validation.evaluate(trainer, data.evaluation, course)
-                self._save(trainer, asked)
+                self.kept.save(trainer, asked)
             while trainer.step < steps and not (stopped or validation.out_of_patience):
                 result = self._step(trainer, loader, course)
                 doing, left = f"training, loss {result.loss:.4g}", course.pace.left(trainer.step)
@@ -135,11 +158,12 @@ class Run:
                 stopped = result.stop or (self.world.size == 1 and asked.asked)
                 last = trainer.step == steps
                 validation.due = last or trainer.step % every == 0
-                if validation.due and not stopped:
+                evaluates = validation.due and not stopped
+                if evaluates:
+                    self.kept.save(trainer, asked)  # an evaluation needs memory of its own, and time
                     stopped = not validation.evaluate(trainer, data.evaluation, course)
-                ends = last or stopped or validation.out_of_patience
-                if ends or any(trainer.step % each == 0 for each in self._saves):
-                    self._save(trainer, asked)
+                if evaluates or last or stopped or self.kept.is_due(trainer.step):
+                    self.kept.save(trainer, asked, weights=not evaluates)
         if self.world.leads:
             draw_curves(self.folder)
         if stopped:
@@ -149,7 +173,7 @@ class Run:
     def _step(self, trainer: Trainer, loader: Iterator[Batch], course: Course) -> StepResult:
         started = time.monotonic()
         parts = [next(loader) for _ in range(self.recipe.loop.accumulate)]
-        result = trainer.train_step(parts, stop=course.asked.asked)
+        result = self._taken(trainer, parts, stop=course.asked.asked)
         seconds = time.monotonic() - started
         if course.log:
             course.log.step(
@@ -161,64 +185,28 @@ class Run:
             self.say(line)
         return result
 
-    def _left_behind(self) -> str:
-        """What an interrupted run has on the disk, and how to go on; empty where another process has to know."""
-        newest = self.states.steps()[:1]
-        if not self.world.leads:
-            return ""
-        if not newest:
-            return "stopped before a step was saved; the same command begins again"
-        best = self.folder / BEST
-        found = f"the best so far is {best}" if best.exists() else f"{BEST} comes with the first evaluation"
-        return (
-            f"stopped; step {newest[0]} is saved, and its weights are {self.folder / LAST} ({found}); "
-            "the same command goes on"
+    def _taken(self, trainer: Trainer, parts: list[Batch], *, stop: bool) -> StepResult:
+        try:
+            return trainer.train_step(parts, stop=stop)
+        except (RuntimeError, MemoryError) as error:
+            if not short_of_memory(error):
+                raise
+        patch, batch = self.recipe.stage(trainer.step, trainer.steps)
+        at_once = counted(batch // len(parts), "patch", "patches")
+        raise TrainingError(
+            f"step {trainer.step}: out of memory, training {at_once} of {patch} at once; free some and give the same "
+            f"command again, or begin anew with --set loop.accumulate={2 * len(parts)}, which needs half of it"
         )
 
-    @property
-    def _saves(self) -> tuple[int, ...]:
-        loop = self.recipe.loop
-        return (loop.checkpoint_every, loop.keep_every) if loop.keep_every else (loop.checkpoint_every,)
+    def _check_recipe(self, trainer: Trainer, data: RunData) -> Changes:
+        """Refuse to mix two recipes, or two data sets, in one folder; write down which they are.
 
-    def _save(self, trainer: Trainer, asked: StopRequest) -> None:
-        """The weights first: of a run that is killed in between, the state says that they are still to be written."""
-        if not self.world.leads:
-            return
-        with asked.held():
-            write_weights(self.folder / LAST, trainer.evaluated, self.recipe)
-            state = {**trainer.state(), **self.validation.state(), "run": self._fingerprint}
-            self.states.save(trainer.step, state)
-
-    def _resume(self, trainer: Trainer) -> None:
-        """Go on from the leading process's newest state, which it hands to all: they may have no folder in common."""
-        state, damaged = self.states.load() if self.world.leads else (None, [])
-        for line in damaged:
-            self.say(line)
-        state = self.world.same(state)
-        if state is None:
-            return
-        if state.get("run") != self._fingerprint:
-            raise CheckpointError(
-                f"{self.states.folder}: states of another recipe, of other data or of another version; choose another "
-                "folder with -o, or remove it to start anew"
-            )
-        try:
-            trainer.load(state)
-            self.validation.load(state)
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise CheckpointError(
-                f"{self.states.folder}: of another version ({reason}); remove it to start anew"
-            ) from error
-        self.say(f"going on from step {trainer.step}")
-        if self.world.leads and not (self.folder / LAST).exists():  # what the state says was written
-            write_weights(self.folder / LAST, trainer.evaluated, self.recipe)
-        self.validation.mend()
-
-    def _check_recipe(self, trainer: Trainer, data: RunData) -> None:
-        """Refuse to mix two recipes, or two data sets, in one folder; write down which they are."""
+        Returns:
+            What is other than before, of what may be.
+        """
+        changed = Changes()
         if (self.folder / RECORD).exists():
-            refuse_another(self.folder, self.recipe, data.record, self._initial_hash)
+            changed = checked_changes(self.folder, self.recipe, data.record, self._initial_hash, trainer.steps)
         elif self.world.leads:
             parameters = sum(weight.numel() for weight in trainer.model.parameters())
             write_record(
@@ -227,3 +215,5 @@ class Run:
                 initial=self._initial_hash,
             )  # fmt: skip
         self.world.wait()
+        agreed: Changes = self.world.same(changed)
+        return agreed

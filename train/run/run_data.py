@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,22 @@ from rich.progress import Progress
 
 from nafnet.errors import DataError, UsageError
 from nafnet.files import cache_folder
-from nafnet.progress import busy, tracked
+from nafnet.progress import busy
 from nafnet.train.data.clean_store import VERSION, CleanStore, write_store
-from nafnet.train.data.digests import DigestMemory, combined
+from nafnet.train.data.digests import combined, read_digests
 from nafnet.train.data.examples import CleanExamples, Examples, MixedExamples, PairExamples
 from nafnet.train.data.generated_store import open_images
 from nafnet.train.data.layouts import find_data
 from nafnet.train.data.layouts.folders import find_two
-from nafnet.train.data.pair_store import PairStore, open_store
-from nafnet.train.data.pairs import Pairs
+from nafnet.train.data.part_stores import checked, open_parts
 from nafnet.train.data.photographs import Photographs, find_photographs
 from nafnet.train.data.splits import divide, held_out
+from nafnet.train.data.stores import CLEAN as CLEAN_STORES
+from nafnet.train.data.stores import Hold, note_use
 from nafnet.train.processes.distributed import World
 from nafnet.train.recipes.data_tables import GeneratedConfig
 from nafnet.train.recipes.recipe import Recipe
-from nafnet.train.run.evaluation import TRAIN, EvaluationSet, StoreSet, noisy_sets
+from nafnet.train.run.evaluation_sets import TRAIN, EvaluationSet, noisy_sets, pair_sets
 from nafnet.words import counted
 
 
@@ -55,6 +55,13 @@ class RunData:
     """For run.json: the layout, counts before and after preparation, names of each part."""
     left_out: tuple[str, ...] = ()
     """A line for each pair that --skip-bad left out."""
+    holds: tuple[Hold, ...] = ()
+    """On the stores, which nobody removes before these are closed."""
+
+    def close(self) -> None:
+        """Let go of the stores."""
+        for hold in self.holds:
+            hold.close()
 
     @property
     def summary(self) -> str:
@@ -95,19 +102,32 @@ def check_source(recipe: Recipe, source: DataSource) -> None:
         )
 
 
-def open_data(recipe: Recipe, source: DataSource, run: Path, progress: Progress, world: World) -> RunData:
+def open_data(
+    recipe: Recipe, source: DataSource, run: Path, progress: Progress, world: World,
+    say: Callable[[str], None] = lambda _: None,
+) -> RunData:  # fmt: skip
     """The data of a run; the leading process makes what is not there yet, the others wait for it.
+
+    Args:
+        recipe: says what is made of it.
+        source: where it is.
+        run: the folder for images that are generated.
+        progress: gets tasks.
+        world: the processes.
+        say: takes lines for the user, before the work that they are about.
 
     Raises:
         UsageError: a folder for a recipe that draws its images, or none for one that does not.
-        DataError: the folder holds no data set, or one with faults and without `skip_bad`.
+        DataError: the folder holds no data set, or one with faults and without `skip_bad`; or its parts share scenes,
+            or the disk has not the room.
+        OutputError: the disk refuses.
     """
     check_source(recipe, source)
     if source.clean:
-        return _photographs(recipe, source, run, progress, world)
+        return _photographs(recipe, source, run, progress, world, say)
     if recipe.noise is not None:
         return _generated(recipe, run, progress, world)
-    return _paired(recipe, source, progress, world)
+    return _paired(recipe, source, progress, world, say)
 
 
 def _generated(recipe: Recipe, run: Path, progress: Progress, world: World) -> RunData:
@@ -128,24 +148,26 @@ def _drawn(recipe: Recipe, config: GeneratedConfig, run: Path, progress: Progres
     return open_images(path, config, recipe.dead_leaves, progress)
 
 
-def _photographs(recipe: Recipe, source: DataSource, run: Path, progress: Progress, world: World) -> RunData:
+def _photographs(
+    recipe: Recipe, source: DataSource, run: Path, progress: Progress, world: World, say: Callable[[str], None]
+) -> RunData:
     """Clean photographs, and in the recipe's share of the examples generated images."""
     config = recipe.photographs
     with busy(progress, "looking for photographs"):
         found, faults = find_photographs(source.clean, max(recipe.patches) * config.reduce)
     _refuse_faults(faults, source)
-    memory = DigestMemory()
-    digests = [memory.of(path) for path in progress.track(found.paths, description="reading photographs")]
+    digests: list[str] = world.same(read_digests(found.paths, progress, "reading photographs") if world.leads else [])
     # A copy among the held-out would be one that was trained on.
     first = {digest: number for number, digest in reversed(list(enumerate(digests)))}
     numbers = sorted(first.values())
     if copies := len(digests) - len(numbers):
         faults = [*faults, f"{counted(copies, 'copy', 'copies')} of other photographs, each of which is taken once"]
         found, digests = found.subset(numbers), [digests[number] for number in numbers]
-    folder = cache_folder("clean") / combined([str(VERSION), str(config.reduce), *digests])[:32]
+    folder = cache_folder(CLEAN_STORES) / combined([str(VERSION), str(config.reduce), *digests])[:32]
+    hold = Hold(folder)
     if world.leads:
-        memory.save()
-        write_store(folder, found, config.reduce, progress)
+        write_store(folder, found, config.reduce, progress, say)
+        note_use(folder, ", ".join(str(each.absolute()) for each in source.clean), "photographs", len(found.names))
     world.wait()
     parts = dict(zip((TRAIN, "held out"), held_out(len(found.names), config.held_out_share, config.seed), strict=True))
     stores = {part: CleanStore(folder, numbers) for part, numbers in parts.items()}
@@ -160,7 +182,7 @@ def _photographs(recipe: Recipe, source: DataSource, run: Path, progress: Progre
         images = _drawn(recipe, recipe.generated, run, progress, world)[: recipe.generated.images]
         examples = MixedExamples(examples, CleanExamples(images, recipe), recipe.generated.share)
         record["parts"]["generated"] = {"images": len(images), "share": recipe.generated.share}
-    return RunData(examples, dict(sets), record, tuple(faults))
+    return RunData(examples, dict(sets), record, tuple(faults), (hold,))
 
 
 def _part(found: Photographs, digests: Sequence[str], numbers: Sequence[int]) -> dict[str, Any]:
@@ -176,60 +198,42 @@ def _refuse_faults(faults: Sequence[str], source: DataSource) -> None:
         raise DataError(f"{few}. Mend them, or leave them out with --skip-bad{lists}")
 
 
-def _paired(recipe: Recipe, source: DataSource, progress: Progress, world: World) -> RunData:
+def _paired(
+    recipe: Recipe, source: DataSource, progress: Progress, world: World, say: Callable[[str], None]
+) -> RunData:
     assert source.root is not None
     with busy(progress, f"looking for pairs in {source.root}"):
         if source.target is None:
-            layout, found = find_data(source.root)
+            layout, found = find_data(source.root, recipe.degraded)
             name = layout.name
         else:
             name, found = "two folders", find_two(source.root, source.target)
-    parts = divide(found.parts, recipe.split)
-    faults = list(found.faults)
-    whole: dict[str, Pairs] = {}
-    for part, pairs in parts.items():
-        indices = tracked(progress, range(len(pairs.names)), f"checking {part}")
-        wrong = {index: fault for index in indices if (fault := pairs.fault(index))}
-        faults += wrong.values()
-        whole[part] = pairs.subset([index for index in range(len(pairs.names)) if index not in wrong])
+    division = divide(found, recipe.split)
+    for note in division.notes:
+        say(note)
+    whole = checked(division.parts, progress, world)
+    faults = [*found.faults, *(fault for each in whole.values() for fault in each.faults)]
     _refuse_faults(faults, source)
-    stores, digests = _stores(recipe, whole, source, progress, world)
-    config = recipe.evaluation
-    shown = [part for part in (TRAIN, "validation" if "validation" in stores else "test") if part in stores]
-    sets = {part: StoreSet(stores[part], config.images, config.window) for part in shown}
+    whole = {part: each for part, each in whole.items() if each.shapes}
+    if TRAIN not in whole:
+        raise DataError(f"{source.root}: no pair is left to train on; the first says: {faults[0]}")
+    where = str(source.root.absolute())
+    parts = open_parts(whole, recipe.prepare, where, progress, world, say, skip_bad=source.skip_bad)
+    stores = {part: each.store for part, each in parts.items()}
     record = {
         "layout": name,
         "root": str(source.root),
+        "grouped": division.record,
         "parts": {
             part: {
-                "pairs": len(whole[part].names),
-                "images": len(store),
-                "names": list(whole[part].names),
-                "sha256": digests[part],
+                "pairs": len(whole[part].pairs.names),
+                "images": len(each.store),
+                "names": list(whole[part].pairs.names),
+                "sha256": each.sha256,
             }
-            for part, store in stores.items()
+            for part, each in parts.items()
         },
     }
     left_out = (*faults, *(line for store in stores.values() for line in store.skipped))
-    return RunData(PairExamples(stores[TRAIN], recipe), dict(sets), record, left_out)
-
-
-def _stores(
-    recipe: Recipe, parts: dict[str, Pairs], source: DataSource, progress: Progress, world: World
-) -> tuple[dict[str, PairStore], dict[str, str]]:
-    """The prepared pairs of each part, in a cache keyed by content and preparation, and the digest of each part."""
-    memory = DigestMemory()
-    stores, contents = {}, {}
-    for part, pairs in parts.items():
-        training = part == TRAIN
-        indices = tracked(progress, range(len(pairs.names)), f"reading {part}")
-        digests = [pairs.digest(index, memory) for index in indices]
-        contents[part] = combined(digests)
-        how = json.dumps({**dataclasses.asdict(recipe.prepare), "training": training})
-        folder = cache_folder("pairs") / combined([how, *pairs.names, *digests])[:32]
-        if world.leads:
-            memory.save()
-            open_store(folder, pairs, recipe.prepare, progress, training=training, skip_bad=source.skip_bad)
-        world.wait()
-        stores[part] = open_store(folder, pairs, recipe.prepare, progress, training=training, skip_bad=source.skip_bad)
-    return stores, contents
+    holds = tuple(each.hold for each in parts.values())
+    return RunData(PairExamples(stores[TRAIN], recipe), pair_sets(stores, recipe.evaluation), record, left_out, holds)

@@ -15,6 +15,7 @@ from nafnet.errors import CheckpointError, RecipeError
 from nafnet.files import PARTIAL_SUFFIX, write_whole
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.recipes.recipe_files import recipe_toml
+from nafnet.train.run.changes import Changes, changes, different, learnt
 
 RECORD, RECIPE = "run.json", "recipe.toml"
 # What a process that was killed while it wrote may leave, by the names that a run writes; nobody else's.
@@ -26,13 +27,15 @@ _LEFT_OVER = (
 
 
 def fingerprint(recipe: Recipe, data: dict[str, Any], initial: str | None) -> str:
-    """SHA-256 of what must be the same for a run to go on: the recipe but for its name, the data's parts, the start.
+    """SHA-256 of what must be the same for a run to go on: what the recipe says is learnt, the data's parts, the start.
 
     Args:
+        recipe: of the run.
+        data: see `write_record`.
         initial: SHA-256 of the weights it started from; None: random ones.
     """
-    told = {**recipe.to_dict(), "name": ""}
-    return hashlib.sha256(json.dumps([told, data["parts"], initial], sort_keys=True).encode()).hexdigest()
+    told = [learnt(recipe.to_dict()), data["parts"], initial]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def read_record(run: Path) -> dict[str, Any]:
@@ -52,6 +55,14 @@ def read_record(run: Path) -> dict[str, Any]:
         ) from error
 
 
+def begun_with_warm_up(run: Path) -> int | None:
+    """The steps of warm-up that a folder's run began with; None where there is no run, or one that is damaged."""
+    try:
+        return int(read_record(run)["recipe"]["schedule"]["warmup_steps"])
+    except (CheckpointError, KeyError, TypeError, ValueError):
+        return None  # what is wrong with it is said when the run begins
+
+
 def write_record(run: Path, recipe: Recipe, data: dict[str, Any], **facts: Any) -> None:
     """Write run.json and recipe.toml, the recipe in full.
 
@@ -64,19 +75,23 @@ def write_record(run: Path, recipe: Recipe, data: dict[str, Any], **facts: Any) 
     write_whole(run / RECORD, json.dumps(record, indent=1).encode())
 
 
-def refuse_another(run: Path, recipe: Recipe, data: dict[str, Any], initial: str | None) -> None:
-    """Refuse to mix two recipes, two data sets, or two starts in one folder.
+def checked_changes(
+    run: Path, recipe: Recipe, data: dict[str, Any], initial: str | None, steps: int
+) -> Changes:  # fmt: skip
+    """What is other in a run that goes on, of what may be.
 
     Raises:
-        RecipeError: it holds a run of another; the message says which tables differ.
+        RecipeError: it is another run: what is learnt, the data or the start are other ones; the message says which
+            fields differ. Or it would become shorter.
         CheckpointError: its record is damaged.
     """
     before = read_record(run)
     ours = json.loads(json.dumps({"recipe": recipe.to_dict(), "data": data}))
-    changed = [
-        f"[{table}]" for table, value in ours["recipe"].items()
-        if table != "name" and before["recipe"].get(table) != value
-    ]  # fmt: skip
+    try:
+        changed = different(learnt(before["recipe"]), learnt(ours["recipe"]))
+        length = int(before["steps"])
+    except (KeyError, AttributeError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{run / RECORD}: of another version ({error}); choose another folder with -o") from error
     if before["data"].get("parts") != ours["data"]["parts"]:
         changed.append("the data")
     if before.get("initial") != initial:
@@ -85,6 +100,19 @@ def refuse_another(run: Path, recipe: Recipe, data: dict[str, Any], initial: str
         raise RecipeError(
             f"{run} holds a run of another recipe: {', '.join(changed)} differ; choose another folder with -o"
         )
+    return changes(run, before["recipe"], ours["recipe"], (length, steps))
+
+
+def note_changes(run: Path, recipe: Recipe, changed: Changes, step: int, steps: int) -> None:
+    """Write down what is other in a run from `step` on; `steps` is its length now."""
+    before = read_record(run)
+    entry = {"from": step, "fields": changed.fields, "steps": steps}
+    record = {
+        **before, "recipe": recipe.to_dict(), "steps": steps, "stages": recipe.starts(steps),
+        "changes": [*before.get("changes", ()), entry],
+    }  # fmt: skip
+    write_whole(run / RECIPE, recipe_toml(recipe).encode())
+    write_whole(run / RECORD, json.dumps(record, indent=1).encode())
 
 
 def remove_leftovers(run: Path) -> None:

@@ -18,13 +18,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nafnet.architecture import NAFNet, channels_last
-from nafnet.checkpoint import StateDict
 from nafnet.errors import TrainingError
 from nafnet.files import whole_file
+from nafnet.statedict import StateDict
 from nafnet.train.data.batches import Batch, in_unit_range
 from nafnet.train.processes.distributed import World
 from nafnet.train.recipes.losses import LOSSES
-from nafnet.train.recipes.recipe import Recipe
+from nafnet.train.recipes.recipe import Precision, Recipe
 from nafnet.train.recipes.schedule import learning_rate
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -62,25 +62,28 @@ class Trainer:
         folder: where a batch goes that cannot be trained on.
         initial: weights to start from, in place of random ones.
         compiled: let torch.compile make the forward pass.
+        precision: that is computed in; by default the recipe's.
     """
 
     def __init__(
         self, recipe: Recipe, steps: int, world: World, folder: Path, initial: StateDict | None = None, *,
-        compiled: bool = False,
+        compiled: bool = False, precision: Precision | None = None,
     ) -> None:  # fmt: skip
         self.recipe, self.steps, self.world, self.folder = recipe, steps, world, folder
         self.step = 0
         loop = recipe.loop
+        self.precision = precision or loop.precision
         torch.manual_seed(loop.seed)
-        set_tf32(world.device, loop.precision)
-        self.model = channels_last(NAFNet(recipe.architecture, dropout=loop.dropout)).to(world.device)
+        set_tf32(world.device, self.precision)
+        self.model = NAFNet(recipe.architecture, dropout=loop.dropout)
+        channels_last(self.model).to(world.device)
         if initial is not None:
             self.model.load_state_dict(initial)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(loop.ema)) if loop.ema else None
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=loop.learning_rate, betas=loop.betas, weight_decay=loop.weight_decay, fused=True
         )
-        self.scaler = torch.amp.GradScaler(world.device.type, enabled=loop.precision == "fp16")
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=self.precision == "fp16")
         self.loss = LOSSES[loop.loss]
         self._skipped = 0
         shared: nn.Module = self.model
@@ -93,9 +96,10 @@ class Trainer:
         self._forward: nn.Module = torch.compile(shared) if compiled else shared  # type: ignore[assignment]  # a module, typed as a function
 
     @property
-    def evaluated(self) -> nn.Module:
+    def evaluated(self) -> NAFNet:
         """The model that is evaluated and written: the moving average where the recipe has one."""
-        return self.average.module if self.average else self.model
+        averaged: NAFNet = self.average.module if self.average else self.model
+        return averaged
 
     def train_step(self, parts: Sequence[Batch], *, stop: bool = False) -> StepResult:
         """One step on the parts of this process's share of the batch.
@@ -136,7 +140,7 @@ class Trainer:
         return StepResult(loss_mean, norm, rate, stops > 0)
 
     def _loss(self, part: Batch) -> Tensor:
-        device, precision = self.world.device, self.recipe.loop.precision
+        device, precision = self.world.device, self.precision
         degraded, clean = (in_unit_range(side.to(device, non_blocking=True)) for side in part)
         with torch.autocast(device.type, _TYPES.get(precision), enabled=precision != "fp32"):
             output = self._forward(degraded)
@@ -174,7 +178,7 @@ class Trainer:
         elif not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
             cause = "weights are not finite"
         else:
-            cause = f"images and weights are finite, so the network overflowed in {self.recipe.loop.precision}"
+            cause = f"images and weights are finite, so the network overflowed in {self.precision}"
         return TrainingError(
             f"step {self.step}: the {what} is {value}: {cause}; the batch is in {path}; "
             "the step was not taken: start again with a lower learning rate or another precision"

@@ -13,9 +13,11 @@ from rich.progress import Progress
 from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe import Recipe
-from nafnet.train.run.evaluation import TRAIN, EvaluationSet, Scores, evaluate_sets, mean_psnr
+from nafnet.train.run.evaluation import Scores, evaluate_sets, mean_psnr
+from nafnet.train.run.evaluation_sets import TRAIN, EvaluationSet
 from nafnet.train.run.logbook import Logbook
 from nafnet.train.run.pace import Pace
+from nafnet.train.run.tiled import NoMemoryError, TiledModel, with_local_pooling
 from nafnet.train.run.trainer import Trainer
 from nafnet.train.run.weights import write_restored, write_weights
 from nafnet.words import lasting
@@ -50,6 +52,8 @@ class Validation:
         self.best = NOTHING_YET
         """(step, mean PSNR in dB) of the best weights."""
         self.since_best = 0
+        self.tile = recipe.evaluation.tile
+        """Side of the tiles, see `TiledModel`: smaller than the recipe's where memory did not suffice."""
         self.due = False
         """Whether one is still to be made: the run was asked to stop before it, or in the midst of it."""
 
@@ -60,22 +64,48 @@ class Validation:
         return bool(patience) and self.since_best >= patience
 
     def evaluate(self, trainer: Trainer, sets: dict[str, EvaluationSet], course: Course) -> bool:
-        """Evaluate, write down and keep the best; False, and still due, where it was asked to stop meanwhile."""
+        """Evaluate, write down and keep the best; False, and still due, where it was asked to stop meanwhile.
+
+        Where the memory does not suffice, however small the tiles, the run goes on without it.
+        """
         self.due = True
-        started, model = time.monotonic(), trainer.evaluated.eval()
-        with course.asked.finishing("this image of the evaluation"):
-            protocol = self.recipe.evaluation.protocol
-            scores = evaluate_sets(model, sets, trainer.loss, protocol, self.world, course.progress, course.asked)
-        if scores is not None:
-            self._keep(trainer, scores)
-            if course.log:
-                shown = next((name for name in sets if name != TRAIN), TRAIN)
-                samples = self.folder / "samples" / f"step-{trainer.step:08}.png"
-                write_restored(samples, model, sets[shown], self.world.device)
-                self._tell(trainer.step, scores, time.monotonic() - started, course.log, course.pace)
+        started, model = time.monotonic(), self._model(trainer)
+        try:
+            with course.asked.finishing("this image of the evaluation"):
+                protocol = self.recipe.evaluation.protocol
+                scores = evaluate_sets(model, sets, trainer.loss, protocol, self.world, course.progress, course.asked)
+            if scores is not None:
+                self._keep(trainer, scores)
+                if course.log:
+                    self._tell(trainer.step, scores, time.monotonic() - started, course.log, course.pace)
+                    shown = next((name for name in sets if name != TRAIN), TRAIN)
+                    write_restored(self.folder / "samples" / f"step-{trainer.step:08}.png", model, sets[shown])
+            self.due = scores is None
+        except NoMemoryError:
+            self.say(
+                f"step {trainer.step}: not evaluated, out of memory in the smallest tiles; the run goes on, and "
+                "--set evaluation.window=512 has smaller images evaluated"
+            )
             self.due = False
-        trainer.model.train()
-        return scores is not None
+        finally:
+            self.tile = model.tile
+            trainer.model.train()
+        return not self.due
+
+    def _model(self, trainer: Trainer) -> TiledModel:
+        evaluation, network = self.recipe.evaluation, trainer.evaluated.eval()
+        if evaluation.local_pooling:
+            network = with_local_pooling(network, self.recipe.patches[-1])
+        multiple = self.recipe.architecture.multiple
+        return TiledModel(network, self.world.device, multiple=multiple, tile=self.tile, say=self.say)
+
+    def begin_anew(self, step: int) -> None:
+        """Look for the best anew, for scores will be other ones; the weights of the best so far are kept by a name."""
+        self.best, self.since_best = NOTHING_YET, 0
+        if self.world.leads and (self.folder / BEST).exists():
+            kept = self.folder / f"best-until-{step:08}.safetensors"
+            (self.folder / BEST).replace(kept)
+            self.say(f"scores will be other ones: the best is looked for anew, and the one so far is {kept}")
 
     def _keep(self, trainer: Trainer, scores: dict[str, Scores]) -> None:
         mean = mean_psnr(scores) if len(scores) > 1 else scores[TRAIN].psnr

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
-from nafnet.checkpoint import StateDict, load_checkpoint, save_checkpoint
+from nafnet.checkpoint import load_checkpoint, save_checkpoint
 from nafnet.errors import RecipeError
 from nafnet.spec import ModelSpec
+from nafnet.statedict import StateDict
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.run.curves import write_samples
-from nafnet.train.run.evaluation import EvaluationSet, restore
+from nafnet.train.run.evaluation_sets import EvaluationSet
+from nafnet.train.run.tiled import TiledModel
 
 _SAMPLES = 4
 
@@ -35,20 +36,20 @@ def initial_weights(path: Path, recipe: Recipe) -> StateDict:
 
 
 def write_weights(path: Path, model: nn.Module, recipe: Recipe) -> None:
-    """A checkpoint that says what it is: architecture, task, and the patch that its last stage trained on."""
+    """A checkpoint that says what it is: architecture, task, and the patch that its last stage trained on, and
+    how it is evaluated."""
     architecture = recipe.architecture
     spec = ModelSpec(
         architecture=architecture, task=recipe.task, channels=architecture.channels, multiple=architecture.multiple,
-        train_patch=recipe.patches[-1],
+        train_patch=recipe.patches[-1], local_pooling=recipe.evaluation.local_pooling,
     )  # fmt: skip
     save_checkpoint(path, dict(model.state_dict()), spec)
 
 
-@torch.inference_mode()
-def write_restored(path: Path, model: nn.Module, chosen: EvaluationSet, device: torch.device) -> None:
+def write_restored(path: Path, model: TiledModel, chosen: EvaluationSet) -> None:
     """A PNG of some images of a set: degraded, restored, clean."""
     rows = []
     for index in np.linspace(0, len(chosen) - 1, min(_SAMPLES, len(chosen))).astype(int):
         degraded, clean = chosen.pair(int(index))
-        rows.append((degraded, restore(model, degraded, device), clean))
+        rows.append((degraded, model.restore(degraded).permute(1, 2, 0).cpu().numpy(), clean))
     write_samples(path, rows)

@@ -60,9 +60,9 @@ def as_8bit(image: Image) -> NDArray[np.uint8]:
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
-def as_unit(pixels: NDArray[np.uint8]) -> Image:
-    """float32 in [0, 1] of 8 bits."""
-    return pixels.astype(np.float32) / np.float32(255)
+def as_unit(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Image:
+    """float32 in [0, 1] of 8 or 16 bits."""
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
 
 
 def as_jpeg(image: Image, quality: int, *, halved: bool) -> Image:

@@ -23,7 +23,7 @@ from nafnet.runtime.folder.gallery import write_gallery
 from nafnet.runtime.folder.region import LARGEST_HEIGHT, LARGEST_WIDTH
 from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Limits
-from nafnet.train.run.evaluation import middle
+from nafnet.train.run.evaluation_sets import middle
 from tests.benchmarks.conftest import shown_times
 from tests.processes import GUARD
 

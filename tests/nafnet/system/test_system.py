@@ -83,6 +83,38 @@ def test_a_socket_is_handed_to_a_process() -> None:
         assert process.wait(60) == 0
 
 
+@pytest.mark.skipif(sys.platform != "win32", reason="only there is a virtual environment's Python a launcher")
+def test_a_socket_goes_past_the_launcher_of_a_virtual_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launcher is a process of its own, to which the socket would be of no use."""
+    monkeypatch.setattr(sys, "executable", r"C:\venv\Scripts\python.exe")
+    process, ours = SYSTEM.start_with_socket([sys.executable, "-c", ANSWERS])
+    with process, ours:
+        ours.settimeout(60)
+        ours.sendall(b"abc")
+        assert ours.recv(64) == b"cba"
+        ours.close()
+        assert process.wait(60) == 0
+
+
+def test_a_process_ends_with_the_one_that_started_it() -> None:
+    """Also where it does nothing but hang, and the other was killed."""
+    hangs = (
+        "import time\nfrom nafnet.system import SYSTEM\nfrom nafnet.system.lifeline import end_with\n"
+        "end_with(SYSTEM.handed_socket())\nwhile True: time.sleep(1)"
+    )
+    starts = (
+        f"import sys, time\nfrom nafnet.system import SYSTEM\n"
+        f"process, line = SYSTEM.start_with_socket([sys.executable, '-c', {hangs!r}])\n"
+        "print(process.pid, flush=True)\ntime.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", starts], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        child = int(process.stdout.readline())
+        process.kill()
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.05)
+
+
 def test_a_process_that_does_not_start_is_an_oserror(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         SYSTEM.start_with_socket([str(tmp_path / "missing")])

@@ -45,6 +45,19 @@ def test_a_text(text: str, expected: str, tmp_path: Path) -> None:
     assert discreet(text.format(home=home)) == expected.format(home=home)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"C:\Users\JOHNSM~1\AppData\Local\Temp", r"C:\Users\<user>\AppData\Local\Temp"),
+        ("/data/johnsmith_photos, /scratch/JohnSmith2", "/data/<user>_photos, /scratch/<user>2"),
+    ],
+)
+def test_a_long_name_is_one_also_inside_of_words(text: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in privacy._USER_VARIABLES:
+        monkeypatch.setenv(name, "johnsmith")
+    assert discreet(text) == expected
+
+
 def test_a_root_that_is_a_home_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """As that of the unknown user of a container."""
     monkeypatch.setenv("HOME", "/")

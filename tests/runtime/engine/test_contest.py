@@ -112,6 +112,49 @@ def test_it_is_measured_once(install: Install, darkening: Path, clock: Clock) ->
     assert (said, clock.ran) == ([], [])
 
 
+def test_a_driver_that_ends_the_process_does_so_once(
+    install: Install, darkening: Path, check_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies on the disk while a device is tried is what a process leaves that dies; the next one goes on."""
+    install("webgpu")
+    measured, left, honest = check_cache.parent / "measured", {}, Backend.__call__
+
+    def call(backend: Backend, batch: Batch) -> Batch:
+        if backend.name == "webgpu":
+            left.update({path: path.read_bytes() for path in measured.glob("*.trial")})
+        return honest(backend, batch)
+
+    monkeypatch.setattr(Backend, "__call__", call)
+    Restorer.load(darkening).close()
+    assert len(left) == 1
+    assert not list(measured.glob("*.trial"))
+    for path in measured.iterdir():
+        path.unlink()  # it died before it had measured
+    ((trial, content),) = left.items()
+    trial.write_bytes(content)
+    left.clear()
+    said: list[str] = []
+    with Restorer.load(darkening, say=said.append) as restorer:
+        assert restorer.backend.name == CPU
+    (line,) = (line for line in said if line.startswith("webgpu: "))
+    assert "a run ended while it was measured" in line
+    assert "--backend webgpu does" in line
+    assert left == {}, "it is not tried"
+    trial.unlink()
+    Restorer.load(darkening, say=said.append).close()
+    assert len(left) == 1
+
+
+def test_a_refusal_is_said_each_time_and_tried_once(install: Install, darkening: Path) -> None:
+    machine = install("webgpu")
+    machine.refuses = "no shader compiler"
+    for attempt in range(2):
+        said: list[str] = []
+        Restorer.load(darkening, say=said.append).close()
+        assert [line for line in said if "no shader compiler" in line and "going on with" in line]
+        assert any("measuring a tile of 256 on webgpu" in line for line in said) == (attempt == 0)
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"seconds": "no"}'])
 def test_a_damaged_memory_is_none(
     install: Install, darkening: Path, clock: Clock, check_cache: Path, damage: str

@@ -249,8 +249,8 @@ def test_a_library_that_hears_no_signal_does_not_hold_the_run(here: Path, identi
     """A whole image on a CPU is one call of minutes, and Python hears of a signal only after it."""
     deaf = (
         "import time; from nafnet.runtime.engine.restorer import Restorer\n"
-        "def call(*_):\n open('begun', 'w').close()\n"
-        " while True:\n  try: time.sleep(600)\n  except KeyboardInterrupt: pass\n"
+        "def call(*_):\n while True:\n  try:\n   open('begun', 'w').close()\n   time.sleep(600)\n"
+        "  except KeyboardInterrupt: pass\n"
         "Restorer.restore_stream = call; from nafnet.runtime.cli import main; main()"
     )
     words = ["photos", "out", "--model", identity_onnx]

@@ -224,10 +224,13 @@ def test_a_file_that_was_left_is_no_part_of_the_next(good: Path, tmp_path: Path,
     turned_twice = tmp_path / "turned.png"
     Image.fromarray(photograph[::-1, ::-1]).save(turned_twice)
     with Decoder(PATIENT) as decoder:
-        left = decoder.decode(good)
+        left, read_on = decoder.decode(good), decoder.decode(good)
         next(left)
+        next(read_on)
         other = decoder.decode(turned_twice)
         next(other)
         left.close()
+        with pytest.raises(AssertionError, match="another file was begun"):
+            next(read_on)
         assert np.array_equal(np.concatenate(list(other)), photograph[::-1, ::-1])
         assert np.array_equal(decoded(decoder, good), photograph)

@@ -21,6 +21,7 @@ from nafnet.files import PARTIAL_SUFFIX
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.paths.journal import FOLDER, Journal, Record
+from nafnet.runtime.paths.leftovers import RunMark
 from nafnet.runtime.paths.shard import Shard
 from nafnet.runtime.paths.work import Request, find_work
 from nafnet.system import SYSTEM, Lock
@@ -256,3 +257,14 @@ def test_content_is_read_where_it_is_asked_for(
     os.utime(photos / "03.png", ns=(state.st_atime_ns, state.st_mtime_ns))  # the same size and time
     done = nafnet_run(tmp_path, *words)
     assert (b"1 restored" in done.stdout) is checksum
+
+
+def test_a_mark_that_is_just_being_made_is_let_be(tmp_path: Path) -> None:
+    """It is locked before it has content; who locked it first would take it from its run."""
+    begun = tmp_path / "run-0123456789ab.alive"
+    begun.touch()
+    RunMark(tmp_path, tmp_path).remove_leftovers()
+    assert begun.exists()
+    os.utime(begun, (0, 0))  # of a run that died before it wrote any
+    RunMark(tmp_path, tmp_path).remove_leftovers()
+    assert not begun.exists()

@@ -17,6 +17,7 @@ from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.pipeline import Pipeline
 from nafnet.runtime.paths.job import Job
 from nafnet.runtime.paths.outputs import Identity, Outputs
+from tests.platforms import folding as folding_alone
 from tests.platforms import links, permissions, with_slashes
 from tests.processes import Hold, running
 from tests.runtime.conftest import PROGRAM, find_jobs, nafnet_run
@@ -141,6 +142,27 @@ def folding(root: Path, *, links: bool = True) -> dict[str, str]:
 def run_folding(root: Path, *words: str | Path, links: bool = True) -> subprocess.CompletedProcess[str]:
     environment = {**folding(root, links=links), "NAFNET_CACHE": str(root.parent / "cache")}
     return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False, env=environment)
+
+
+@folding_alone
+@pytest.mark.parametrize(
+    ("source", "result"),
+    [
+        ("Photos/IMG.png", "Photos/img.png"),
+        ("Photos/IMG.png", "photos/IMG.png"),
+        (unicodedata.normalize("NFC", "café.png"), unicodedata.normalize("NFD", "café.png")),
+    ],
+)
+def test_an_original_is_not_replaced_under_its_name_in_other_letters(
+    source: str, result: str, tmp_path: Path, identity_onnx: Path
+) -> None:
+    disk = tmp_path / "disk"
+    picture(disk / source, "red")
+    before = (disk / source).read_bytes()
+    done = run_folding(disk, "--model", identity_onnx, "--overwrite", disk / source, disk / result)
+    assert done.returncode == 2, done.stderr
+    assert "would replace the input" in done.stderr
+    assert (disk / source).read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe import EvaluationConfig, Recipe
 from nafnet.train.recipes.recipe_files import load_recipe
-from nafnet.train.run.evaluation import CLEAN, TRAIN, Scores, mean_psnr, noisy_sets
+from nafnet.train.run.evaluation import Scores, mean_psnr
+from nafnet.train.run.evaluation_sets import CLEAN, TRAIN, noisy_sets
 from nafnet.train.run.loop import MachineOptions, Outcome, Run
 from nafnet.train.run.run_data import DataSource
 from nafnet.train.synthetic.camera import CameraConfig

@@ -13,8 +13,10 @@ from PIL import Image
 
 from nafnet.errors import DataError, RecipeError
 from nafnet.train.data.layouts import find_data
+from nafnet.train.data.layouts.base import Found
 from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.layouts.sidd import find_arrays
+from nafnet.train.data.pairs import Shape
 from nafnet.train.data.splits import divide
 from nafnet.train.recipes.data_tables import SplitConfig
 from tests.train.conftest import trained_here
@@ -61,16 +63,20 @@ def test_layouts_are_found_and_divided(
     make(tmp_path)
     found_layout, found = find_data(tmp_path)
     assert (found_layout.name, found.faults) == (layout, [])
-    parts = divide(found.parts, SplitConfig())
+    parts = divide(found, SplitConfig()).parts
     assert {part: len(pairs.names) for part, pairs in parts.items()} == counts
     if "all" in found.parts:
-        names = [name for pairs in divide({"all": found.parts["all"]}, SplitConfig()).values() for name in pairs.names]
+        names = [
+            name
+            for pairs in divide(Found(parts={"all": found.parts["all"]}), SplitConfig()).parts.values()
+            for name in pairs.names
+        ]
         assert sorted(names) == sorted(found.parts["all"].names), "each pair is in one part"
     for pairs in parts.values():
         degraded, clean = pairs.load(0)
         assert degraded.dtype == clean.dtype == np.uint8
         assert degraded.shape == clean.shape
-        assert all(pairs.fault(index) is None for index in range(len(pairs.names)))
+        assert {pairs.shape(index) for index in range(len(pairs.names))} == {Shape(*clean.shape[:2])}
 
 
 def test_the_pixels_are_those_of_the_pair(tmp_path: Path) -> None:
@@ -110,18 +116,18 @@ def test_gopros_test_is_halved_as_in_the_study(tmp_path: Path) -> None:
             for frame in range(count):
                 (folder / f"{frame:04}.png").touch()
     _, found = find_data(tmp_path)
-    parts = divide(found.parts, SplitConfig(seed=5))
+    parts = divide(found, SplitConfig(seed=5)).parts
     assert [len(parts[part].names) for part in ("train", "validation", "test")] == [2103, 556, 555]
     assert not set(parts["validation"].names) & set(parts["test"].names)
-    assert divide(found.parts, SplitConfig(seed=5))["test"].names == parts["test"].names
-    assert divide(found.parts, SplitConfig(seed=6))["test"].names != parts["test"].names
+    assert divide(found, SplitConfig(seed=5)).parts["test"].names == parts["test"].names
+    assert divide(found, SplitConfig(seed=6)).parts["test"].names != parts["test"].names
 
 
 def test_a_scene_is_never_parted(tmp_path: Path) -> None:
     scenes(tmp_path, PAIR, 6)
     _, found = find_data(tmp_path)
     for seed in range(5):
-        parts = divide(found.parts, SplitConfig(validation_share=0.3, test_share=0.3, seed=seed))
+        parts = divide(found, SplitConfig(validation_share=0.3, test_share=0.3, seed=seed)).parts
         homes = [{name.partition("/")[0] for name in pairs.names} for pairs in parts.values()]
         assert [len(home) for home in homes] == [1, 1, 1]
         assert len(set.union(*homes)) == 3
@@ -137,7 +143,7 @@ def test_blocks_alone_are_not_for_training(tmp_path: Path) -> None:
     layout, found = find_data(tmp_path)
     assert layout.name == "sidd-validation"
     with pytest.raises(DataError, match="nothing to train on"):
-        divide(found.parts, SplitConfig())
+        divide(found, SplitConfig())
 
 
 def test_what_is_wrong_is_listed_by_name(tmp_path: Path) -> None:
@@ -199,7 +205,7 @@ def test_pairs_of_folders_are_known_by_their_names(
     paired(*places)(tmp_path)
     layout, found = find_data(tmp_path)
     assert (layout.name, found.faults) == ("input-target", [])
-    parts = divide(found.parts, SplitConfig())
+    parts = divide(found, SplitConfig()).parts
     assert {part: len(pairs.names) for part, pairs in parts.items()} == counts
     (tmp_path / places[0] / "alone.png").touch()
     assert find_data(tmp_path)[1].faults == [f"{tmp_path / places[0] / 'alone.png'}: no clean image of that name"]

@@ -47,7 +47,7 @@ def test_a_store_that_has_no_room_is_refused_before_the_work(
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
     found, _ = find_photographs([photographs], 48)
-    with pytest.raises(DataError, match=r"10 photographs take 0\.0 GB once decoded, and 0\.0 GB are free"):
+    with pytest.raises(DataError, match=r"10 photographs take, once decoded, 0\.2 MB, and 0\.0 MB are free"):
         write_store(tmp_path / "store", found, 1, silent)
 
 

@@ -91,7 +91,7 @@ def test_the_studys_counts(name: str, counts: dict[str, int], tmp_path: Path, si
     found = find_arrays(tmp_path, "_256")
     assert found is not None
     recipe = load_recipe(name, ["prepare.piece=8", "prepare.resize=16"] if "enhanced" in name else [])
-    parts = divide(found.parts, recipe.split)
+    parts = divide(found, recipe.split).parts
     assert [len(pairs.names) for pairs in parts.values()] == [128, 16, 16]
     for part, pairs in parts.items():
         store = open_store(tmp_path / part, pairs, recipe.prepare, silent, training=part == "train")

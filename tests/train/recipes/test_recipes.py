@@ -27,6 +27,14 @@ def test_every_experiment_has_a_recipe() -> None:
 
 
 @pytest.mark.parametrize("name", bundled_recipes())
+def test_every_header_says_how_it_is_tested(name: str) -> None:
+    header = [line for line in recipe_text(name).splitlines() if line.startswith("#")]
+    assert any("nafnet-train test RUN" in line for line in header)
+    told = header[0].partition(";")[2]
+    assert "dB on" not in header[0] or "they published" in told, "a figure of the authors is said to be theirs"
+
+
+@pytest.mark.parametrize("name", bundled_recipes())
 def test_recipes_in_full_are_the_same_recipes(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     path = tmp_path / "again.toml"

@@ -19,8 +19,9 @@ from nafnet.checkpoint import load_checkpoint
 from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe_files import bundled_recipes, load_recipe
-from nafnet.train.run.loop import BEST, MachineOptions, Run
+from nafnet.train.run.loop import MachineOptions, Run
 from nafnet.train.run.run_data import DataSource
+from nafnet.train.run.validation import BEST
 from tests.export.conftest import nafnet_export
 from tests.train.conftest import Command, trained_here
 
@@ -53,9 +54,10 @@ def test_a_recipe_trains_from_the_data_it_is_for(
     name: str, layout: str, tmp_path: Path, silent: Progress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NAFNET_CACHE", str(tmp_path / "cache"))
-    MADE["LAYOUTS"][layout](tmp_path / "data", MADE["noise"](SIDE, SIDE + 16), 20)
-    torch.set_num_threads(1)
     recipe = load_recipe(name, small(name))
+    made = "reds-jpeg" if recipe.degraded == "blur_jpeg" else layout
+    MADE["LAYOUTS"][made](tmp_path / "data", MADE["noise"](SIDE, SIDE + 16), 20)
+    torch.set_num_threads(1)
     with silent:
         run = Run(recipe, tmp_path / "run", World(), MachineOptions(), [].append)
         assert run.train(DataSource(root=tmp_path / "data"), silent, StopRequest()).step == 3

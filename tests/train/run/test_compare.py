@@ -55,7 +55,7 @@ def test_an_evaluation_that_is_half_written_is_passed_over(train: Train) -> None
     _, run, _ = train("loop.steps=20")
     whole = comparison_row(run)
     with (run / "evaluations.csv").open("a", encoding="utf-8") as file:
-        file.write("30,train,1,2,0.5\n40,tr")
+        file.write("30,train,1,2,0.5,1.0\n40,tr")
     assert comparison_row(run) == whole
 
 

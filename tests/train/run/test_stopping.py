@@ -15,7 +15,7 @@ import torch
 
 from nafnet.train.run import evaluation
 from tests.processes import GUARD, running, wait_until
-from tests.train.conftest import Train, rows, same
+from tests.train.conftest import Train, evaluated, rows, same
 from tests.train.run.test_interrupted import arguments, torchrun
 
 VARIABLES = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
@@ -47,13 +47,13 @@ EVALUATING = """
 import os, signal
 from nafnet.train.cli import main
 from nafnet.train.run import evaluation
-restore, images = evaluation.restore, []
+scored, images = evaluation.scored, []
 def interrupting(*given):
     images.append(given)
     if len(images) == 2 and os.environ.get("RANK", "1") == "1":
         signal.raise_signal(signal.SIGTERM)
-    return restore(*given)
-evaluation.restore = interrupting
+    return scored(*given)
+evaluation.scored = interrupting
 main()
 """
 """nafnet-train, to which SIGTERM comes in the midst of its first evaluation; of several ranks to the last one alone."""
@@ -131,7 +131,7 @@ def test_an_evaluation_that_was_broken_off_is_made_up_for(train: Train, monkeypa
     assert len(calls) == 2, "in the midst of the sets"
     _, stopped, said = train("loop.steps=20", folder="stopped")
     assert "going on from step 10" in said
-    assert rows(whole / "evaluations.csv") == rows(stopped / "evaluations.csv")
+    assert evaluated(whole) == evaluated(stopped)
     assert same(whole / "best.safetensors", stopped / "best.safetensors")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nafnet.errors import DataError
-from nafnet.train.data.layouts.base import SUFFIXES, Found, Layout
+from nafnet.train.data.layouts.base import SUFFIXES, Found, Layout, chosen_version
 from nafnet.train.data.layouts.folders import GOPRO, GOPRO_CURATED, REDS
 from nafnet.train.data.layouts.paired import INPUT_TARGET
 from nafnet.train.data.layouts.sidd import SIDD_ARRAYS, SIDD_BLOCKS, SIDD_SCENES, find_array_of
@@ -18,11 +18,16 @@ from nafnet.words import counted
 LAYOUTS: tuple[Layout, ...] = (SIDD_ARRAYS, SIDD_SCENES, SIDD_BLOCKS, GOPRO, GOPRO_CURATED, REDS, INPUT_TARGET)
 
 
-def find_data(root: Path) -> tuple[Layout, Found]:
+def find_data(root: Path, degraded: str = "") -> tuple[Layout, Found]:
     """The data set under a folder, or the one of an array `noisy_images_128.npy`, where several lie side by side.
 
+    Args:
+        root: the folder, or the array.
+        degraded: the version that is wanted, where a data set has several; see `chosen_version`.
+
     Raises:
-        DataError: none of the layouts is there; the message shows them, a line each, and what is there instead.
+        DataError: the version is not there; or none of the layouts is, and the message shows them, a line each, and
+            what is there instead.
     """
     if root.is_file() and (found := find_array_of(root)):
         return SIDD_ARRAYS, found
@@ -30,6 +35,7 @@ def find_data(root: Path) -> tuple[Layout, Found]:
         raise DataError(f"{root}: no such folder")
     for layout in LAYOUTS:
         if found := layout.find(root):
+            found = chosen_version(root, found, degraded)
             if not any(len(pairs.names) for pairs in found.parts.values()):
                 raise DataError(f"{root}: looks like {layout.name}, but holds no pair; expected {layout.expected}")
             return layout, found

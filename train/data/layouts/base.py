@@ -6,7 +6,10 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from nafnet.errors import DataError
 from nafnet.train.data.pairs import FilePairs, Pairs
+from nafnet.train.data.scenes import SceneRule
+from nafnet.words import counted
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -17,6 +20,14 @@ class Found:
     """By the name of the part that the data set itself has: train, validation, test, or all where it has none."""
     faults: list[str] = dataclasses.field(default_factory=list)
     """Files without a partner, a line each."""
+    notes: list[str] = dataclasses.field(default_factory=list)
+    """What a user should know of it, a line each."""
+    scenes: SceneRule | None = None
+    """How names tell scenes, where the data set's makers say so; None: it is guessed."""
+    makers_parts: bool = False
+    """Whether its parts are its makers', of scenes apart, which each part may number anew."""
+    versions: dict[str, Found] = dataclasses.field(default_factory=dict)
+    """By name: several degraded versions, of which one is chosen; then there are no parts here."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,4 +63,37 @@ def images_in(folder: Path) -> tuple[dict[str, Path], list[str]]:
     return found, doubles
 
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+def chosen_version(root: Path, found: Found, degraded: str) -> Found:
+    """The version of a data set that was asked for, or the only one.
+
+    Args:
+        root: of the data set.
+        found: what a layout found.
+        degraded: the name of a version; nothing: whichever there is.
+
+    Raises:
+        DataError: it is not there, or not in every part; or there are several, and none was asked for.
+    """
+    if not found.versions:
+        if degraded:
+            found.notes.append(f"degraded = {degraded!r} says nothing here: the data set has one version")
+        return found
+    there = "; ".join(f"{name} in {', '.join(version.parts)}" for name, version in found.versions.items())
+    choice = " or ".join(f"--set degraded={name}" for name in found.versions)
+    parts = {part for version in found.versions.values() for part in version.parts}
+    name = degraded or next(iter(found.versions))
+    if not degraded and len(found.versions) > 1:
+        raise DataError(f"{root}: has {counted(len(found.versions), 'degraded version')} ({there}); choose: {choice}")
+    if name not in found.versions:
+        raise DataError(f"{root}: has no {name}, but {there}; choose {choice}")
+    if missing := sorted(parts - found.versions[name].parts.keys()):
+        raise DataError(
+            f"{root}: {name} is not in {', '.join(missing)} ({there}), and training and validation must be of one "
+            f"version; unpack what is missing, or choose another ({choice})"
+        )
+    version = found.versions[name]
+    version.notes.append(f"degraded version: {name}")
+    return version
+
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")

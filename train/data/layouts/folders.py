@@ -8,6 +8,7 @@ from pathlib import Path
 from nafnet.errors import DataError
 from nafnet.train.data.layouts.base import SUFFIXES, Found, Layout, images_in, pair_by_name
 from nafnet.train.data.pairs import FilePairs, Pairs
+from nafnet.train.data.scenes import BY_FOLDER
 
 Sides = list[tuple[str, Path, Path]]
 """A prefix for names, and the folders of degraded and of clean images."""
@@ -54,8 +55,13 @@ def pair_folders(sides: Sides) -> tuple[FilePairs, list[str]]:
     return pairs, doubles + faults
 
 
-def _finder(sides_of: Callable[[Path, str], Sides], splits: dict[str, str]) -> Callable[[Path], Found | None]:
-    """A finder of data sets with a folder for each part; `splits` names the folder of each."""
+def _finder(
+    sides_of: Callable[[Path, str], Sides], splits: dict[str, str], *, by_folder: bool = False
+) -> Callable[[Path], Found | None]:
+    """A finder of data sets with a folder for each part; `splits` names the folder of each.
+
+    With `by_folder` each folder of images is a clip.
+    """
 
     def find(root: Path) -> Found | None:
         parts: dict[str, Pairs] = {}
@@ -65,7 +71,9 @@ def _finder(sides_of: Callable[[Path, str], Sides], splits: dict[str, str]) -> C
             if sides:
                 parts[part], more = pair_folders(sides)
                 faults += more
-        return Found(parts=parts, faults=faults) if "train" in parts else None
+        if "train" not in parts:
+            return None
+        return Found(parts=parts, faults=faults, scenes=BY_FOLDER if by_folder else None, makers_parts=by_folder)
 
     return find
 
@@ -81,18 +89,33 @@ def _named(first: str, second: str, prefix: str = "") -> Callable[[Path, str], S
     return sides
 
 
-def _reds(root: Path, split: str) -> Sides:
+def _reds(root: Path, split: str, version: str) -> Sides:
     home = root / split if (root / split).is_dir() else root
-    blurred, sharp = home / f"{split}_blur", home / f"{split}_sharp"
-    blurred = blurred if blurred.is_dir() else home / f"{split}_blur_jpeg"
-    return [(f"{each.name}/", each, sharp / each.name) for each in sorted(blurred.glob("[0-9]*"))]
+    degraded, sharp = home / f"{split}_{version}", home / f"{split}_sharp"
+    return [(f"{each.name}/", each, sharp / each.name) for each in sorted(degraded.glob("[0-9]*"))]
+
+
+def _find_reds(root: Path) -> Found | None:
+    """Every version; one whose training part is not there is found as well, so that it can be named."""
+    versions = {}
+    for version in ("blur", "blur_jpeg"):
+        parts: dict[str, Pairs] = {}
+        faults: list[str] = []
+        for part, folder in (("train", "train"), ("validation", "val")):
+            if sides := [side for side in _reds(root, folder, version) if side[2].is_dir()]:
+                parts[part], more = pair_folders(sides)
+                faults += more
+        if parts:
+            versions[version] = Found(parts=parts, faults=faults, scenes=BY_FOLDER, makers_parts=True)
+    has_training = any("train" in version.parts for version in versions.values())
+    return Found(parts={}, versions=versions) if has_training else None
 
 
 _TRAIN_AND_TEST = {"train": "train", "test": "test"}
 GOPRO = Layout(
     name="gopro",
     expected="{train,test}/GOPR*/{blur,sharp}/*.png",
-    find=_finder(_sequences, _TRAIN_AND_TEST),
+    find=_finder(_sequences, _TRAIN_AND_TEST, by_folder=True),
 )
 GOPRO_CURATED = Layout(
     name="gopro-curated",
@@ -102,5 +125,5 @@ GOPRO_CURATED = Layout(
 REDS = Layout(
     name="reds",
     expected="{train,val}/{train,val}_{blur,sharp}/000/*.png, or blur_jpeg",
-    find=_finder(_reds, {"train": "train", "validation": "val"}),
+    find=_find_reds,
 )

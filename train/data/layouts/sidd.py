@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nafnet.errors import DataError, MissingExtraError
 from nafnet.train.data.layouts.base import Found, Layout, pair_by_name
 from nafnet.train.data.pairs import ArrayPairs, FilePairs
+from nafnet.train.data.scenes import BY_SIDD_SCENE
 
 _SCENE = re.compile(r"\d{4}_\d{3}_[A-Z0-9]{2}_\d{5}_\d{5}_\d{4}_[LNH]")
 _SIDE = re.compile(r"(?:\d+_)?(NOISY|GT)_SRGB_(\d+)\.png", re.IGNORECASE)
@@ -29,12 +30,13 @@ def _find_scenes(root: Path) -> Found | None:
         if scenes:
             pairs, faults = _scene_pairs(scenes)
             validation = find_blocks(root)
-            return Found(parts={"all": pairs, **(validation.parts if validation else {})}, faults=faults)
+            parts = {"all": pairs, **(validation.parts if validation else {})}
+            return Found(parts=parts, faults=faults, scenes=BY_SIDD_SCENE, makers_parts=True)
     return None
 
 
 def _scene_pairs(scenes: list[Path]) -> tuple[FilePairs, list[str]]:
-    """Named scene/number, so that a split can keep scenes together."""
+    """Named by the folder, which says the scene, and the picture's number."""
     sides: dict[str, dict[str, Path]] = {"NOISY": {}, "GT": {}}
     for scene in scenes:
         for path in sorted(scene.iterdir()):
@@ -94,7 +96,10 @@ def find_arrays(root: Path, size: str) -> Found | None:
             if inputs.shape != targets.shape:
                 raise DataError(f"{noisy}: {list(inputs.shape)}, but {clean.name} is {list(targets.shape)}")
             names = tuple(f"{index:04}" for index in range(len(inputs)))
-            return Found(parts={"all": ArrayPairs(names, inputs, targets, tuple(range(len(inputs))))})
+            return Found(
+                parts={"all": ArrayPairs(names, inputs, targets, tuple(range(len(inputs))))},
+                notes=["these arrays do not say of which of SIDD's 10 scenes a pair is: parts may share scenes"],
+            )
     return None
 
 
