@@ -9,9 +9,12 @@ CHOSEN = (
     *(f"tests/runtime/folder/test_{name}.py" for name in ("names", "decoding", "run", "hostile", "resume")),
     *(f"tests/runtime/backends/test_{name}.py" for name in ("loading", "onnxruntime_builds")),
 )
-"""What is looked at each time: files, names, locks, processes, and every decoder."""
+"""What is looked at each time: files, names, locks, processes, pictures."""
 ALL = ("tests/windows", "tests/nafnet", "tests/runtime")
-"""Of half an hour."""
+SLOW = {
+    f"tests/nafnet/images/decoders/test_{name}.py": "a decoder that is looked at with --all"
+    for name in ("camera", "heif", "jxl", "raw")
+}
 
 _LINUX = "of Linux' and macOS' own classes and files"
 _TERMINAL = "its terminal is POSIX'"
@@ -42,15 +45,15 @@ NEED_TORCH = {
 
 def words(*, torch: bool, everything: bool) -> list[str]:
     """For pytest."""
-    ignored = (f"--ignore={path}" for path in _out(torch=torch))
+    ignored = (f"--ignore={path}" for path in _out(torch=torch, everything=everything))
     return [*(ALL if everything else CHOSEN), *ignored, "-rs", "--durations=5"]
 
 
 def left_out(*, torch: bool, everything: bool) -> list[str]:
     """Lines of words."""
-    lines = [f"left out: {path}: {why}" for path, why in _out(torch=torch).items()]
+    lines = [f"left out: {path}: {why}" for path, why in _out(torch=torch, everything=everything).items()]
     return lines if everything else [*lines, "left out: the rest of tests/runtime: it takes half an hour; --all"]
 
 
-def _out(*, torch: bool) -> dict[str, str]:
-    return LEFT_OUT | ({} if torch else NEED_TORCH)
+def _out(*, torch: bool, everything: bool) -> dict[str, str]:
+    return LEFT_OUT | ({} if torch else NEED_TORCH) | ({} if everything else SLOW)

@@ -23,8 +23,8 @@ EXTRAS = ("cpu", "formats")
 _TESTS = ("pytest", "tifffile", "scikit-image", "filelock", "imagecodecs", "pillow-heif")
 _CPP = "msvc-runtime"
 """Microsoft's C++ library, which most Windows machines have, and PyTorch needs; Wine's own is another."""
-_TORCH = "export"
-"""The extra with torch; 120 MB to download."""
+_TORCH = ("export", "train")
+"""The extras with PyTorch."""
 _TOOLS = ("pefile", "distlib")
 """On this side: a reader of libraries, and the program that starts a command."""
 
@@ -95,7 +95,7 @@ class Machine:
         shutil.rmtree(site)
         site.mkdir()
         wheel = project.build(content, self.folder)
-        extras = ",".join((*EXTRAS, *([_TORCH] if self.torch else [])))
+        extras = ",".join((*EXTRAS, *(_TORCH if self.torch else ())))
         wanted = [Requirement(f"nafnet-toolchain[{extras}]"), *map(Requirement, (*_TESTS, _CPP))]
         wheels = libraries.Wheels(self.folder / "wheels", project.ROOT / "constraints.txt").bring(wanted, have=[wheel])
         libraries.lay([each for each in wheels if each != wheel], site.parents[1], self._launcher())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nafnet.runtime.backends import onnxruntime_builds, states
-from nafnet.system import nvidia
+from nafnet.system import SYSTEM, nvidia
 
 Install = Callable[..., Path]
 # As in the wheels of 1.25 and of 1.31.
@@ -43,7 +43,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
             )
             (package / "capi" / "build_and_package_info.py").write_text(told)
             if cuda:
-                (package / "capi" / (library or "libonnxruntime_providers_cuda.so")).write_text("")
+                (package / "capi" / (library or SYSTEM.library("onnxruntime_providers_cuda"))).write_text("")
         return package
 
     return make
@@ -100,7 +100,7 @@ def test_without_cuda_and_cudnn_the_command_brings_those_of_this_version(install
 
 def test_cudnn_in_the_systems_own_places_will_do(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("onnxruntime-gpu", "1.31.1", "13.0")
-    monkeypatch.setattr(onnxruntime_builds, "loads", lambda name: name == "libcudnn.so.9")
+    monkeypatch.setattr(onnxruntime_builds, "loads", lambda name: name == SYSTEM.cudnn)
     assert said() is None
 
 
@@ -128,13 +128,12 @@ def test_without_a_gpu_nobody_is_told_to_install_for_one(install: Install, monke
 
 def test_a_system_has_names_of_its_own(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     package = install_whole(install)
-    monkeypatch.setattr(onnxruntime_builds.SYSTEM, "library", lambda name: f"{name}.dll")
+    here = SYSTEM.library("onnxruntime_providers_cuda")
+    monkeypatch.setattr(SYSTEM, "library", lambda name: f"{name}.other")
     assert (
-        said() == "onnxruntime_providers_cuda.dll is missing: pip install --force-reinstall --no-deps onnxruntime-gpu"
+        said() == "onnxruntime_providers_cuda.other is missing: pip install --force-reinstall --no-deps onnxruntime-gpu"
     )
-    shutil.copy(
-        package / "capi" / "libonnxruntime_providers_cuda.so", package / "capi" / "onnxruntime_providers_cuda.dll"
-    )
+    shutil.copy(package / "capi" / here, package / "capi" / "onnxruntime_providers_cuda.other")
     assert said() is None
 
 
