@@ -6,6 +6,7 @@ The metrics are computed where the model computes, so that no evaluation waits f
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -112,9 +113,10 @@ def evaluate_sets(
         NoMemoryError: in every process, where one has not the memory.
     """
     task = progress.add_task("evaluating", total=sum(-(-len(chosen) // world.size) for chosen in sets.values()))
+    begun = itertools.count()  # images; the task is at its end with the last one, not when that begins
 
     def goes_on() -> bool:
-        progress.advance(task)
+        progress.update(task, completed=next(begun))
         return not asked.asked
 
     scores = {}

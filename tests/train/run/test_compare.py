@@ -55,7 +55,15 @@ def test_an_evaluation_that_is_half_written_is_passed_over(train: Train) -> None
     _, run, _ = train("loop.steps=20")
     whole = comparison_row(run)
     with (run / "evaluations.csv").open("a", encoding="utf-8") as file:
-        file.write("30,train,1,2,0.5,1.0\n40,tr")
+        file.write("30,train,1,2,0.5,1\n40,tr")
+    assert comparison_row(run) == whole
+
+
+def test_evaluations_of_earlier_versions_are_read(train: Train) -> None:
+    _, run, _ = train("loop.steps=20")
+    whole = comparison_row(run)
+    lines = (run / "evaluations.csv").read_text(encoding="utf-8").splitlines()
+    (run / "evaluations.csv").write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines), encoding="utf-8")
     assert comparison_row(run) == whole
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.progress import Progress
 
 from nafnet.checkpoint import load_checkpoint
 from nafnet.errors import RecipeError, TrainingError
@@ -36,6 +37,21 @@ def test_the_sample_of_training_is_what_is_evaluated(train: Train, monkeypatch: 
     monkeypatch.setattr(evaluation, "scored", counting)
     train("loop.steps=2", "evaluation.images=0", "evaluation.train_images=3", "evaluation.every=2")
     assert len(seen) == 3 + 2, "of 16 training pairs three, and both for validation"
+
+
+def test_a_log_hears_of_the_evaluation_while_its_last_image_is_restored(
+    train: Train, silent: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored, shown = evaluation.scored, []
+
+    def looking(*given: Any) -> Any:
+        running = [task for task in silent.tasks if task.started and not task.finished]
+        shown.append(running[-1].description)
+        return scored(*given)
+
+    monkeypatch.setattr(evaluation, "scored", looking)
+    train("loop.steps=2", "evaluation.images=2")
+    assert shown == ["evaluating train"] * 2 + ["evaluating validation"] * 2
 
 
 def test_the_state_is_saved_before_an_evaluation(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,6 @@ def test_a_run_learns_and_writes_down_what_it_did(train: Train) -> None:
     assert Image.open(run / "samples" / "step-00000060.png").size == (3 * 32, 2 * 24)
     assert sorted(path.name for path in (run / "states").iterdir()) == ["state-00000055.pt", "state-00000060.pt"]
     assert all(float(row["seconds"]) > 0 for row in evaluations)
-    said = said[1:]  # after a line about the store
     assert said[0] == "two folders: train 16 pairs, validation 2 pairs, test 2 pairs"
     assert said[1] == "60 steps of 4 images, an evaluation after every 10"
     assert [line.partition(":")[0] for line in said[2:]] == [f"step {step}" for step in range(10, 70, 10)]
