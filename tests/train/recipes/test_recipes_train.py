@@ -19,8 +19,9 @@ from nafnet.checkpoint import load_checkpoint
 from nafnet.train.processes.distributed import World
 from nafnet.train.processes.signals import StopRequest
 from nafnet.train.recipes.recipe_files import bundled_recipes, load_recipe
-from nafnet.train.run.loop import BEST, MachineOptions, Run
+from nafnet.train.run.loop import MachineOptions, Run
 from nafnet.train.run.run_data import DataSource
+from nafnet.train.run.validation import BEST
 from tests.export.conftest import nafnet_export
 from tests.train.conftest import Command, trained_here
 
