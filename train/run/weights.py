@@ -13,10 +13,11 @@ from nafnet.spec import ModelSpec
 from nafnet.statedict import StateDict
 from nafnet.train.recipes.recipe import Recipe
 from nafnet.train.run.curves import write_samples
-from nafnet.train.run.evaluation_sets import EvaluationSet
+from nafnet.train.run.evaluation_sets import EvaluationSet, middle
 from nafnet.train.run.tiled import TiledModel
 
 _SAMPLES = 4
+_AROUND = 512  # pixels a side of what is restored for a sample, of which less is shown
 
 
 def initial_weights(path: Path, recipe: Recipe) -> StateDict:
@@ -47,9 +48,9 @@ def write_weights(path: Path, model: nn.Module, recipe: Recipe) -> None:
 
 
 def write_restored(path: Path, model: TiledModel, chosen: EvaluationSet) -> None:
-    """A PNG of some images of a set: degraded, restored, clean."""
+    """A PNG of some images of a set: degraded, restored, clean; of large ones the middle, which alone is restored."""
     rows = []
     for index in np.linspace(0, len(chosen) - 1, min(_SAMPLES, len(chosen))).astype(int):
-        degraded, clean = chosen.pair(int(index))
+        degraded, clean = (middle(side, _AROUND) for side in chosen.pair(int(index)))
         rows.append((degraded, model.restore(degraded).permute(1, 2, 0).cpu().numpy(), clean))
     write_samples(path, rows)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rich.progress import Progress
 
 from nafnet.checkpoint import load_checkpoint
@@ -14,7 +16,9 @@ from nafnet.errors import RecipeError, TrainingError
 from nafnet.train.recipes.recipe import EvaluationConfig
 from nafnet.train.recipes.recipe_files import load_recipe
 from nafnet.train.run import evaluation, validation
+from nafnet.train.run.tiled import TiledModel
 from nafnet.train.run.trainer import Trainer
+from nafnet.train.run.weights import write_restored
 from tests.train.conftest import Train, rows
 
 
@@ -52,6 +56,30 @@ def test_a_log_hears_of_the_evaluation_while_its_last_image_is_restored(
     monkeypatch.setattr(evaluation, "scored", looking)
     train("loop.steps=2", "evaluation.images=2")
     assert shown == ["evaluating train"] * 2 + ["evaluating validation"] * 2
+
+
+def test_samples_of_large_images_restore_their_middle_alone(tmp_path: Path) -> None:
+    class Large:
+        pixels = 700 * 900
+
+        def __len__(self) -> int:
+            return 1
+
+        def pair(self, index: int) -> tuple[Any, Any]:
+            del index
+            image = np.full((700, 900, 3), 0.5, np.float32)
+            return image, image
+
+    seen: list[tuple[int, ...]] = []
+
+    class Looking(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            seen.append(tuple(image.shape))
+            return image
+
+    write_restored(tmp_path / "samples.png", TiledModel(Looking(), torch.device("cpu"), multiple=16), Large())
+    assert seen == [(1, 3, 512, 512)]
+    assert Image.open(tmp_path / "samples.png").size == (3 * 256, 256)
 
 
 def test_the_state_is_saved_before_an_evaluation(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
