@@ -131,16 +131,16 @@ def test_tiling_is_measured_apart(plain_export: Recorded) -> None:
     assert f"the whole picture: {found.tiling.tiling_psnr:.1f} dB, in PyTorch alike. Export against PyTorch" in line
 
 
-@pytest.mark.parametrize("values", [(float("inf"), float("nan")), (1e30, 1e30)])
-def test_broken_weights_are_refused_with_a_report(
-    values: tuple[float, float], checkpoint: Checkpoint, tmp_path: Path, recwarn: pytest.WarningsRecorder
+def test_weights_that_overflow_are_refused_with_a_report(
+    checkpoint: Checkpoint, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
+    """Each is a finite number, so that they load; their products are not."""
     weights = dict(checkpoint.state_dict)
     weights["middle_blks.0.conv5.weight"] = weights["middle_blks.0.conv5.weight"].clone()
-    weights["middle_blks.0.conv5.weight"][0, :2, 0, 0] = torch.tensor(values)
-    save_checkpoint(tmp_path / "broken.safetensors", weights, checkpoint.spec)
+    weights["middle_blks.0.conv5.weight"][0, :2, 0, 0] = 1e30
+    save_checkpoint(tmp_path / "overflow.safetensors", weights, checkpoint.spec)
     with pytest.raises(RefusalError) as refused:
-        export(load_checkpoint(tmp_path / "broken.safetensors"), ExportOptions(precision="fp16"))
+        export(load_checkpoint(tmp_path / "overflow.safetensors"), ExportOptions(precision="fp16"))
     found = refused.value.verification
     write_parity_report(tmp_path / "report.json", found.spec, found, refused.value.attempts, str(refused.value))
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["refused"]
