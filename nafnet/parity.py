@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from nafnet.errors import SpecError
+from nafnet.fieldtypes import check_types, known_fields
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 """What an artefact is in."""
@@ -127,6 +128,18 @@ class Answer:
     """H and W of the picture."""
     values: str
     """float32, little endian, as base64: every channel at the places of `kept_tile`."""
+
+
+def parity_of(**fields: Any) -> Parity:
+    """From the fields that JSON has of it, its executors objects among them; those of a later version are passed over.
+
+    Raises:
+        SpecError, TypeError: a field has another type, or one is missing.
+    """
+    executors = [ExecutorParity(**known_fields(ExecutorParity, each)) for each in fields.pop("executors", ())]
+    for each in executors:
+        check_types(each, "parity.executors.")
+    return Parity(**fields, executors=tuple(executors))
 
 
 def refuse_contradictions(parity: Parity | None, verified: bool | None, precision: Precision) -> None:

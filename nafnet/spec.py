@@ -14,7 +14,7 @@ from typing import Any, Literal, Self, get_args
 
 from nafnet.errors import SpecError
 from nafnet.fieldtypes import check_types, known_fields
-from nafnet.parity import Answer, ExecutorParity, Parity, Precision, refuse_contradictions
+from nafnet.parity import Answer, Parity, Precision, parity_of, refuse_contradictions
 
 FORMAT_VERSION = 1
 METADATA_KEY = "nafnet.spec"
@@ -238,18 +238,9 @@ class ModelSpec:
             raise SpecError(f"spec: {error}") from error
 
 
-def _parity(**fields: Any) -> Parity:
-    """With its executors, which JSON has as objects."""
-    found = fields.pop("executors", ())
-    executors = [ExecutorParity(**known_fields(ExecutorParity, each)) for each in found]
-    for each in executors:
-        check_types(each, "parity.executors.")
-    return Parity(**fields, executors=tuple(executors))
-
-
 _PARTS: dict[str, tuple[type, Callable[..., Any]]] = {
     "architecture": (Architecture, Architecture),
-    "parity": (Parity, _parity),
+    "parity": (Parity, parity_of),
     "engine": (Engine, Engine),
     "answer": (Answer, Answer),
 }

@@ -29,7 +29,8 @@ from nafnet.runtime.folder.report import noted, notes_in_short, opening, summary
 from nafnet.runtime.folder.settings import result_settings
 from nafnet.runtime.folder.stopping import ends_in_time
 from nafnet.runtime.options import STDOUT, RunOptions
-from nafnet.runtime.paths.discovery import passed_over, read_list
+from nafnet.runtime.paths.discovery import passed_over
+from nafnet.runtime.paths.filelist import read_list
 from nafnet.runtime.paths.folding import refuse_folding
 from nafnet.runtime.paths.journal import Journal, settings_key
 from nafnet.runtime.paths.outputs import make_folders

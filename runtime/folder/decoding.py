@@ -6,12 +6,10 @@ import json
 import os
 import socket
 import subprocess
-import threading
 import time
-from collections import deque
 from collections.abc import Generator
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -21,6 +19,7 @@ from nafnet.images.header import Header
 from nafnet.images.pixels import Rows
 from nafnet.interpreter import module_command
 from nafnet.runtime.folder.causes import of_death
+from nafnet.runtime.folder.lastlines import LastLines
 from nafnet.runtime.folder.settings import Limits
 from nafnet.runtime.folder.worker import DIGEST, END, FAILED, FRAME, HEADER, ROWS, header_from_json
 from nafnet.system import SYSTEM
@@ -31,8 +30,7 @@ SECONDS_PER_MEGAPIXEL = 1.0
 """Added to the limit for a whole file, so that large ones on slow disks are not taken for a hang."""
 _MOST_HEADER_BYTES = 256 * 2**20  # profiles and maker notes are kilobytes to megabytes
 _ALONE = {"VIPS_CONCURRENCY": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-_START_SECONDS, _LAST_WORDS = 120.0, 5.0
-_LINES_KEPT = 20
+_START_SECONDS = 120.0
 
 
 class DecoderStopped(BaseException):
@@ -49,10 +47,7 @@ class Decoder(Closing):
         """What is wrong with the file that was decoded last, in words; empty if nothing is known to be."""
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
-        self._said: deque[bytes] = deque()
-        """The last lines of its standard error,"""
-        self._listener: threading.Thread | None = None
-        """and who reads them."""
+        self._said = LastLines()
         self._socket: socket.socket | None = None
         self._unread: object | None = None
         """The decoding whose rows have not all been taken."""
@@ -158,9 +153,7 @@ class Decoder(Closing):
                 f"the decoding process cannot be started ({words[0]}: {error.strerror or error})"
             ) from error
         self._process, self._socket = process, ours
-        self._said = deque[bytes](maxlen=_LINES_KEPT)
-        self._listener = listener = threading.Thread(target=_listen, args=(process.stderr, self._said), daemon=True)
-        listener.start()
+        self._said = said = LastLines(process.stderr)
         ours.settimeout(_START_SECONDS)
         try:
             started = ours.recv(FRAME.size)
@@ -169,11 +162,10 @@ class Decoder(Closing):
         if not started:
             process.kill()
             code = process.wait()
-            listener.join()
             self.close()
             if self._stopped:
                 raise DecoderStopped
-            last = next((line.decode(errors="replace").strip() for line in reversed(self._said) if line.strip()), "")
+            last = said.last()
             raise DecodingError(
                 f"the decoding process does not start ({last or SYSTEM.ending(code)}); install the project anew, "
                 f"or raise --decode-memory, which is {self.limits.memory / 2**20:.0f} MB"
@@ -235,18 +227,8 @@ class Decoder(Closing):
         assert self._process is not None
         code: Any = self._process.wait()
         self.close()
-        if self._listener:
-            self._listener.join(_LAST_WORDS)
-        if memory := of_death(b" ".join(self._said).decode(errors="replace"), self.limits.memory):
+        if memory := of_death(self._said.text(), self.limits.memory):
             raise ImageError(f"{path}: {memory}")
         raise ImageError(
             f"{path}: the decoder died of it ({SYSTEM.ending(code)}); the file is damaged, or needs too much memory"
         )
-
-
-def _listen(stream: IO[bytes] | None, said: deque[bytes]) -> None:
-    """Keep the last lines; a pipe that nobody empties would stop the process."""
-    if stream:
-        with stream:
-            while line := stream.readline(4096):
-                said.append(line)

@@ -1,4 +1,4 @@
-"""From what the user named as inputs to a list of photographs: folders are walked, patterns expanded, lists read."""
+"""From what the user named as inputs to a list of photographs: folders are walked, patterns expanded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import fnmatch
 import glob
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -181,33 +180,6 @@ class Finder:
             return Path()
         folder = named if named.is_dir() else named.parent
         return Path(folder.name) if folder.is_absolute() or ".." in folder.parts else folder
-
-
-def read_list(name: str) -> list[Path]:
-    """The paths in a file, or on standard input if it is "-": one to a line, or each ended by a NUL.
-
-    A byte-order mark is passed over, and UTF-16 is read, which PowerShell writes.
-
-    Raises:
-        UsageError: it cannot be read, or names nothing.
-    """
-    try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise UsageError(f"--files-from {name}: cannot be read ({error.strerror or error})") from error
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        data = data.decode("utf-16", errors="replace").encode()
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    names = data.split(b"\0") if b"\0" in data else data.splitlines()
-    try:
-        paths = [Path(os.fsdecode(entry)) for entry in names if entry.strip()]
-    except UnicodeDecodeError as error:  # on Windows, where names of files are text; elsewhere any bytes are one
-        raise UsageError(
-            f"--files-from {name}: {error.object!r} is not UTF-8; write the list as UTF-8 or UTF-16, as PowerShell does"
-        ) from error
-    if not paths:
-        raise UsageError(f"--files-from {name}: names no file")
-    return paths
 
 
 def passed_over(found: Found) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from nafnet.errors import UsageError
-from nafnet.runtime.paths.discovery import Finder, passed_over, read_list
+from nafnet.runtime.paths.discovery import Finder, passed_over
+from nafnet.runtime.paths.filelist import read_list
 from nafnet.runtime.paths.shard import Shard
 from tests.platforms import WINDOWS, links, with_slashes
 from tests.runtime.conftest import find_jobs, nafnet_run
