@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from nafnet.export.network.operators import BoxMean
 from nafnet.export.network.padding import with_padding
 from nafnet.spec import WireType
 
@@ -77,27 +78,61 @@ def to_onnx(
     rows = 1 if wire == "uint8" else 2
     if wire == "uint8":
         example = example.permute(0, 2, 3, 1).contiguous()
-    batch, across, along = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
-    free = {0: batch} if side else {0: batch, rows: multiple * across, rows + 1: multiple * along}
-    bfloat16 = any(parameter.dtype == torch.bfloat16 for parameter in module.parameters())
-    # Else imported in the midst of the export, where Ctrl-C would be taken for a failure of the exporter's.
-    importlib.import_module("torch._dynamo")
-
-    with _silenced():
-        program = torch.onnx.export(
-            Wire(module, wire), (example,), dynamo=True, dynamic_shapes=(free,), external_data=False,
-            opset_version=opset or (BFLOAT16_OPSET if bfloat16 else OPSET),
-            input_names=[INPUT], output_names=[OUTPUT], verbose=False,
-        )  # fmt: skip
-    assert program is not None
-    model = program.model_proto
     names = {0: "batch"} if side else {0: "batch", rows: "height", rows + 1: "width"}
-    _clean(model, names)
+    opset = opset or (BFLOAT16_OPSET if any(each.dtype == torch.bfloat16 for each in module.parameters()) else OPSET)
+    wired = Wire(module, wire)
+    asks_for_sizes = side is None and any(isinstance(part, BoxMean) for part in module.modules())
+    model = None if asks_for_sizes else _exported(wired, example, opset, names)
+    if model is None or not _takes_others(
+        model, {0: 3} if side else {0: 3, rows: 6 * multiple, rows + 1: 8 * multiple}
+    ):
+        batch, across, along = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
+        free = {0: batch} if side else {0: batch, rows: multiple * across, rows + 1: multiple * along}
+        model = _exported(wired, example, opset, names, free)
     model.ir_version = onnx.helper.find_min_ir_version_for(model.opset_import)
     if pad:
         model = with_padding(model, multiple, channels_last=wire == "uint8")
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _exported(
+    module: nn.Module, example: Tensor, opset: int, names: dict[int, str], free: dict[int, Any] | None = None
+) -> onnx.ModelProto:
+    """What PyTorch's exporter makes of a module, with these names for dimensions of its input and its output.
+
+    Args:
+        free: the dimensions that the exporter is to take for unknown. It then calculates with formulas, which takes
+            two to three times as long, and only a graph that asks for sizes comes out another. None: with those of
+            the example.
+    """
+    # Else imported in the midst of the export, where Ctrl-C would be taken for a failure of the exporter's.
+    importlib.import_module("torch._dynamo")
+    with _silenced():
+        program = torch.onnx.export(
+            module, (example,), dynamo=True, dynamic_shapes=(free,) if free else None, external_data=False,
+            opset_version=opset, input_names=[INPUT], output_names=[OUTPUT], verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    model = program.model_proto
+    _clean(model, names)
+    return model
+
+
+def _takes_others(model: onnx.ModelProto, sizes: dict[int, int]) -> bool:
+    """Whether by ONNX's own rules an input of these sizes gives an output of the same: no node holds the example's."""
+    resized = onnx.ModelProto()
+    resized.CopyFrom(model)
+    given = resized.graph.input[0].type.tensor_type.shape
+    for index, size in sizes.items():
+        given.dim[index].dim_value = size
+    expected = [dim.dim_value for dim in given.dim]
+    resized.graph.output[0].type.tensor_type.ClearField("shape")
+    try:
+        inferred = onnx.shape_inference.infer_shapes(resized, check_type=True, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError:
+        return False
+    return [dim.dim_value for dim in inferred.graph.output[0].type.tensor_type.shape.dim] == expected
 
 
 def with_weights(model: onnx.ModelProto, module: nn.Module, origin: nn.Module) -> onnx.ModelProto:

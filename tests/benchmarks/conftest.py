@@ -89,6 +89,7 @@ def benched(small: Path, once: Once) -> Path:
         named = [word for name in BACKENDS for word in ("--backend", name)]
         written = ["--json", "result.json", "--html", "result.html", "--markdown", "result.md"]
         words = ["--model", small, *named, "--tile", "64,96", "--seconds", "0.2", "--images", "images", *written]
+        words += ["--threads", "1"]  # several share the cores with the other workers', and wait for each other
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         done = subprocess.run(
             [sys.executable, "-P", "-c", SHORT, once.folder, *words], cwd=folder, capture_output=True, text=True,

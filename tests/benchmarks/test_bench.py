@@ -218,6 +218,7 @@ def test_the_exit_code_follows_from_the_figures(
     artefact = tmp_path / "mine.onnx"
     shutil.copy(exports.ours("fp32").path, artefact)
     words = ["--model", small, "--model", artefact, "--backend", "onnxruntime", "--tile", "64", "--seconds", "0"]
+    words += ["--threads", "1"]
     places = ["--images", benched / "images", "--baseline", tmp_path / "old.json", "--malloc", "default", "--no-cold"]
     done = CliRunner().invoke(main, [str(word) for word in (*words, *places)])
     assert done.exit_code == code, done.output
