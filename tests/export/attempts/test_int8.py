@@ -37,6 +37,7 @@ def bundled() -> Checkpoint:
     return load_checkpoint(bundled_model(".safetensors"))
 
 
+@pytest.mark.slow
 def test_bundled_model_is_quantised_whole(bundled: Checkpoint) -> None:
     exported = export(bundled, ExportOptions(precision="int8"))
     spec, found = exported.spec, exported.verification

@@ -85,11 +85,9 @@ def export_and_run(run: Path, images: Path, folder: Path) -> None:
     assert np.asarray(Image.open(folder / "restored" / "00.png")).shape == (24, 32, 3)
 
 
-def test_what_is_trained_is_exported_and_run_with_no_flag(
-    recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command
-) -> None:
+def test_what_is_trained_is_exported_and_run_with_no_flag(recipe: Path, pairs: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    done = nafnet_train(recipe, "--input", pairs / "input", "--target", pairs / "target", "-o", run)
+    done = trained_here(recipe, "--input", pairs / "input", "--target", pairs / "target", "-o", run)
     assert done.returncode == 0, done.stderr
     export_and_run(run, pairs / "input", tmp_path)
 

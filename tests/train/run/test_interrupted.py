@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.processes import GUARD, Hold, running, wait_until
-from tests.train.conftest import Command, rows, same, trained_here
+from tests.train.conftest import rows, same, trained_here
 
 ALL_ON = ("loop.ema=0.9", "loop.accumulate=2", "loop.dropout=0.2", "sampling.flips=true")
 
@@ -40,7 +40,7 @@ def losses(run: Path) -> list[float]:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_killed_run_ends_with_the_weights_of_one_left_alone(
-    workers: int, recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command
+    workers: int, recipe: Path, pairs: Path, tmp_path: Path
 ) -> None:
     steps, changes = 80, ("evaluation.every=30", *ALL_ON)
     whole = trained_here(*arguments(recipe, pairs, tmp_path / "whole", steps, *changes))
@@ -53,7 +53,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_left_alone(
         time.sleep(random.uniform(0, 0.3))
         process.kill()
         process.wait(GUARD)
-    done = nafnet_train(*words)
+    done = trained_here(*words)
     assert done.returncode == 0, done.stderr
     assert "going on from step" in done.stdout
     for name in ("last.safetensors", "best.safetensors"):
@@ -103,7 +103,7 @@ def test_one_folder_is_for_one_run(recipe: Path, pairs: Path, tmp_path: Path) ->
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting a small disk takes root")
-def test_a_full_disk_leaves_the_state_before(recipe: Path, pairs: Path, tmp_path: Path, nafnet_train: Command) -> None:
+def test_a_full_disk_leaves_the_state_before(recipe: Path, pairs: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", disk], check=False).returncode:
@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_state_before(recipe: Path, pairs: Path, tmp_path
     try:
         words = arguments(recipe, pairs, disk / "run", 40, "architecture.width=12")
         (disk / "filler").write_bytes(bytes(150_000))
-        failed = nafnet_train(*words)
+        failed = trained_here(*words)
         assert failed.returncode == 2, failed.stdout
         assert len(failed.stderr.splitlines()) == 1
         assert "No space left" in failed.stderr or "cannot be written" in failed.stderr
@@ -121,7 +121,7 @@ def test_a_full_disk_leaves_the_state_before(recipe: Path, pairs: Path, tmp_path
             torch.load(state, weights_only=True)
         assert not list(disk.rglob("*.partial"))
         shutil.copytree(disk / "run", tmp_path / "moved")
-        done = nafnet_train(*[tmp_path / "moved" if word == disk / "run" else word for word in words])
+        done = trained_here(*[tmp_path / "moved" if word == disk / "run" else word for word in words])
         assert done.returncode == 0, done.stderr
         assert "going on from step" in done.stdout
     finally:
