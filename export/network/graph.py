@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from nafnet.export.network.operators import BoxMean
+from nafnet.export.network.box_mean import write_out
 from nafnet.export.network.padding import with_padding
 from nafnet.spec import WireType
 
@@ -81,11 +81,8 @@ def to_onnx(
     names = {0: "batch"} if side else {0: "batch", rows: "height", rows + 1: "width"}
     opset = opset or (BFLOAT16_OPSET if any(each.dtype == torch.bfloat16 for each in module.parameters()) else OPSET)
     wired = Wire(module, wire)
-    asks_for_sizes = side is None and any(isinstance(part, BoxMean) for part in module.modules())
-    model = None if asks_for_sizes else _exported(wired, example, opset, names)
-    if model is None or not _takes_others(
-        model, {0: 3} if side else {0: 3, rows: 6 * multiple, rows + 1: 8 * multiple}
-    ):
+    model = _exported(wired, example, opset, names)
+    if not _takes_others(model, {0: 3} if side else {0: 3, rows: 6 * multiple, rows + 1: 8 * multiple}):
         batch, across, along = (torch.export.Dim(name, min=1) for name in ("batch", "rows", "columns"))
         free = {0: batch} if side else {0: batch, rows: multiple * across, rows + 1: multiple * along}
         model = _exported(wired, example, opset, names, free)
@@ -114,7 +111,7 @@ def _exported(
             opset_version=opset, input_names=[INPUT], output_names=[OUTPUT], verbose=False,
         )  # fmt: skip
     assert program is not None
-    model = program.model_proto
+    model = write_out(program.model_proto)
     _clean(model, names)
     return model
 

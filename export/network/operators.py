@@ -75,38 +75,6 @@ class GlobalMean(nn.Module):
         return x.float().mean((2, 3), keepdim=True).to(x.dtype)
 
 
-class BoxMean(nn.Module):
-    """TLC's pool as a graph of any size: [N,c,H,W] -> [N,c,H,W], the mean of the k x k pixels around each.
-
-    Source: Chu et al., arXiv 2112.04491. A box that would leave the image is moved inside it, which is what
-    replicating the border's means comes to; one larger than the image is the image. Each axis in turn: running sums,
-    and the difference of two of them for every pixel. One axis is a thousand terms and not a million, so fp32 keeps
-    six digits, where a summed-area table in fp32 would keep four.
-    """
-
-    def __init__(self, box: int) -> None:
-        super().__init__()
-        self.box = box
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._along(self._along(x.float(), 2), 3).to(x.dtype)
-
-    def _along(self, x: Tensor, axis: int) -> Tensor:
-        """The mean of the pixels start <= j < end of each position along `axis`."""
-        size = x.shape[axis]
-        # Where the image is no larger than the box, size - box is not positive and every start is clipped to 0.
-        start = (torch.arange(size, device=x.device) - (self.box - 1) // 2).clamp(max=size - self.box).clamp(min=0)
-        end = (start + self.box).clamp(max=size)
-        sums = F.pad(x.cumsum(axis), (1, 0) if axis == 3 else (0, 0, 1, 0))
-        shape = [1, 1, 1, 1]
-        shape[axis] = -1
-        count = (end - start).to(x.dtype).reshape(shape)
-        return (sums.index_select(axis, end) - sums.index_select(axis, start)) / count
-
-    def extra_repr(self) -> str:
-        return f"box={self.box}"
-
-
 def two_by_two(conv: nn.Conv2d) -> nn.Sequential:
     """A 3x3 convolution as one 4x4 of stride 2 that gives 2x2 pixels at once, and PixelShuffle; H and W must be even.
 

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from nafnet.architecture import LayerNorm2d, LocalPool, NAFBlock, NAFNet
-from nafnet.export.network.operators import BoxMean, GlobalMean, Normalise, frozen, two_by_two, unchanged
+from nafnet.export.network.box_mean import BoxMean
+from nafnet.export.network.operators import GlobalMean, Normalise, frozen, two_by_two, unchanged
 from nafnet.export.network.rotation import turn_read, turn_written
 from nafnet.spec import Norm
 

@@ -12,8 +12,8 @@ import torch
 from nafnet.checkpoint import Checkpoint
 from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.exporter import export
+from nafnet.export.network.box_mean import BoxMean
 from nafnet.export.network.graph import to_onnx
-from nafnet.export.network.operators import BoxMean
 from nafnet.export.network.rewrites import InferenceNAFNet
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from nafnet.checkpoint import Checkpoint
+from nafnet.export.network.box_mean import BoxMean
 from nafnet.export.network.graph import to_onnx
-from nafnet.export.network.operators import BoxMean
 from nafnet.export.network.rewrites import InferenceNAFNet
 from nafnet.spec import WireType
 
