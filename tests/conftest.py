@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,12 +37,12 @@ if HAVE_TORCH:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or fills the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAFNET_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+def pytest_configure(config: pytest.Config) -> None:
+    """No test reads or fills the user's cache: from here on, so that what a module takes of the environment when it is
+    imported has it, too."""
+    folder = tempfile.TemporaryDirectory(prefix="nafnet-tests-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["NAFNET_CACHE"] = folder.name
 
 
 @pytest.fixture(scope="session")

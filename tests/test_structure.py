@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nafnet.files import cache_folder
+
 from . import import_graph
 from .import_graph import ROOT, STAGES
 
@@ -19,6 +21,13 @@ COMMANDS = ("nafnet-train", "nafnet-export", "nafnet-run", "nafnet-bench")
 
 
 GRAPH = import_graph.import_graph()
+ENVIRONMENT = dict(os.environ)
+"""As modules of tests have it when they are imported, and hand it to processes that they start."""
+
+
+def test_no_test_fills_the_users_cache() -> None:
+    assert cache_folder("looked at").parent == Path(ENVIRONMENT["NAFNET_CACHE"])
+    assert Path.home() not in Path(ENVIRONMENT["NAFNET_CACHE"]).parents
 
 
 def test_no_modules_go_round_in_a_circle() -> None:
