@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nafnet.errors import DataError, ImageError
 from nafnet.images.file import read_header, read_image
-from nafnet.train.data.layouts.base import SUFFIXES
+from nafnet.train.data.layouts.base import SUFFIXES, passed_over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,9 @@ def find_photographs(folders: Sequence[Path], smallest: int) -> tuple[Photograph
     found: list[tuple[str, Path, tuple[int, int]]] = []
     faults: list[str] = []
     for number, folder in enumerate(folders):
-        for path in _pictures(folder):
+        pictures, others = _pictures(folder)
+        faults += passed_over(others)
+        for path in pictures:
             name = path.relative_to(folder).as_posix()
             try:
                 size = _checked_size(path, smallest)
@@ -76,16 +78,21 @@ def find_photographs(folders: Sequence[Path], smallest: int) -> tuple[Photograph
     return Photographs(*(tuple(column) for column in zip(*found, strict=True))), faults
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The pictures in a folder and those below it, in order, and what else lies there; nothing that is hidden."""
     if not folder.is_dir():
         raise DataError(f"--clean {folder}: no such folder")
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
-    shown = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    paths = [path for path in sorted(folder.rglob("*")) if not any(map(_is_hidden, path.relative_to(folder).parts))]
+    shown = [path for path in paths if path.suffix.lower() in SUFFIXES]
     if not shown:
         raise DataError(
             f"--clean {folder}: has no pictures, nor have the folders below it; expected {', '.join(SUFFIXES)}"
         )
-    return sorted(shown)
+    return shown, [path for path in paths if path.suffix.lower() not in SUFFIXES]
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def _checked_size(path: Path, smallest: int) -> tuple[int, int]:

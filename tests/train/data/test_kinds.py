@@ -13,6 +13,7 @@ from PIL import Image
 
 from nafnet.train.data.layouts.folders import find_two
 from nafnet.train.data.pair_store import open_store
+from nafnet.train.data.photographs import find_photographs
 from nafnet.train.data.prepare import resized
 from nafnet.train.processes.distributed import World
 from nafnet.train.recipes.recipe_files import load_recipe
@@ -214,3 +215,37 @@ def test_turned_oblongs_smaller_than_a_patch_are_refused(tmp_path: Path, recipe:
     done = trained_here(recipe, *words, "--steps=8")
     assert done.returncode == 2
     assert "images of 16x24, and patches of 32 that are turned by a quarter" in done.stderr
+
+
+# What nafnet-run reads is trained on
+
+
+@pytest.mark.parametrize("ending", ["ppm", "avif"])
+def test_pairs_of_any_format_that_is_read_are_pairs(ending: str, tmp_path: Path) -> None:
+    options = {"avif": {"quality": 100}}.get(ending, {})
+    generator = np.random.default_rng(0)
+    for side in ("in", "out"):
+        (tmp_path / side).mkdir()
+        for index in range(2):
+            pixels = generator.integers(100, 156, (64, 64, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / side / f"{index}.{ending}", **options)
+    found = find_two(tmp_path / "in", tmp_path / "out")
+    assert (found.parts["all"].names, found.faults, found.notes) == (("0", "1"), [], [])
+    degraded, clean = found.parts["all"].load(1)
+    assert degraded.shape == clean.shape == (64, 64, 3)
+    assert np.abs(degraded.astype(int) - pixels).mean() > 1, "the other side's pixels"
+    assert np.abs(clean.astype(int) - pixels).mean() < 25
+
+
+def test_what_is_no_training_picture_is_counted_by_its_ending(tmp_path: Path) -> None:
+    for side in ("in", "out"):
+        (tmp_path / side).mkdir()
+        Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / side / "a.png")
+        for name in ("a.NEF", "b.nef", "c.gif", "notes.txt"):
+            (tmp_path / side / name).write_bytes(b"")
+    line = (
+        "passed over: .gif ({0}), .nef ({1}); a camera's raw files and GIFs are not trained on: "
+        "develop them into TIFF or PNG"
+    )
+    assert find_two(tmp_path / "in", tmp_path / "out").notes == [line.format(2, 4)]
+    assert find_photographs([tmp_path / "in"], 48)[1] == [line.format(1, 2)]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from nafnet.errors import DataError
+from nafnet.images.formats import SUFFIXES as READ
+from nafnet.images.formats import Format
 from nafnet.train.data.pairs import FilePairs, Pairs
 from nafnet.train.data.scenes import SceneRule
 from nafnet.words import counted
@@ -96,4 +99,14 @@ def chosen_version(root: Path, found: Found, degraded: str) -> Found:
     return version
 
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+def passed_over(paths: Iterable[Path]) -> list[str]:
+    """A line that counts, by ending, the files that are photographs and are not trained on; none where all are."""
+    counts = Counter(path.suffix.lower() for path in paths if READ.get(path.suffix.lower()) in _UNTRAINED)
+    if not counts:
+        return []
+    endings = ", ".join(f"{ending} ({count:,})" for ending, count in sorted(counts.items()))
+    return [f"passed over: {endings}; a camera's raw files and GIFs are not trained on: develop them into TIFF or PNG"]
+
+
+_UNTRAINED: tuple[Format, ...] = ("raw", "gif")
+SUFFIXES = tuple(suffix for suffix, kind in READ.items() if kind not in _UNTRAINED)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nafnet.errors import DataError
-from nafnet.train.data.layouts.base import SUFFIXES, Found, Layout, images_in, pair_by_name
+from nafnet.train.data.layouts.base import SUFFIXES, Found, Layout, images_in, pair_by_name, passed_over
 from nafnet.train.data.pairs import FilePairs, Pairs
 from nafnet.train.data.scenes import BY_FOLDER
 
@@ -28,7 +28,8 @@ def find_two(inputs: Path, targets: Path) -> Found:
     pairs, faults = pair_folders([("", inputs, targets)])
     if not pairs.names:
         raise DataError(unpaired(inputs, targets))
-    return Found(parts={"all": pairs}, faults=faults)
+    notes = passed_over(path for folder in (inputs, targets) for path in folder.iterdir())
+    return Found(parts={"all": pairs}, faults=faults, notes=notes)
 
 
 def unpaired(inputs: Path, targets: Path) -> str:
