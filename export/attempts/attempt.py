@@ -103,7 +103,7 @@ def make_graph(
 
     Args:
         calm: scale the residual stream so that half cannot overflow, see `scaling`.
-        on_step: told when a graph is written, which takes PyTorch half a second or more for each block.
+        on_step: told when a graph is written, which takes PyTorch some tenths of a second for each block.
         opset: see `to_onnx`.
     """
     assert spec.norm is not None
