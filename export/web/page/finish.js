@@ -1,0 +1,95 @@
+// From a restored PNG to the file that is wanted: a share of the original in it, and perhaps a JPEG.
+import { uprightExif } from "./exif.js";
+import { withMetadata } from "./jpeg.js";
+import { PictureError } from "./png-read.js";
+import { PngWriter, chunk } from "./png-write.js";
+import { rounded } from "./restore.js";
+import { openSource } from "./source.js";
+import { levels } from "./tiles.js";
+
+const BAND = 64;
+const { fround } = Math;
+
+/**
+ * The file that is wanted of a restored picture: { blob, ending, notes }.
+ *
+ * @param original the file that was restored.
+ * @param restored a PNG, by `restore`.
+ * @param strength share of what the network did, 0 to 1.
+ * @param format "png" or "jpeg".
+ * @param quality of a JPEG, 0 to 1.
+ */
+export async function finish(original, restored, { strength, format, quality }) {
+  if (format === "png" && strength === 1) return { blob: restored, ending: "png", notes: [] };
+  const [before, after] = [await openSource(original), await openSource(restored)];
+  try {
+    const isClear = after.stride > after.channels;
+    const notes = isClear && format === "jpeg" ? ["a PNG, since a JPEG has no transparency"] : [];
+    const rows = strength === 1 ? after.rows(BAND) : mixed(before, after, strength);
+    if (format === "png" || isClear) return { blob: await asPng(before, after, rows), ending: "png", notes };
+    return { blob: await asJpeg(after, rows, quality), ending: "jpg", notes };
+  } finally {
+    before.close();
+    after.close();
+  }
+}
+
+/** Bands of both, a share of each, in float32 as nafnet-run mixes them. */
+async function* mixed(before, after, strength) {
+  const white = after.depth === 16 ? 65535 : 255;
+  const [values, share] = [levels(white), fround(strength)];
+  const given = before.rows(BAND);
+  for await (const { values: made, count } of after.rows(BAND)) {
+    const { value } = await given.next();
+    const out = white === 255 ? new Uint8ClampedArray(made.length) : new Uint16Array(made.length);
+    for (let at = 0; at < made.length; at += 1) {
+      const seen = values[value.values[at]];
+      const mix = fround(fround(fround(values[made[at]] - seen) * share) + seen);
+      out[at] = rounded(fround(mix * white), white);
+    }
+    yield { values: white === 255 ? new Uint8Array(out.buffer) : out, count };
+  }
+}
+
+async function asPng(before, { width, height, stride, depth }, rows) {
+  const writer = new PngWriter({ width, height, stride, depth, chunks: before.before });
+  for await (const { values, count } of rows) await writer.write(values, count);
+  const { exif } = await before.metadata();
+  const upright = exif && uprightExif(exif, width, height);
+  return writer.finish(upright ? [chunk("eXIf", upright)] : []);
+}
+
+/** By the browser's encoder, which wants the whole picture at once. */
+async function asJpeg(after, rows, quality) {
+  const { width, height, stride, depth } = after;
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+  if (!context) throw new PictureError("too large for a JPEG in this browser; choose PNG");
+  let y = 0;
+  for await (const { values, count } of rows) {
+    context.putImageData(rgba(values, width, count, stride, depth), 0, y);
+    y += count;
+  }
+  let blob;
+  try {
+    blob = await canvas.convertToBlob({ type: "image/jpeg", quality });
+  } catch {
+    throw new PictureError("too large for a JPEG in this browser; choose PNG");
+  }
+  const { icc, exif } = await after.metadata();
+  const fits = icc && String.fromCharCode(...icc.subarray(16, 20)) === "RGB ";
+  return withMetadata(blob, { icc: fits ? icc : null, exif: exif && uprightExif(exif, width, height) });
+}
+
+/** Rows without alpha as a canvas takes them. */
+function rgba(values, width, count, stride, depth) {
+  const out = new ImageData(width, count);
+  const scale = depth === 16 ? 1 / 257 : 1;
+  for (let pixel = 0, from = 0; pixel < width * count; pixel += 1, from += stride) {
+    for (let channel = 0; channel < 3; channel += 1) {
+      out.data[4 * pixel + channel] = values[from + (stride === 1 ? 0 : channel)] * scale;
+    }
+    out.data[4 * pixel + 3] = 255;
+  }
+  return out;
+}
