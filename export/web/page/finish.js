@@ -1,5 +1,4 @@
 // From a restored PNG to the file that is wanted: a share of the original in it, and perhaps a JPEG.
-import { uprightExif } from "./exif.js";
 import { withMetadata } from "./jpeg.js";
 import { PictureError } from "./png-read.js";
 import { PngWriter, chunk } from "./png-write.js";
@@ -55,8 +54,7 @@ async function asPng(before, { width, height, stride, depth }, rows) {
   const writer = new PngWriter({ width, height, stride, depth, chunks: before.before });
   for await (const { values, count } of rows) await writer.write(values, count);
   const { exif } = await before.metadata();
-  const upright = exif && uprightExif(exif, width, height);
-  return writer.finish(upright ? [chunk("eXIf", upright)] : []);
+  return writer.finish(exif ? [chunk("eXIf", exif)] : []);
 }
 
 /** By the browser's encoder, which wants the whole picture at once. */
@@ -78,7 +76,7 @@ async function asJpeg(after, rows, quality) {
   }
   const { icc, exif } = await after.metadata();
   const fits = icc && String.fromCharCode(...icc.subarray(16, 20)) === "RGB ";
-  return withMetadata(blob, { icc: fits ? icc : null, exif: exif && uprightExif(exif, width, height) });
+  return withMetadata(blob, { icc: fits ? icc : null, exif });
 }
 
 /** Rows without alpha as a canvas takes them. */

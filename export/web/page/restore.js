@@ -1,6 +1,5 @@
 // A photograph through the network: rows in, tiles, rows out, into a PNG of the photograph's depth. What is held at a
 // time is a row of tiles, beside what the browser's decoder holds.
-import { uprightExif } from "./exif.js";
 import { planTiles } from "./plan.js";
 import { openSource } from "./source.js";
 import { PngWriter, chunk } from "./png-write.js";
@@ -36,11 +35,11 @@ export async function restore(file, spec, { run, exact, onTile, signal }) {
     if (signal.aborted) throw new CancelledError();
     const [h, w] = [plan.rows.tile, plan.columns.tile];
     let made = await run(cutter.tile(column), h, w);
-    if (exact && !canBeTrue(made)) {
+    if (exact && !within(made, -OVERSHOOT, 1 + OVERSHOOT)) {
       counts.recomputed += 1;
       made = await exact(cutter.tile(column), h, w);
     }
-    if (!canBeTrue(made)) throw new Error("the model's result cannot be true, in fp32 either");
+    if (!within(made, -Number.MAX_VALUE, Number.MAX_VALUE)) throw new Error("the model's result is not finite");
     return channels === 1 ? mean(made, h * w) : made;
   }
 
@@ -59,8 +58,7 @@ export async function restore(file, spec, { run, exact, onTile, signal }) {
       }
     }
     const { exif } = await source.metadata();
-    const upright = exif && uprightExif(exif, width, height);
-    const blob = await writer.finish(upright ? [chunk("eXIf", upright)] : []);
+    const blob = await writer.finish(exif ? [chunk("eXIf", exif)] : []);
     return { blob, width, height, depth, notes, ...counts };
   } catch (error) {
     await writer.abort();
@@ -115,10 +113,9 @@ export function rounded(value, white) {
   return rest > 0.5 || (rest === 0.5 && below % 2) ? below + 1 : below;
 }
 
-function canBeTrue(values) {
-  for (let at = 0; at < values.length; at += 1) {
-    if (!(values[at] >= -OVERSHOOT && values[at] <= 1 + OVERSHOOT)) return false;
-  }
+/** Whether all lie there; what is no number does not. */
+function within(values, least, most) {
+  for (let at = 0; at < values.length; at += 1) if (!(values[at] >= least && values[at] <= most)) return false;
   return true;
 }
 

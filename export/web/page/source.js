@@ -1,5 +1,6 @@
 // A photograph as rows of values: PNG by our own reader, all else by the browser's decoder, without colour management,
 // so that the values are the file's own and its profile stays true of them.
+import { uprightExif } from "./exif.js";
 import { readJpegHead } from "./jpeg.js";
 import { chunk } from "./png-write.js";
 import { PictureError, PngReader } from "./png-read.js";
@@ -15,7 +16,8 @@ const KINDS = [
 
 /**
  * The photograph in a file: { width, height, channels, stride, depth, rows(most), close(), metadata(), before, notes }.
- * Of a pixel there are `stride` values, alpha among them; `before` holds chunks for a PNG of it.
+ * Of a pixel there are `stride` values, alpha among them; `before` holds chunks for a PNG of it. What `metadata` gives is
+ * true of these rows: the browser's decoder turns them upright, our own leaves them, and EXIF, as they are.
  */
 export async function openSource(file) {
   const head = new Uint8Array(await file.slice(0, 16).arrayBuffer());
@@ -101,7 +103,7 @@ async function decoded(file, { icc, exif }, { channels = 3, mayHaveAlpha = false
     async *rows(most) {
       for (const { data, count } of strips(most)) yield { values: picked(data, stride), count };
     },
-    metadata: async () => ({ icc: profile, exif }),
+    metadata: async () => ({ icc: profile, exif: exif && uprightExif(exif, width, height) }),
     close: () => bitmap.close(),
   };
 }

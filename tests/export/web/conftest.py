@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nafnet.errors import UsageError
+from nafnet.export.attempts.attempt import ExportOptions
 from nafnet.export.web.folder import Model, write_folder
 from nafnet.export.web.library import Library, library
 from nafnet.export.web.server import address, served
 from tests.browser import CHROMIUM, chromium
-from tests.export.conftest import Recorded
+from tests.export.conftest import recorded
 from tests.processes import GUARD
 from tests.sharing import Once
 
@@ -44,18 +46,20 @@ def files(library_folder: Path) -> Library:
     return library(library_folder)
 
 
-def models_of(*exports: Recorded) -> list[Model]:
-    made = [each.exported for each in exports]
+@pytest.fixture(scope="session")
+def models(checkpoint_path: Path) -> list[Model]:
+    """In fp32 and in fp16; the gate is the business of other tests."""
+    plain = ExportOptions(norm="rms", verify=False)
+    half = dataclasses.replace(plain, precision="fp16", norm="fused")
+    made = [recorded(checkpoint_path, options).exported for options in (plain, half)]
     return [Model(content=each.model.SerializeToString(), spec=each.spec) for each in made]
 
 
 @pytest.fixture(scope="session")
-def page_folder(
-    plain_export: Recorded, half_export: Recorded, files: Library, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """In fp32 and in fp16."""
+def page_folder(models: list[Model], files: Library, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of both."""
     folder = tmp_path_factory.mktemp("site") / "small-web"
-    write_folder(folder, models_of(plain_export, half_export), files, None)
+    write_folder(folder, models, files, None)
     return folder
 
 
@@ -85,7 +89,7 @@ def opened(browser: Browser, site: str) -> Iterator[Open]:
     def start(words: str = "", *, width: int = 1280, ready: bool = True) -> Page:
         context = browser.new_context(viewport={"width": width, "height": 900})
         contexts.append(context)
-        context.set_default_timeout(1e3 * GUARD)
+        context.set_default_timeout(2e4)
         page = context.new_page()
         page.on("pageerror", lambda error: pytest.fail(str(error)))
         page.on("console", lambda message: message.type == "error" and pytest.fail(message.text))
