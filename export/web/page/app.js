@@ -123,7 +123,7 @@ function options() {
 
 /** The file that is wanted of a photograph: { name, blob }. */
 async function wanted(photograph) {
-  const { blob, ending, notes } = await client.finish(photograph.file, photograph.result.blob, options());
+  const { blob, ending, notes } = await client.finish(photograph.file, photograph.result, options());
   if (notes.length) photograph.become("done", { result: { ...photograph.result, notes } });
   return { name: `${photograph.file.name.replace(/\.[^.]*$/, "")}-restored.${ending}`, blob };
 }

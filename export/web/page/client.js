@@ -41,9 +41,9 @@ export class Client {
     return this.ask({ type: "restore", id, file });
   }
 
-  /** The file that is wanted of a result, see finish.js. */
-  finish(original, restored, options) {
-    return this.ask({ type: "finish", original, restored, options });
+  /** The file that is wanted of a result of `restore`, see finish.js. */
+  finish(original, { blob, beyond }, options) {
+    return this.ask({ type: "finish", original, restored: blob, beyond, options });
   }
 
   cancel(id) {

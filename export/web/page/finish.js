@@ -1,8 +1,9 @@
 // From a restored PNG to the file that is wanted: a share of the original in it, and perhaps a JPEG.
+import { readBeyond } from "./beyond.js";
 import { withMetadata } from "./jpeg.js";
 import { PictureError } from "./png-read.js";
 import { PngWriter, chunk } from "./png-write.js";
-import { rounded } from "./restore.js";
+import { integers } from "./restore.js";
 import { openSource } from "./source.js";
 import { levels } from "./tiles.js";
 
@@ -14,17 +15,18 @@ const { fround } = Math;
  *
  * @param original the file that was restored.
  * @param restored a PNG, by `restore`.
+ * @param beyond what it cannot hold, or null.
  * @param strength share of what the network did, 0 to 1.
  * @param format "png" or "jpeg".
  * @param quality of a JPEG, 0 to 1.
  */
-export async function finish(original, restored, { strength, format, quality }) {
+export async function finish(original, restored, beyond, { strength, format, quality }) {
   if (format === "png" && strength === 1) return { blob: restored, ending: "png", notes: [] };
   const [before, after] = [await openSource(original), await openSource(restored)];
   try {
     const isClear = after.stride > after.channels;
     const notes = isClear && format === "jpeg" ? ["a PNG, since a JPEG has no transparency"] : [];
-    const rows = strength === 1 ? after.rows(BAND) : mixed(before, after, strength);
+    const rows = strength === 1 ? after.rows(BAND) : mixed(before, after, beyond, strength);
     if (format === "png" || isClear) return { blob: await asPng(before, after, rows), ending: "png", notes };
     return { blob: await asJpeg(after, rows, quality), ending: "jpg", notes };
   } finally {
@@ -34,20 +36,26 @@ export async function finish(original, restored, { strength, format, quality }) 
 }
 
 /** Bands of both, a share of each, in float32 as nafnet-run mixes them. */
-async function* mixed(before, after, strength) {
+async function* mixed(before, after, beyond, strength) {
   const white = after.depth === 16 ? 65535 : 255;
-  const [values, share] = [levels(white), fround(strength)];
+  const [seen, share] = [levels(white), fround(strength)];
   const given = before.rows(BAND);
+  const further = beyond ? readBeyond(beyond, after.width * after.stride) : null;
   for await (const { values: made, count } of after.rows(BAND)) {
-    const { value } = await given.next();
-    const out = white === 255 ? new Uint8ClampedArray(made.length) : new Uint16Array(made.length);
-    for (let at = 0; at < made.length; at += 1) {
-      const seen = values[value.values[at]];
-      const mix = fround(fround(fround(values[made[at]] - seen) * share) + seen);
-      out[at] = rounded(fround(mix * white), white);
+    const original = (await given.next()).value.values;
+    const out = Float32Array.from(made, (value) => seen[value]);
+    for (let y = 0; further && y < count; y += 1) put((await further.next()).value, out, y);
+    for (let at = 0; at < out.length; at += 1) {
+      const from = seen[original[at]];
+      out[at] = fround(fround(out[at] - from) * share) + from;
     }
-    yield { values: white === 255 ? new Uint8Array(out.buffer) : out, count };
+    yield { values: integers(out, white), count };
   }
+}
+
+/** Put a row of what lies beyond black and white in its place. */
+function put(row, out, y) {
+  for (let x = 0; x < row.length; x += 1) if (row[x]) out[y * row.length + x] = row[x];
 }
 
 async function asPng(before, { width, height, stride, depth }, rows) {

@@ -2,6 +2,7 @@
 // ones, which have no rows. The W3C's recommendation names chunks, filters and colour types.
 import { crc32 } from "./crc.js";
 import { predicted } from "./png-write.js";
+import { pieces } from "./streams.js";
 
 const VALUES = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 }; // of a pixel as it is stored, by colour type
 const MOST_CHUNK = 1 << 30;
@@ -119,28 +120,10 @@ export class PngReader {
     const stream = new DecompressionStream("deflate");
     this.pumped = this.pump(stream.writable.getWriter());
     this.pumped.catch(() => {}); // its error is the reader's, too
-    const reader = stream.readable.getReader();
-    let [held, at] = [new Uint8Array(0), 0];
     try {
-      for (;;) {
-        const row = new Uint8Array(size);
-        for (let filled = 0; filled < size; ) {
-          if (at === held.length) {
-            const next = await reader.read();
-            if (next.done) return;
-            [held, at] = [next.value, 0];
-          }
-          const part = held.subarray(at, at + size - filled);
-          row.set(part, filled);
-          filled += part.length;
-          at += part.length;
-        }
-        yield row;
-      }
+      yield* pieces(stream.readable, size);
     } catch (error) {
       throw error instanceof PictureError ? error : new PictureError("the PNG is damaged");
-    } finally {
-      reader.cancel().catch(() => {});
     }
   }
 

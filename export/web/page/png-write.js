@@ -1,5 +1,6 @@
 // A PNG, written row by row: only what is compressed is held. The W3C's recommendation names chunks and filters.
 import { crc32 } from "./crc.js";
+import { Packer } from "./streams.js";
 
 const SIGNATURE = Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10);
 const COLOUR_TYPES = { 1: 0, 2: 4, 3: 2, 4: 6 }; // by the values of a pixel
@@ -36,10 +37,8 @@ export class PngWriter {
     this.rowBytes = width * this.step;
     this.depth = depth;
     this.above = new Uint8Array(this.rowBytes);
-    const stream = new CompressionStream("deflate");
-    this.input = stream.writable.getWriter();
-    this.done = this.collect(stream.readable.getReader());
-    this.done.catch(() => {}); // whoever finishes hears of it
+    [this.held, this.size] = [[], 0];
+    this.packer = new Packer("deflate", (bytes) => this.take(bytes));
   }
 
   /** Take the next rows, Uint8Array or Uint16Array of count x width x stride. */
@@ -51,35 +50,31 @@ export class PngWriter {
       filter(row, this.above, this.step, filtered.subarray(y * (this.rowBytes + 1), (y + 1) * (this.rowBytes + 1)));
       this.above.set(row);
     }
-    await this.input.write(filtered);
+    await this.packer.write(filtered);
   }
 
   /** The file, a Blob; `after` holds chunks that stand behind the pixels. */
   async finish(after = []) {
-    await this.input.close();
-    await this.done;
+    await this.packer.finish();
+    this.flush();
     return new Blob([...this.parts, ...after, chunk("IEND", new Uint8Array(0))], { type: "image/png" });
   }
 
   /** Let go of what was begun. */
-  async abort() {
-    await this.input.abort().catch(() => {});
+  abort() {
+    return this.packer.abort();
   }
 
-  /** What is compressed, as chunks of pixels. Each goes into a Blob, which a browser may keep on the disk. */
-  async collect(reader) {
-    let held = [];
-    let size = 0;
-    const flush = () => {
-      if (size) this.parts.push(new Blob([chunk("IDAT", joined(held, size))]));
-      [held, size] = [[], 0];
-    };
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      held.push(next.value);
-      size += next.value.length;
-      if (size >= IDAT_BYTES) flush();
-    }
-    flush();
+  /** What is packed becomes chunks. Each goes into a Blob, which a browser may keep on the disk. */
+  take(bytes) {
+    this.held.push(bytes);
+    this.size += bytes.length;
+    if (this.size >= IDAT_BYTES) this.flush();
+  }
+
+  flush() {
+    if (this.size) this.parts.push(new Blob([chunk("IDAT", joined(this.held, this.size))]));
+    [this.held, this.size] = [[], 0];
   }
 }
 

@@ -1,6 +1,7 @@
 // A photograph through the network: rows in, tiles, rows out, into a PNG of the photograph's depth. What is held at a
 // time is a row of tiles, beside what the browser's decoder holds.
 import { planTiles } from "./plan.js";
+import { BeyondWriter } from "./beyond.js";
 import { openSource } from "./source.js";
 import { PngWriter, chunk } from "./png-write.js";
 import { TileBlender, TileCutter } from "./tiles.js";
@@ -12,7 +13,8 @@ const OVERSHOOT = 0.5; // beyond [0, 1], by which a result that cannot be true i
 export class CancelledError extends Error {}
 
 /**
- * Restore a file: { blob, width, height, depth, tiles, recomputed, notes }; the blob is a PNG.
+ * Restore a file: { blob, beyond, width, height, depth, tiles, recomputed, notes }; the blob is a PNG, and `beyond` what
+ * it cannot hold, see beyond.js.
  *
  * @param run the engine's.
  * @param exact the same in fp32 where a result cannot be true; null where the engine computes in it.
@@ -23,6 +25,7 @@ export async function restore(file, spec, { run, exact, onTile, signal }) {
   const source = await openSource(file);
   const { width, height, channels, stride, depth, notes } = source;
   const writer = new PngWriter({ width, height, stride, depth, chunks: source.before });
+  const beyond = new BeyondWriter();
   const plan = planTiles(height, width, { ...spec, fixed: spec.fixed_shape });
   const white = depth === 16 ? 65535 : 255;
   const cutter = new TileCutter(plan, channels, stride, white);
@@ -54,14 +57,16 @@ export async function restore(file, spec, { run, exact, onTile, signal }) {
           onTile(counts.tiles, plan.count);
         }
         cutter.next();
-        await writer.write(integers(finished, { width, channels, stride, white, alpha }), finished.count);
+        const pixels = interleaved(finished, { width, channels, stride, white, alpha });
+        await beyond.write(pixels);
+        await writer.write(integers(pixels, white), finished.count);
       }
     }
     const { exif } = await source.metadata();
     const blob = await writer.finish(exif ? [chunk("eXIf", exif)] : []);
-    return { blob, width, height, depth, notes, ...counts };
+    return { blob, beyond: await beyond.finish(), width, height, depth, notes, ...counts };
   } catch (error) {
-    await writer.abort();
+    await Promise.all([writer.abort(), beyond.abort()]);
     throw error;
   } finally {
     source.close();
@@ -92,20 +97,25 @@ class RowQueue {
   }
 }
 
-/** Finished rows as the file has them: clipped, and rounded to the nearest, halves to the even. */
-function integers({ values, size, count }, { width, channels, stride, white, alpha }) {
-  const out = white === 255 ? new Uint8ClampedArray(count * width * stride) : new Uint16Array(count * width * stride);
+/** Finished rows with their values pixel by pixel, Float32Array; alpha as it was. */
+function interleaved({ values, size, count }, { width, channels, stride, white, alpha }) {
+  const out = new Float32Array(count * width * stride);
   for (let pixel = 0, to = 0; pixel < count * width; pixel += 1, to += stride) {
-    for (let channel = 0; channel < channels; channel += 1) {
-      out[to + channel] = rounded(Math.fround(values[channel * size + pixel] * white), white);
-    }
-    if (alpha) out[to + channels] = alpha.next();
+    for (let channel = 0; channel < channels; channel += 1) out[to + channel] = values[channel * size + pixel];
+    if (alpha) out[to + channels] = alpha.next() / white;
   }
+  return out;
+}
+
+/** Values as a file has them: clipped, and rounded to the nearest, halves to the even. */
+export function integers(values, white) {
+  const out = white === 255 ? new Uint8ClampedArray(values.length) : new Uint16Array(values.length);
+  for (let at = 0; at < values.length; at += 1) out[at] = rounded(Math.fround(values[at] * white), white);
   return white === 255 ? new Uint8Array(out.buffer) : out;
 }
 
 /** The nearest integer from 0 to `white`; an array of clamped bytes does that by itself. */
-export function rounded(value, white) {
+function rounded(value, white) {
   if (white === 255) return value;
   const clipped = Math.min(Math.max(value, 0), white);
   const below = Math.floor(clipped);

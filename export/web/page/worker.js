@@ -30,8 +30,8 @@ const handlers = {
     }
   },
 
-  finish({ original, restored, options }) {
-    return finish(original, restored, options);
+  finish({ original, restored, beyond, options }) {
+    return finish(original, restored, beyond, options);
   },
 };
 

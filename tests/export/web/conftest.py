@@ -86,7 +86,7 @@ def opened(browser: Browser, site: str) -> Iterator[Open]:
     """Opens the page; whatever it asks another host for, sends, or complains of, fails the test."""
     contexts = []
 
-    def start(words: str = "", *, width: int = 1280, ready: bool = True) -> Page:
+    def start(words: str = "", *, width: int = 1280, ready: bool = True, site: str = site) -> Page:
         context = browser.new_context(viewport={"width": width, "height": 900})
         contexts.append(context)
         context.set_default_timeout(2e4)
