@@ -89,7 +89,7 @@ def opened(browser: Browser, site: str) -> Iterator[Open]:
     def start(words: str = "", *, width: int = 1280, ready: bool = True, site: str = site) -> Page:
         context = browser.new_context(viewport={"width": width, "height": 900})
         contexts.append(context)
-        context.set_default_timeout(2e4)
+        context.set_default_timeout(1e3 * GUARD)
         page = context.new_page()
         page.on("pageerror", lambda error: pytest.fail(str(error)))
         page.on("console", lambda message: message.type == "error" and pytest.fail(message.text))

@@ -21,8 +21,10 @@ pytestmark = needs_chromium
 
 
 def test_webgpu_gives_the_same_pixels(opened: Open, models: list[Model], tmp_path: Path) -> None:
-    """By Chromium's software adapter, which the page would not take by itself. The picture is of the known one's size: of
-    another, the adapter would compile its programs again."""
+    """By Chromium's software adapter, which the page would not take by itself.
+
+    The picture is of the known one's size: for another, the adapter would compile its programs again.
+    """
     (tmp_path / "in").mkdir()
     path = png(tmp_path / "in" / "small.png", noise(48, 48, 3))
     run(models[0], tmp_path / "in", tmp_path / "out")

@@ -7,7 +7,7 @@ import base64
 import numpy as np
 import pytest
 
-from nafnet.tiling import cut_tiles, plan_tiles, ramp, TileBlender
+from nafnet.tiling import TileBlender, cut_tiles, plan_tiles, ramp
 from tests.browser import needs_chromium
 from tests.export.web.conftest import Open
 
@@ -70,7 +70,9 @@ def test_the_plan_is_the_same(opened: Open) -> None:
 
 def test_weights_are_the_same(opened: Open) -> None:
     lengths = [1, 2, 15, 16, 100, 255]
-    script = "async (lengths) => { const { ramp } = await import('/plan.js'); return lengths.map((n) => [...ramp(n)]); }"
+    script = (
+        "async (lengths) => { const { ramp } = await import('/plan.js'); return lengths.map((n) => [...ramp(n)]); }"
+    )
     for length, found in zip(lengths, opened(ready=False).evaluate(script, lengths), strict=True):
         assert np.abs(np.array(found, np.float32) - ramp(length)).max() <= np.finfo(np.float32).eps
 
