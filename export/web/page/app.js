@@ -31,7 +31,9 @@ async function start() {
     element("title").textContent = { denoise: "Denoise", deblur: "Deblur" }[card.models[0].spec.task] ?? "Restore";
     element("title").textContent += " photographs";
     showCard(element("card"), card, null);
-    const engine = await client.start(card, new URLSearchParams(location.search).get("backend"));
+    const asked = new URLSearchParams(location.search);
+    const wanted = { backend: asked.get("backend"), threads: Math.max(Number.parseInt(asked.get("threads"), 10) || 0, 0) };
+    const engine = await client.start(card, wanted);
     showCard(element("card"), card, engine);
     const threads = engine.threads > 1 ? `, ${engine.threads} threads` : "";
     say(`Ready: ${engine.name}${threads}, ${figures(engine)}.`, "ready");
@@ -124,7 +126,8 @@ function options() {
 /** The file that is wanted of a photograph: { name, blob }. */
 async function wanted(photograph) {
   const { blob, ending, notes } = await client.finish(photograph.file, photograph.result, options());
-  if (notes.length) photograph.become("done", { result: { ...photograph.result, notes } });
+  const said = new Set([...photograph.result.notes, ...notes]);
+  photograph.become("done", { result: { ...photograph.result, notes: [...said] } });
   return { name: `${photograph.file.name.replace(/\.[^.]*$/, "")}-restored.${ending}`, blob };
 }
 

@@ -31,7 +31,7 @@ export class Client {
     });
   }
 
-  /** Choose the engine, and check it; `wanted` is webgpu or wasm, or null for the best. */
+  /** Choose the engine, and check it; see `chooseEngine`. */
   start(model, wanted) {
     return this.ask({ type: "start", model, wanted });
   }

@@ -4,6 +4,8 @@ import { judge, knownTile } from "./known.js";
 const LIBRARY = new URL("onnxruntime-web/", import.meta.url).href;
 const MODULES = { webgpu: "ort.webgpu.min.mjs", wasm: "ort.wasm.min.mjs" };
 const MOST_THREADS = 8; // beyond these a tile gains next to nothing
+// Two of what a browser counts as processors are mostly one core; threads that wait for each other only hinder.
+const THREADS = Math.min(Math.ceil((navigator.hardwareConcurrency || 1) / 2), MOST_THREADS);
 
 /** Another backend than the one at hand is wanted, or none is right. */
 export class EngineError extends Error {}
@@ -40,15 +42,16 @@ function isSoftware(adapter) {
  * right. `refused` holds what each candidate before it was turned down for.
  *
  * @param card of `model.json`.
+ * @param wanted what the address asks for: { backend, threads }; by default what is best here.
  * @param tell told in words what is being done.
  */
 export async function chooseEngine(card, wanted, tell) {
   const refused = [];
-  for (const candidate of await candidates(card.models, wanted)) {
+  for (const candidate of await candidates(card.models, wanted.backend)) {
     const name = `${candidate.backend === "webgpu" ? "WebGPU" : "WASM"} in ${candidate.model.spec.precision}`;
     try {
       tell(`Loading the model for ${name}`);
-      const engine = await started(candidate);
+      const engine = await started(candidate, wanted.threads);
       tell(`Checking ${name} against PyTorch`);
       const made = await engine.run(knownTile(card.known), card.known.side, card.known.side);
       const found = candidate.model.spec.answer ? judge(card.known, candidate.model, made) : { refused: null };
@@ -63,9 +66,9 @@ export async function chooseEngine(card, wanted, tell) {
 }
 
 /** A session of one candidate. */
-async function started({ backend, model }) {
+async function started({ backend, model }, wantedThreads) {
   const ort = await import(new URL(MODULES[backend], LIBRARY).href);
-  const threads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
+  const threads = self.crossOriginIsolated ? wantedThreads || THREADS : 1;
   ort.env.wasm.wasmPaths = LIBRARY;
   ort.env.wasm.numThreads = threads;
   ort.env.logLevel = "error";

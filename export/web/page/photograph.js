@@ -32,7 +32,7 @@ export class Photograph {
   become(state, more = {}) {
     Object.assign(this, more, { state });
     if (state === "running") this.began = performance.now();
-    if (state === "done") this.resultAddress = URL.createObjectURL(this.result.blob);
+    if (state === "done") this.resultAddress ??= URL.createObjectURL(this.result.blob);
     this.show();
   }
 

@@ -38,7 +38,7 @@ const handlers = {
 /** Run a tile whose result in fp16 cannot be true again in fp32, if the page has a model of it. */
 async function inFull(tile, height, width) {
   const models = card.models.filter((model) => model.spec.precision === "fp32");
-  exact ??= chooseEngine({ ...card, models: models.length ? models : card.models }, "wasm", () => {});
+  exact ??= chooseEngine({ ...card, models: models.length ? models : card.models }, { backend: "wasm" }, () => {});
   return (await exact).run(tile, height, width);
 }
 
