@@ -12,7 +12,7 @@ from nafnet.commandline import Command, exits
 from nafnet.errors import MissingExtraError
 
 NORMS = ("rms", "conv", "fused", "fused-fp32", "manual")
-FORMAT_NAMES = ("onnx", "tensorrt", "tensorrt-rtx", "triton")
+FORMAT_NAMES = ("onnx", "tensorrt", "tensorrt-rtx", "triton", "web")
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -46,7 +46,7 @@ class BatchRange(click.ParamType[tuple[int, int, int]]):
     "formats",
     multiple=True,
     type=click.Choice(FORMAT_NAMES),
-    help="What to write; repeat for several. tensorrt and tensorrt-rtx are engines.  [default: onnx]",
+    help="What to write; repeat for several. tensorrt and tensorrt-rtx are engines, web is a page.  [default: onnx]",
 )
 @click.option("--tile", type=click.IntRange(min=1), help="Fix height and width to this.  [default: any size]")
 @click.option("--batch", type=BatchRange(), help="Batch sizes that an engine takes.  [default: 1:4:8]")
@@ -87,6 +87,13 @@ class BatchRange(click.ParamType[tuple[int, int, int]]):
     help="Engine of TensorRT-RTX: GPU to build for, such as SM89; repeat for several.  [default: all]",
 )
 @click.option("--builder-log", "log", type=FILE, help="Engine: write what the builder says to this file.")
+@click.option("--serve", is_flag=True, help="Web: serve the page to this machine's browser until Ctrl-C.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Web: where --serve does.  [default: 8000, or a free one]")
+@click.option(
+    "--onnxruntime-web",
+    type=click.Path(path_type=Path, exists=True),
+    help="Web: npm's package of ONNX Runtime Web, as .tgz or as a folder.  [default: fetched by npm, once]",
+)
 @click.option("--inspect", "inspected", type=FILE, help="Say what a checkpoint, ONNX file or plan is, and stop.")
 @functools.partial(exits, interrupted="interrupted; nothing half-done was written, the next run begins again")
 def main(**options: Any) -> int:
@@ -100,7 +107,8 @@ def main(**options: Any) -> int:
     with Display() as display:
         display.step("loading PyTorch", 0, 0)
         try:
-            from nafnet.export.command import CommandOptions, run
+            from nafnet.export.command import run
+            from nafnet.export.options import CommandOptions
         except ImportError as error:
             raise MissingExtraError.of(error, "export") from error
         return run(CommandOptions(**options), display)

@@ -10,6 +10,7 @@ import base64
 import binascii
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nafnet.difference import Difference, difference
 from nafnet.errors import SpecError
@@ -56,19 +57,19 @@ def compare_with_answer(spec: ModelSpec, restored: Batch, precision: Precision) 
     answer = spec.answer
     if answer is not None and answer.side > MOST_SIDE:
         raise SpecError(f"spec: the kept answer is of a picture of {answer.side}; expected at most {MOST_SIDE}")
-    places = min(MOST_PLACES, _side(spec) ** 2)
+    count = min(MOST_PLACES, _side(spec) ** 2)
     try:
         values = np.frombuffer(base64.b64decode(answer.values, validate=True) if answer else b"", "<f4")
     except (binascii.Error, ValueError) as error:
         raise SpecError(f"spec: the kept answer cannot be read ({error}); export it anew") from error
-    if answer is None or answer.side != _side(spec) or values.size != places * spec.channels:
+    if answer is None or answer.side != _side(spec) or values.size != count * spec.channels:
         raise SpecError(
             f"spec: the kept answer has {values.size} values{f' of a picture of {answer.side}' if answer else ''}; "
-            f"expected {places * spec.channels} of one of {_side(spec)}: export it anew"
+            f"expected {count * spec.channels} of one of {_side(spec)}: export it anew"
         )
     if not np.isfinite(values).all():
         raise SpecError("spec: the kept answer has values that are not finite; export it anew")
-    return difference(_sampled(restored), values.reshape(spec.channels, places), precision, spec.io)
+    return difference(_sampled(restored), values.reshape(spec.channels, count), precision, spec.io)
 
 
 def is_askable(spec: ModelSpec) -> bool:
@@ -81,8 +82,12 @@ def _side(spec: ModelSpec) -> int:
     return spec.tile if spec.fixed_shape else -(-min(SIDE, spec.tile) // spec.multiple) * spec.multiple
 
 
+def places(pixels: int) -> NDArray[np.int64]:
+    """Which values of a channel of so many pixels are kept, in the order in which they are, int64[P]."""
+    return np.arange(min(MOST_PLACES, pixels), dtype=np.int64) * _STRIDE % pixels
+
+
 def _sampled(restored: Batch) -> Batch:
     """float32[C,P] of the first image."""
     pixels = restored.shape[-2] * restored.shape[-1]
-    places = np.arange(min(MOST_PLACES, pixels)) * _STRIDE % pixels
-    return restored[0].reshape(restored.shape[1], pixels)[:, places]
+    return restored[0].reshape(restored.shape[1], pixels)[:, places(pixels)]

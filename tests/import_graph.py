@@ -32,8 +32,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "nafnet.train": (("cli",), ("command",), ("run",), ("data",), ("recipes",), ("synthetic", "processes")),
     "nafnet.export": (
-        ("cli",), ("command",), ("exporter", "inspection"), ("formats",), ("engines",), ("attempts",), ("gate",),
-        ("network",),
+        ("cli",), ("command",), ("options", "exporter", "inspection"), ("formats",), ("engines", "web"),
+        ("attempts",), ("gate",), ("network",),
     ),
     "nafnet.runtime": (
         ("", "cli"), ("command", "doctor"), ("beside",), ("options",), ("folder",), ("engine", "paths"), ("backends",),

@@ -21,6 +21,7 @@ FORMATS = {
     "tensorrt-rtx": "nafnet.export.formats.tensorrt_rtx_plan",
     # After the others: it takes the plan where one was written.
     "triton": "nafnet.export.formats.triton_repository",
+    "web": "nafnet.export.formats.web_page",
 }
 ENGINES = ("tensorrt", "tensorrt-rtx")
 

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,24 +24,19 @@ from nafnet.runtime.folder.report import FileReport
 from nafnet.runtime.folder.settings import Limits
 from nafnet.train.run.evaluation_sets import middle
 from tests.benchmarks.conftest import shown_times
+from tests.browser import chromium, needs_chromium
 from tests.processes import GUARD
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 DESKTOP, PHONE = (1280, 900), (375, 740)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as player:
-        # Chromium's sandbox wants rights that a container's root lacks; it opens nothing here but our own files.
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=1e3 * GUARD)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 def opened(browser: Browser, path: Path, size: tuple[int, int]) -> Page:
