@@ -109,6 +109,9 @@ def main(**options: Any) -> int:
         try:
             from nafnet.export.command import run
             from nafnet.export.options import CommandOptions
+            from nafnet.export.web.server import serve
         except ImportError as error:
             raise MissingExtraError.of(error, "export") from error
-        return run(CommandOptions(**options), display)
+        chosen = CommandOptions(**options)
+        code = run(chosen, display)
+    return serve(chosen.page, chosen.port, click.echo) if chosen.serve and not chosen.inspected else code

@@ -21,7 +21,6 @@ from nafnet.export.inspection import inspect
 from nafnet.export.options import CommandOptions, check
 from nafnet.export.web.folder import is_current, refuse_folder
 from nafnet.export.web.library import Library, library
-from nafnet.export.web.server import serve
 from nafnet.steps import Display
 
 
@@ -34,7 +33,7 @@ def run(options: CommandOptions, display: Display) -> int:
     check(options)
     if options.serve and is_current(options.page, artefact_spec(load_checkpoint(options.source), options.export)):
         display.say(f"{options.page}: as it was exported before")
-        return serve(options.page, options.port, display.say)
+        return 0
     started = time.perf_counter()
     exported, files = _export(options, display)
     for file in files:
@@ -48,7 +47,7 @@ def run(options: CommandOptions, display: Display) -> int:
         display.say(closing_line(exported.verification))
     else:
         display.say("not verified: nothing was compared with PyTorch, and the file says so")
-    return serve(options.page, options.port, display.say) if options.serve else 0
+    return 0
 
 
 def _export(options: CommandOptions, display: Display) -> tuple[Exported, list[Path]]:
@@ -104,6 +103,8 @@ def _half(loaded: Checkpoint, made: ExportOptions, display: Display) -> Exported
         display.say(f"the page is without fp16, and computes in fp32 there: {refused}")
         return None
     display.clear()
+    if half.verification:
+        display.say(f"in fp16, {closing_line(half.verification)}")
     return half
 
 

@@ -6,6 +6,9 @@ import base64
 import hashlib
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -16,7 +19,7 @@ import numpy as np
 import pytest
 
 from nafnet.checkpoint import load_checkpoint, save_checkpoint
-from nafnet.export import command
+from nafnet.export.web import server
 from nafnet.export.web.folder import CARD, Model, assets, is_current, write_folder
 from nafnet.export.web.library import FILES
 from nafnet.export.web.server import address, served
@@ -24,7 +27,8 @@ from nafnet.kept_tile import compare_with_answer, kept_tile
 from nafnet.onnxfile import inspect_onnx
 from nafnet.runtime import Restorer
 from tests.export.conftest import Recorded, nafnet_export
-from tests.processes import Ended
+from tests.platforms import WINDOWS
+from tests.processes import GUARD, Ended, running
 
 
 @pytest.fixture
@@ -123,7 +127,7 @@ def test_a_page_that_stands_is_served_as_it_is(
 ) -> None:
     folder, _ = exported
     asked: list[tuple[Path, int | None]] = []
-    monkeypatch.setattr(command, "serve", lambda folder, port, _: asked.append((folder, port)) or 0)
+    monkeypatch.setattr(server, "serve", lambda folder, port, _: asked.append((folder, port)) or 0)
     done = web("small.safetensors", library_folder, tmp_path, "--serve")
     assert "as it was exported before" in done.stdout
     assert asked == [(Path("out") / folder.name, None)]
@@ -143,10 +147,26 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for name in ("index.html", "a.mjs", "a.wasm", "a.js"):
         (tmp_path / "site" / name).write_text(name, encoding="utf-8")
     (tmp_path / "secret.txt").write_text("not served", encoding="utf-8")
-    with served(tmp_path / "site", 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield address(server)
-        server.shutdown()
+    with served(tmp_path / "site", 0) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        yield address(site)
+        site.shutdown()
+
+
+@pytest.mark.skipif(WINDOWS, reason="Wine has no console, so no Ctrl-C")
+def test_ctrl_c_ends_the_server(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("here", encoding="utf-8")
+    script = "import sys, functools; from pathlib import Path; from nafnet.export.web.server import serve\n"
+    script += "sys.exit(serve(Path(sys.argv[1]), None, functools.partial(print, flush=True)))"
+    with running([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        place = said.partition(" at ")[2].partition(",")[0]
+        with urllib.request.urlopen(place) as answer:
+            assert answer.read() == b"here"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(GUARD) == 0
+        assert process.stdout.read() == ""
 
 
 def test_the_server_sends_what_threads_need(site: str) -> None:
