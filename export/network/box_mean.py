@@ -14,6 +14,8 @@ Shapes: N batch, c the width of a level, H and W its height and width, k the sid
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 import onnx.inliner
 import onnx.parser
@@ -37,7 +39,7 @@ class BoxMean(nn.Module):
 
     def _node(self, x: Tensor) -> Tensor:
         """A place for what `write_out` puts in."""
-        settings = {"box": self.box, "half": (self.box - 1) // 2}
+        settings: dict[str, Any] = {"box": self.box, "half": (self.box - 1) // 2}
         node: Tensor = torch.onnx.ops.symbolic(
             f"{_DOMAIN}::BoxMean", (x,), settings, dtype=x.dtype, shape=x.shape, version=1
         )
