@@ -119,6 +119,28 @@ class StartResult(TypedDict):
     failed: NotRequired[str]
 
 
+class OperatorTime(TypedDict):
+    """All operators of a kind in a level, in one run."""
+
+    level: str
+    """Of `profiles.levels.level_names`, or outside."""
+    operator: str
+    """Of `profiles.levels.KINDS`."""
+    seconds: float
+    count: int
+
+
+class ProfileResult(TypedDict):
+    """Where the time of a backend goes: of several runs, the one whose operators took the least time together."""
+
+    name: str
+    tile: int
+    batch: int
+    operators: NotRequired[list[OperatorTime]]
+    """In the order of the levels."""
+    failed: NotRequired[str]
+
+
 class PathResult(TypedDict):
     """A photograph from file to file."""
 
@@ -202,6 +224,8 @@ class ModelResult(TypedDict):
     starts: list[StartResult]
     paths: PathsResult | None
     accuracy: AccuracyResult | None
+    profiles: NotRequired[list[ProfileResult]]
+    """Where they were asked for."""
     absent: list[dict[str, str]]
     """name and reason of what could not be a row."""
 

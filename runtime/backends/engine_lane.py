@@ -123,6 +123,22 @@ class EngineLane(TimedLane):
                     self._compute(stream)
             return DeviceTime.of([self._timed(stream, marks) for _ in range(rounds)], "events")
 
+    def layer_seconds(self, trt: Any, pending: Pending) -> list[tuple[str, float]]:
+        """Run a batch with the library's profiler; the seconds of each layer, by its name. For contexts that make
+        no graphs, in which it would report nothing; from now on each run waits for its report.
+
+        Args:
+            trt: the module.
+        """
+        if self._recorder is None:
+            self._context.profiler = self._recorder = _recorder(trt)
+        self._recorder.reported.clear()
+        self.start(pending)
+        self.finish()
+        return list(self._recorder.reported)
+
+    _recorder: Any = None
+
     def _timed(self, stream: Stream, marks: list[Event]) -> Parts:
         nbytes = self._views[0].nbytes
         marks[0].record(stream)
@@ -180,3 +196,17 @@ class EngineLane(TimedLane):
             stack.callback(self._stream.close)
             stack.callback(self._free)
             stack.callback(self._stream.wait)
+
+
+def _recorder(trt: Any) -> Any:
+    """The library's class of profilers, which it calls with a layer's name and milliseconds."""
+
+    class Recorder(trt.IProfiler):  # type: ignore[misc]  # known once the library is loaded
+        def __init__(self) -> None:
+            trt.IProfiler.__init__(self)
+            self.reported: list[tuple[str, float]] = []
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            self.reported.append((layer_name, ms / 1e3))
+
+    return Recorder()

@@ -1,0 +1,92 @@
+"""PyTorch's profiler, on the forms of the network that are modules, one for each level."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+
+from nafnet.benchmarks.profiles import levels as kinds
+from nafnet.benchmarks.profiles.levels import Levels, Place, kind_of_convolution, level_of_module
+from nafnet.benchmarks.profiles.measured import Taken
+from nafnet.benchmarks.rows.torch_forms import AsPublished, ChannelsLast, Tf32, TorchForm
+from nafnet.wire import Batch
+
+_MARK = "nafnet level "
+_BY_NAME = {
+    kinds.NORM: "layer_norm native_layer_norm",
+    kinds.MEAN: "mean sum adaptive_avg_pool2d cumsum",
+    kinds.ELEMENTWISE: "add add_ sub sub_ mul mul_ div div_ sqrt rsqrt square pow",
+    kinds.SHUFFLE: "pixel_shuffle",
+    kinds.LAYOUT: "permute contiguous clone copy_ to pad constant_pad_nd chunk split slice narrow reshape view cat",
+}
+_KIND = {f"aten::{name}": kind for kind, names in _BY_NAME.items() for name in names.split()}
+
+
+class Profiled(TorchForm):
+    """A form of the network with marks where its levels begin."""
+
+    def runs(self, batch: Batch, levels: Levels, count: int) -> list[list[Taken]]:
+        """The operators of so many runs: those that a module calls, each with all that it calls itself."""
+        on_gpu = self.place.type == "cuda"
+        activities = [torch.profiler.ProfilerActivity.CPU]
+        activities += [torch.profiler.ProfilerActivity.CUDA] if on_gpu else []
+        found = []
+        with _marked(self.module, levels.depth):
+            for _ in range(count):
+                with torch.profiler.profile(activities=activities, record_shapes=True) as profile:
+                    self(batch)
+                found.append(list(_taken(profile.events(), on_gpu)))
+        return found
+
+
+class ProfiledAsPublished(Profiled, AsPublished):
+    """Of the network as published."""
+
+
+class ProfiledChannelsLast(Profiled, ChannelsLast):
+    """Of channels-last."""
+
+
+class ProfiledTf32(Profiled, Tf32):
+    """Of TF32 on CUDA."""
+
+
+@contextlib.contextmanager
+def _marked(network: torch.nn.Module, depth: int) -> Iterator[None]:
+    """Each part of the network says in the profile when it begins."""
+    with contextlib.ExitStack() as stack:
+        for part, child in network.named_children():
+            several = enumerate(child) if isinstance(child, torch.nn.ModuleList) else [(0, child)]
+            for number, module in several:
+                handle = module.register_forward_pre_hook(_marker(level_of_module(part, number, depth)))
+                stack.callback(handle.remove)
+        yield
+
+
+def _marker(level: int) -> Any:
+    def mark(*_: object) -> None:
+        with torch.profiler.record_function(f"{_MARK}{level}"):
+            pass
+
+    return mark
+
+
+def _taken(events: Iterable[Any], on_gpu: bool) -> Iterator[Taken]:
+    """Operators in their order; each belongs to the level that began last. On a GPU their kernels' times count."""
+    level: int | None = None
+    for event in sorted(events, key=lambda event: event.time_range.start):
+        if event.name.startswith(_MARK):
+            level = int(event.name.removeprefix(_MARK))
+        elif event.name.startswith("aten::") and event.cpu_parent is None:
+            microseconds = event.device_time_total if on_gpu else event.cpu_time_total
+            yield Place(level=level, kind=_kind(event)), microseconds / 1e6
+
+
+def _kind(event: Any) -> str:
+    if event.name != "aten::conv2d":
+        return _KIND.get(event.name, kinds.OTHER)
+    given, weights = event.input_shapes[:2]
+    return kind_of_convolution(weights, given[1] // weights[1])
