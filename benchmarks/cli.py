@@ -75,6 +75,21 @@ def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> flo
     help="Whether the C library keeps freed memory for the next call, or gives it back as it does by default, with "
     "which PyTorch takes much longer.  [default: keep, where it can]",
 )  # fmt: skip
+@click.option(
+    "--quick", is_flag=True,
+    help="One table, in about a minute: PyTorch and our exports, without plain exports, pictures and cold starts.",
+)  # fmt: skip
+@click.option(
+    "--profile", is_flag=True, help="Say where the time goes as well: by level, kind of operator and backend."
+)
+@click.option(
+    "--crop", type=click.IntRange(min=32), metavar="N",
+    help="Restore the middles of the pictures, of N pixels a side.  [default: the tile's, from 256 to 512]",
+)  # fmt: skip
+@click.option(
+    "--memory", type=click.FloatRange(min=0.1), metavar="GB", default=2.0, show_default=True,
+    help="Measure no more rows at a time than fit into it; the others come after them.",
+)  # fmt: skip
 @click.option("--no-cold", is_flag=True, help="Leave out cold starts, a process for each backend.")
 @click.option("--json", "json_file", type=_FILE, help="Write the result here.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Write its tables here.")

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import cast
 
 from nafnet.allocator import keep_memory
-from nafnet.benchmarks.bench import Listener, Settings, bench
+from nafnet.benchmarks.bench import Listener, bench
+from nafnet.benchmarks.group import Settings
 from nafnet.benchmarks.machine import describe_machine
-from nafnet.benchmarks.pictures import load_pictures
+from nafnet.benchmarks.pictures import load_pictures, side_for
 from nafnet.benchmarks.report.page import Story, write_page
-from nafnet.benchmarks.report.tables import parity_sheet, sheets, speed_sheet, to_markdown
+from nafnet.benchmarks.report.sheet import Sheet
+from nafnet.benchmarks.report.tables import parity_sheet, quick_sheet, sheets, speed_sheet, to_markdown
 from nafnet.benchmarks.results_file import VERSION, Result, RowResult, write_result
 from nafnet.benchmarks.rows.candidates import BACKENDS, Wanted, asked_for
 from nafnet.benchmarks.verdict.baseline import Baseline, Key, read_baseline
@@ -31,6 +33,7 @@ from nafnet.progress import PlainConsole
 from nafnet.runtime.backends.model import Model
 from nafnet.runtime.engine.model_source import CHECKPOINT_SUFFIXES
 from nafnet.spec import Norm
+from nafnet.steps import Display
 from nafnet.system import SYSTEM
 
 
@@ -50,6 +53,10 @@ class BenchOptions:
     threads: int | None
     malloc: str | None
     no_cold: bool
+    quick: bool
+    profile: bool
+    crop: int | None
+    memory: float
     json_file: Path | None
     markdown_file: Path | None
     html_file: Path | None
@@ -66,6 +73,8 @@ def run(options: BenchOptions) -> int:
         if name not in BACKENDS:
             raise UsageError(f"--backend {name}: no such backend; expected {', '.join(BACKENDS)}")
     _refuse_unwritable(options)
+    if options.quick and (options.images or options.truth or options.crop):
+        raise UsageError("--quick restores no pictures: leave out --images, --truth and --crop, or --quick")
     checkpoints, artefacts = open_models(options.models)
     for checkpoint in checkpoints:
         _refuse_tiles(checkpoint, options.tiles)
@@ -92,10 +101,13 @@ def run(options: BenchOptions) -> int:
     for checkpoint in checkpoints:
         own = [model for model in artefacts if model.spec.weights_sha256 == checkpoint.spec.weights_sha256]
         shapes = [(batch, tile) for tile in options.tiles for batch in options.batches]
-        wanted = Wanted(backends=options.backends, precisions=options.precisions, artefacts=own, shapes=shapes)
+        wanted = Wanted(
+            backends=options.backends, precisions=options.precisions, artefacts=own, shapes=shapes, brief=options.quick
+        )  # fmt: skip
         settings = Settings(
             wanted=wanted, norm=options.norm, tiles=options.tiles, batches=options.batches, seconds=options.seconds,
-            threads=threads, cold=not options.no_cold, earlier=earlier,
+            threads=threads, memory=1e9 * options.memory, cold=not (options.no_cold or options.quick), earlier=earlier,
+            profiled=options.profile,
         )  # fmt: skip
         say_standing(own, console.print)
         stories.append(_bench(checkpoint, settings, options, console))
@@ -109,7 +121,7 @@ def run(options: BenchOptions) -> int:
 
 def _compared(earlier: Baseline, result: Result, options: BenchOptions, console: PlainConsole) -> int:
     """Print what has changed; returns the exit code."""
-    asked = Wanted(backends=options.backends, precisions=options.precisions)
+    asked = Wanted(backends=options.backends, precisions=options.precisions, brief=options.quick)
 
     def wanted_now(row: RowResult) -> bool:
         return asked_for(asked, row["name"], row["backend"], cast(Arithmetic, row["precision"]))
@@ -166,20 +178,24 @@ def say_standing(models: Sequence[Model], say: Callable[[str], None]) -> None:
 
 def _bench(checkpoint: Checkpoint, settings: Settings, options: BenchOptions, console: PlainConsole) -> Story:
     spec = checkpoint.spec
-    pictures = load_pictures(options.images, options.truth, spec.task, spec.channels)
+    pictures = None
+    if not options.quick:
+        side = options.crop or side_for(settings.tiles[0])
+        pictures = load_pictures(options.images, options.truth, spec.task, spec.channels, side)
     console.print(f"{checkpoint.source.name}: {spec.architecture}, {settings.threads} threads")
-    printed = False
+    # What is said of the run goes where its progress is drawn: standard output has the tables alone.
+    with Display(lines=sys.stderr) as display:
 
-    def show_parity(rows: list[RowResult]) -> None:
-        nonlocal printed
-        if not printed:
-            console.print(parity_sheet(rows).to_rich())
-        printed = True
+        def show(sheet: Sheet) -> None:
+            display.clear()
+            console.print(sheet.to_rich())
 
-    with console.status("") as status:
-        listener = Listener(
-            status=status.update, on_parity=show_parity, on_case=lambda case: console.print(speed_sheet(case).to_rich())
-        )
+        listener = Listener(on_step=display.step, say=display.say)
+        if options.quick:
+            listener.on_case = lambda case: show(quick_sheet(case))
+        else:
+            listener.on_parity = lambda rows: show(parity_sheet(rows))
+            listener.on_case = lambda case: show(speed_sheet(case))
         model, restored = bench(checkpoint, pictures, settings, listener)
     for sheet in list(sheets(model))[1 + len(model["cases"]) :]:
         console.print(sheet.to_rich())

@@ -16,10 +16,9 @@ from nafnet.export.gate.photographs import centre, read_photographs, read_truth
 
 SMALLEST = 11
 """Side of a picture: that of SSIM's window."""
-SIDE = 384
-"""Of the sample photographs' middles."""
-LARGEST = 768
-"""Of the user's: the bench looks at their middles, for every backend restores every one."""
+SIDES = 256, 512
+"""Fewest and most pixels a side of a picture's middle, which every backend restores, where nobody said how many: one
+tile. What a backend makes of a tile says all of the backend; PyTorch alone tells what tiles do to pictures."""
 SIGMA = 25
 BLUR = 9
 """Pixels along a row."""
@@ -42,8 +41,18 @@ class Pictures:
     description: str
     pictures: list[Picture]
 
+    @property
+    def largest(self) -> int:
+        """Pixels of the longest side."""
+        return max(max(picture.degraded.shape[1:]) for picture in self.pictures)
 
-def load_pictures(images: Path | None, truth: Path | None, task: str, channels: int) -> Pictures:
+
+def side_for(tile: int) -> int:
+    """Of the middles of pictures, where nobody said, for tiles of so many pixels a side."""
+    return min(max(tile, SIDES[0]), SIDES[1])
+
+
+def load_pictures(images: Path | None, truth: Path | None, task: str, channels: int, side: int) -> Pictures:
     """The user's pictures, or else samples.
 
     Args:
@@ -51,6 +60,7 @@ def load_pictures(images: Path | None, truth: Path | None, task: str, channels: 
         truth: the clean version of each by its name.
         task: of the model, as its spec says.
         channels: of the model.
+        side: of their middles, at most; more is not looked at.
 
     Raises:
         UsageError: the folders do not fit, or cannot be read.
@@ -58,8 +68,8 @@ def load_pictures(images: Path | None, truth: Path | None, task: str, channels: 
     if images is None:
         if truth is not None:
             raise UsageError("--truth: the clean versions of the pictures in --images, which was not given")
-        return _samples(task, channels)
-    found = read_photographs(images, (LARGEST, LARGEST), least=(1, 1))
+        return _samples(task, channels, side)
+    found = read_photographs(images, (side, side), least=(1, 1))
     for photograph in found.used:
         height, width = photograph.planes.shape[1:]
         if min(height, width) < SMALLEST:
@@ -71,33 +81,33 @@ def load_pictures(images: Path | None, truth: Path | None, task: str, channels: 
     pictures = [
         Picture(
             name=photograph.name,
-            degraded=_middle(photograph.planes, channels),
-            clean=None if photograph.truth is None else _middle(photograph.truth.planes, channels),
+            degraded=_middle(photograph.planes, channels, side),
+            clean=None if photograph.truth is None else _middle(photograph.truth.planes, channels, side),
         )
         for photograph in found.used
     ]
     files = sum(path.is_file() for path in images.iterdir())
     which = f"{len(found.used)} of {files} files in {images.resolve().name}"
-    return Pictures(description=f"The middles, up to {LARGEST} pixels a side, of {which}", pictures=pictures)
+    return Pictures(description=f"The middles, up to {side} pixels a side, of {which}", pictures=pictures)
 
 
-def _middle(planes: Planes, channels: int) -> Planes:
-    return centre(planes, channels, min(planes.shape[1], LARGEST), min(planes.shape[2], LARGEST))
+def _middle(planes: Planes, channels: int, side: int) -> Planes:
+    return centre(planes, channels, *(min(length, side) for length in planes.shape[1:]))
 
 
-def _samples(task: str, channels: int) -> Pictures:
+def _samples(task: str, channels: int, side: int) -> Pictures:
     try:
         clean = {name: in_unit_range(pixels).transpose(2, 0, 1) for name, pixels in photographs()}
         kind = "photographs that scikit-image and scikit-learn install"
     except MissingExtraError:
-        clean = {f"generated {index}": planes for index, planes in enumerate(picture(4, channels, SIDE, SIDE))}
+        clean = {f"generated {index}": planes for index, planes in enumerate(picture(4, channels, side, side))}
         kind = "generated pictures"
     pictures, done = [], ""
     for seed, (name, planes) in enumerate(clean.items()):
-        target = centre(planes, channels, *(min(side, SIDE) for side in planes.shape[1:]))
+        target = _middle(planes, channels, side)
         degraded, done = _degraded(target, task, seed)
         pictures.append(Picture(name=name, degraded=degraded, clean=target))
-    return Pictures(description=f"The middles, up to {SIDE} pixels a side, of {kind}; {done}", pictures=pictures)
+    return Pictures(description=f"The middles, up to {side} pixels a side, of {kind}; {done}", pictures=pictures)
 
 
 def _degraded(clean: Planes, task: str, seed: int) -> tuple[Planes, str]:

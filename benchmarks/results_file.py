@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
+from nafnet.benchmarks.profile_result import ProfileResult
 from nafnet.errors import UsageError
 from nafnet.files import write_whole
 
@@ -65,7 +66,10 @@ class RowResult(TypedDict):
     speed: NotRequired[Speed]
     megapixels_per_second: NotRequired[float]
     times_reference: NotRequired[float]
-    """How many times as fast as the reference, by minima."""
+    """How many times as fast as the reference, by minima of the same rounds."""
+    group: NotRequired[int]
+    """From 2 on, of rows that did not fit into memory beside those before them: they had rounds of their own, with the
+    reference again, and are compared with no baseline."""
     share_of_matrix_rate: NotRequired[float]
     """Floating-point operations a second, over those of a matrix product in this precision."""
     share_of_floor: NotRequired[float]
@@ -116,28 +120,6 @@ class StartResult(TypedDict):
     device_mb: NotRequired[float | None]
     device_mb_from: NotRequired[str | None]
     """process or card, see `gpu.memory`."""
-    failed: NotRequired[str]
-
-
-class OperatorTime(TypedDict):
-    """All operators of a kind in a level, in one run."""
-
-    level: str
-    """Of `profiles.levels.level_names`, or outside."""
-    operator: str
-    """Of `profiles.levels.KINDS`."""
-    seconds: float
-    count: int
-
-
-class ProfileResult(TypedDict):
-    """Where the time of a backend goes: of several runs, the one whose operators took the least time together."""
-
-    name: str
-    tile: int
-    batch: int
-    operators: NotRequired[list[OperatorTime]]
-    """In the order of the levels."""
     failed: NotRequired[str]
 
 

@@ -72,6 +72,7 @@ def alternate(
     min_rounds: int = MIN_ROUNDS,
     max_rounds: int = MAX_ROUNDS,
     warm: bool = True,
+    on_warm: Callable[[int], None] = lambda _: None,
     on_round: Callable[[float], None] = lambda _: None,
     go_on: Callable[[Sequence[Sequence[float]]], bool] = lambda _: False,
 ) -> list[Timing]:
@@ -83,11 +84,13 @@ def alternate(
     Args:
         seconds: that the counted rounds may take; `min_rounds` are made all the same.
         warm: whether to warm up at all.
+        on_warm: told the place of each function before it is warmed up.
         on_round: told the share of the time that is over, after each round.
         go_on: asked after each round that ends past the time, with the seconds of each function so far, whether more
             are wanted; up to `EXTENSION` times the time.
     """
-    for function in functions if warm else ():
+    for index, function in enumerate(functions if warm else ()):
+        on_warm(index)
         warm_up(function)
     taken: list[list[float]] = [[] for _ in functions]
     draw = random.Random(0)

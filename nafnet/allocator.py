@@ -32,3 +32,8 @@ def keep_memory(block: int = MOST, free: int = MOST) -> bool:
 def keep_bands() -> bool:
     """For rows on their way through a run: they are of megabytes, and as many are freed as are asked for."""
     return keep_memory(MOST_BAND, 4 * MOST_BAND)
+
+
+def give_back() -> None:
+    """Give the memory that is free now to the system, where it is kept as well: for after work of another kind."""
+    SYSTEM.trim_memory()

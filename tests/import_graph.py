@@ -39,8 +39,9 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("", "cli"), ("command", "doctor"), ("beside",), ("options",), ("folder",), ("engine", "paths"), ("backends",),
     ),
     "nafnet.benchmarks": (
-        ("gpu_day",), ("studies", "cli"), ("command",), ("bench",), ("verdict",), ("report",), ("measure",), ("rows",),
-        ("pictures", "watched"), ("machine", "photographs", "results_file", "timing"), ("gpu",),
+        ("gpu_day",), ("studies", "cli"), ("command",), ("bench",), ("loading", "estimate"), ("verdict",), ("report",),
+        ("measure", "profiles"), ("rows",),
+        ("pictures", "watched"), ("machine", "photographs", "results_file", "timing"), ("gpu", "profile_result"),
     ),
 }  # fmt: skip
 

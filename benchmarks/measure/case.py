@@ -34,6 +34,11 @@ class Opened:
     candidate: Candidate
     backend: Backend | None = None
     refused: str | None = None
+    load_seconds: float = 0.0
+    prepare_seconds: float = 0.0
+    """To prepare it for the first case and to run that once, where that was done as it was loaded."""
+    batch_seconds: float | None = None
+    """Of its second batch of the first case, where it ran as it was loaded."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,6 +83,7 @@ def run_case(
     *,
     seconds: float,
     device: str,
+    on_row: Callable[[str], None] = lambda _: None,
     on_parity: Callable[[list[RowResult]], None] = lambda _: None,
     on_round: Callable[[float], None] = lambda _: None,
     go_on: Callable[[Rounds], bool] = lambda _: False,
@@ -89,13 +95,14 @@ def run_case(
         work: of one batch of this shape.
         seconds: that the counted rounds may take.
         device: where the yardsticks are measured.
+        on_row: told the name of what is compared, or is warmed up.
         on_parity: told the rows before they are timed.
         on_round: told the share of the time that is over.
         go_on: asked, once it is over, whether more rounds are wanted, see `timing.alternate`; given the seconds so far
             by the names of rows and yardsticks.
     """
     tiles = inputs(shape)
-    rows = check(opened, shape, tiles)
+    rows = check(opened, shape, tiles, on_row)
     on_parity(rows)
     before = readings()
     tile = tiles["noisy picture"]
@@ -106,6 +113,7 @@ def run_case(
     with Sampler(gpu_uuid(), on=device != "cpu") as sampler:
         timings = alternate(
             [*functions, *sticks.values()], seconds=seconds, on_round=on_round,
+            on_warm=lambda index: on_row(f"warming up {names[index]}"),
             go_on=lambda taken: go_on(dict(zip(names, taken, strict=True))),
         )  # fmt: skip
     after = readings()
@@ -129,7 +137,9 @@ def run_case(
     )  # fmt: skip
 
 
-def check(opened: Sequence[Opened], shape: Shape, tiles: Mapping[str, Batch]) -> list[RowResult]:
+def check(
+    opened: Sequence[Opened], shape: Shape, tiles: Mapping[str, Batch], on_row: Callable[[str], None] = lambda _: None
+) -> list[RowResult]:
     """A row for each, with its parity; whoever fails the gate of its precision has `refused` set.
 
     Both sides are given what the candidate's border lets through, as in the gate of nafnet-export: what 8 bits lose of
@@ -150,13 +160,16 @@ def check(opened: Sequence[Opened], shape: Shape, tiles: Mapping[str, Batch]) ->
         rows.append(row)
         if each.backend is None:
             continue
+        on_row(f"comparing {candidate.name}")
         try:
             started = time.perf_counter()
             if candidate.prepared:
                 each.backend.prepare(shape.sizes)
+                each.backend.forget_other_shapes()
             first, *others = given_to[wire].items()
             given = {first[0]: each.backend(first[1])}
-            row["prepare_seconds"] = time.perf_counter() - started
+            row["prepare_seconds"] = each.prepare_seconds + time.perf_counter() - started
+            each.prepare_seconds = 0.0
             given |= {name: each.backend(tile) for name, tile in others}
         except NafnetError as error:
             row["refused"] = str(error)

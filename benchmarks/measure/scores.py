@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,10 @@ class Restored:
     """Backends that have no images, and why."""
 
 
-def restore_all(backends: Iterable[tuple[str, Backend]], pictures: Pictures, tile: int, overlap: int) -> Restored:
+def restore_all(
+    backends: Iterable[tuple[str, Backend]], pictures: Pictures, tile: int, overlap: int,
+    on_row: Callable[[str], None] = lambda _: None,
+) -> Restored:  # fmt: skip
     """Every picture with every backend, in the same tiles; what a backend gives is taken as it is.
 
     Raises:
@@ -39,6 +42,7 @@ def restore_all(backends: Iterable[tuple[str, Backend]], pictures: Pictures, til
     """
     restored = Restored(pictures=pictures, images={}, failed={})
     for name, backend in backends:
+        on_row(f"pictures, {name}")
         try:
             restored.images[name] = _restore(backend, pictures.pictures, tile, overlap)
         except BackendError as error:
@@ -67,12 +71,11 @@ def accuracy(
     for row in rows:
         if "truth_psnr" in row:
             row["lost"] = rows[0]["truth_psnr"] - row["truth_psnr"]
-    whole = [_whole(reference, picture) for picture in pictures]
     tiling = []
     largest = max(max(picture.degraded.shape[1:]) for picture in pictures)
+    grids = [(side, shared) for side, shared in grids if side < largest]
+    whole = [_whole(reference, picture) for picture in pictures] if grids else []
     for side, shared in grids:
-        if side >= largest:
-            continue
         tiled = _restore(reference, pictures, side, shared)
         entry = TilingRow(tile=side, overlap=shared, psnr=_psnr(tiled, whole), max_abs=_largest(tiled, whole))
         if truth := _truth_psnr(tiled, clean):
@@ -81,7 +84,7 @@ def accuracy(
     result = AccuracyResult(
         protocol=PROTOCOL, pictures=restored.pictures.description, tile=tile, overlap=overlap, rows=rows, tiling=tiling
     )
-    if truth := _truth_psnr(whole, clean):
+    if whole and (truth := _truth_psnr(whole, clean)):
         result["whole_truth_psnr"] = truth
     return result
 

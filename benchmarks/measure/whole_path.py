@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +21,12 @@ from nafnet.runtime.backends.base import Backend
 from nafnet.runtime.engine.restorer import Restorer
 from nafnet.runtime.folder.one_file import restore_file
 
-SECONDS = 6.0
+SECONDS = 2.0
 """That the reference takes for the photograph, about: in less, what is paid once for a file would weigh more than it
-does, and in more the table of a wide network takes an hour on two cores."""
-TILES = 16, 192
+does, and each backend restores it once more than there are rounds."""
+TILES = 4, 192
 """Fewest and most tiles of the photograph."""
-ROUNDS = 4
+ROUNDS = 3
 
 
 def whole_paths(
@@ -38,13 +38,17 @@ def whole_paths(
     batch: int,
     seconds: float,
     tile_seconds: float,
+    on_row: Callable[[str], None] = lambda _: None,
+    on_round: Callable[[float], None] = lambda _: None,
 ) -> PathsResult:
     """Time `restore_file` in turn, on a JPEG of the picture, continued or cut.
 
     Args:
         tile_seconds: that the reference takes for one tile.
+        on_row: told what is restored for the first time.
+        on_round: told the share of the time that is over.
     """
-    count = min(max(SECONDS / tile_seconds, TILES[0]), TILES[1])
+    count = tiles_of(tile_seconds, batch)
     pixels = continued(as_8bit(picture.degraded.transpose(1, 2, 0)), count, tile, overlap)
     height, width, _ = pixels.shape
     with tempfile.TemporaryDirectory() as folder:
@@ -58,6 +62,7 @@ def whole_paths(
             function = functools.partial(restore_file, restorer, source, target, overwrite=True)
             row = PathResult(name=name)
             rows.append(row)
+            on_row(f"file to file, {name}")
             try:
                 report = function()  # once warms up: it is dozens of tiles
             except NafnetError as error:
@@ -66,13 +71,20 @@ def whole_paths(
             if report.flagged:
                 row["run_again"] = report.flagged
             works.append((row, function))
-        timings = alternate([function for _, function in works], seconds=seconds, min_rounds=ROUNDS, warm=False)
+        timings = alternate(
+            [function for _, function in works], seconds=seconds, min_rounds=ROUNDS, warm=False, on_round=on_round
+        )
     for (row, _), timing in zip(works, timings, strict=True):
         row["speed"] = speed(timing)
         row["megapixels_per_second"] = height * width / 1e6 / timing.minimum
     return PathsResult(
         photograph=picture.name, width=width, height=height, tile=tile, overlap=overlap, batch=batch, rows=rows
     )
+
+
+def tiles_of(tile_seconds: float, batch: int) -> float:
+    """Of the photograph, at least two batches, where the reference takes so many seconds for one."""
+    return min(max(SECONDS / tile_seconds, TILES[0], 2 * batch), TILES[1])
 
 
 def continued(pixels: Photograph, count: float, tile: int, overlap: int) -> Photograph:

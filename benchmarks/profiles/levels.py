@@ -145,7 +145,8 @@ def _kind_of_node(node: onnx.NodeProto, dims: Mapping[str, Sequence[int]]) -> st
 
 
 def _kind(operator: Operator, known: Sequence[str]) -> str:
-    """A convolution that is known as a norm's is that; else what the operator is itself, or else what it stands for."""
-    if operator.kind == POINTWISE and NORM in known:
-        return NORM
+    """What the operator is itself, or else what it stands for; which convolution, the graph knows best."""
+    convolutions = [kind for kind in known if kind in (POINTWISE, DEPTHWISE, CONVOLUTION, NORM)]
+    if operator.kind in (POINTWISE, CONVOLUTION) and convolutions:
+        return NORM if NORM in convolutions else convolutions[0]
     return operator.kind or min(known, key=KINDS.index, default=OTHER)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterable, Sequence
 
+from nafnet.benchmarks.profile_result import OperatorTime
 from nafnet.benchmarks.profiles.levels import KINDS, OUTSIDE, Levels, Place
-from nafnet.benchmarks.results_file import OperatorTime
 
 WARM, RUNS = 2, 10
 """Runs that are not counted, and those that are."""

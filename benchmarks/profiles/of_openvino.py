@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nafnet.benchmarks.profiles.levels import LAYOUT, Levels, Operator
+from nafnet.benchmarks.profiles import levels as kinds
+from nafnet.benchmarks.profiles.levels import Levels, Operator
 from nafnet.benchmarks.profiles.measured import Taken
 from nafnet.runtime.backends.base import Shape
 from nafnet.runtime.backends.openvino_cpu import OpenVinoBackend, OpenVinoBfloat16Backend
 from nafnet.wire import Batch, to_wire
 
-_LAYOUTS = ("Reorder", "Transpose", "Convert", "Reshape", "Concatenation", "Split", "StridedSlice", "Pad")
-"""Types of layers that its plugin puts in, or that move values alone."""
+_BY_TYPE = {
+    kinds.DEPTHWISE: "GroupConvolution",
+    kinds.NORM: "MVN",
+    kinds.MEAN: "ReduceMean ReduceSum Reduce Pooling",
+    kinds.ELEMENTWISE: "Subgraph Eltwise Math PowerStatic",
+    kinds.SHUFFLE: "DepthToSpace",
+    kinds.LAYOUT: "Reorder Transpose Convert Reshape Concatenation Split StridedSlice Pad",
+}
+_KIND = {name: kind for kind, names in _BY_TYPE.items() for name in names.split()}
 
 
 class ProfiledOpenVino(OpenVinoBackend):
@@ -52,9 +60,16 @@ def _operators(graph: Any) -> Iterator[Operator]:
     for layer in graph.get_ordered_ops():
         told = layer.get_rt_info()
         made_of = str(told["originalLayersNames"].value).split(",") if "originalLayersNames" in told else []
-        kind = LAYOUT if str(told["layerType"].value) in _LAYOUTS else None
         yield Operator(
-            name=layer.get_friendly_name(), kind=kind, names=made_of,
+            name=layer.get_friendly_name(), kind=_kind(told), names=made_of,
             takes=[value.get_source_output().get_node().get_friendly_name() for value in layer.inputs()],
             gives=[layer.get_friendly_name()],
         )  # fmt: skip
+
+
+def _kind(told: Any) -> str | None:
+    """By the plugin's type of a layer; of convolutions it says of one alone that it is 1x1, by its kernel's name."""
+    layer = str(told["layerType"].value)
+    if layer == "Convolution":
+        return kinds.POINTWISE if "1x1" in str(told["primitiveType"].value) else kinds.CONVOLUTION
+    return _KIND.get(layer)

@@ -20,7 +20,8 @@ _BY_NAME = {
     kinds.MEAN: "mean sum adaptive_avg_pool2d cumsum",
     kinds.ELEMENTWISE: "add add_ sub sub_ mul mul_ div div_ sqrt rsqrt square pow",
     kinds.SHUFFLE: "pixel_shuffle",
-    kinds.LAYOUT: "permute contiguous clone copy_ to pad constant_pad_nd chunk split slice narrow reshape view cat",
+    kinds.LAYOUT: "permute contiguous clone copy_ to pad chunk split slice narrow reshape view cat unsqueeze "
+    "alias resolve_conj resolve_neg lift_fresh",
 }
 _KIND = {f"aten::{name}": kind for kind, names in _BY_NAME.items() for name in names.split()}
 

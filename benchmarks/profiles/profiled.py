@@ -10,9 +10,9 @@ from typing import Protocol, cast
 import numpy as np
 import onnx
 
+from nafnet.benchmarks.profile_result import ProfileResult
 from nafnet.benchmarks.profiles.levels import Levels
 from nafnet.benchmarks.profiles.measured import RUNS, WARM, Taken, by_level, fastest
-from nafnet.benchmarks.results_file import ProfileResult
 from nafnet.benchmarks.rows.candidate import Candidate
 from nafnet.benchmarks.rows.exports import Exports
 from nafnet.export.gate.cases import picture

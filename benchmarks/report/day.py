@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from nafnet.benchmarks.report.page import bars
-from nafnet.benchmarks.report.tables import Sheet, device_cells, parity_sheet
+from nafnet.benchmarks.report.sheet import Sheet
+from nafnet.benchmarks.report.tables import device_cells, parity_sheet
 from nafnet.benchmarks.results_file import ModelResult, Result, RowResult, read_result
 from nafnet.errors import UsageError
 from nafnet.files import write_whole

@@ -14,7 +14,8 @@ import numpy as np
 from nafnet.benchmarks.measure.scores import Image, Restored
 from nafnet.benchmarks.photographs import as_8bit
 from nafnet.benchmarks.report.tables import sheets
-from nafnet.benchmarks.results_file import CaseResult, ModelResult, Result, memory_of
+from nafnet.benchmarks.report.where import profile_bars
+from nafnet.benchmarks.results_file import CaseResult, ModelResult, Result, RowResult, memory_of
 from nafnet.benchmarks.rows.candidates import REFERENCE
 from nafnet.benchmarks.rows.variants import NAIVE, NAIVE_FIXED
 from nafnet.benchmarks.timing import STEADY
@@ -35,7 +36,8 @@ class Story:
     """A model's figures and the pictures that go with them."""
 
     model: ModelResult
-    restored: Restored
+    restored: Restored | None
+    """None: no pictures were restored."""
 
 
 def write_page(path: Path, result: Result, stories: Sequence[Story]) -> None:
@@ -52,12 +54,13 @@ def _model(story: Story) -> dict[str, Any]:
     model = story.model
     timed = [row for row in model["cases"][0]["rows"] if "speed" in row]
     fastest = max(timed, key=lambda row: row["times_reference"])
-    shown = max((row for row in timed if row["name"] in story.restored.images), key=lambda row: row["times_reference"])
     exact = max((row for row in timed if row["precision"] == "fp32"), key=lambda row: row["times_reference"])
     return {
         "model": model, "fastest": fastest, "exact": exact,
         "bars": [bars(case) for case in model["cases"]], "scatter": _scatter(model["cases"][0]),
-        "memory": _memory(model), "sheets": list(sheets(model)), "pictures": _pictures(story, shown["name"]),
+        "memory": _memory(model), "sheets": list(sheets(model)),
+        "pictures": [] if story.restored is None else _pictures(story.restored, timed),
+        "profile": profile_bars(model.get("profiles", ())),
     }  # fmt: skip
 
 
@@ -136,9 +139,10 @@ def _ticks(low: float, high: float) -> list[float]:
     return [index * step * factor for index in range(first, last + 1)]
 
 
-def _pictures(story: Story, shown: str) -> list[dict[str, Any]]:
-    """Each picture before and after, by one backend, and how that one differs from PyTorch."""
-    restored = story.restored
+def _pictures(restored: Restored, timed: Sequence[RowResult]) -> list[dict[str, Any]]:
+    """Each picture before and after, by the fastest backend, and how that one differs from PyTorch."""
+    candidates = [row for row in timed if row["name"] in restored.images]
+    shown = max(candidates, key=lambda row: row["times_reference"])["name"]
     found = []
     for index, picture in enumerate(restored.pictures.pictures):
         after, expected = (middle(restored.images[name][index], SHOWN) for name in (shown, REFERENCE))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from nafnet.benchmarks.report.tables import Sheet
+from nafnet.benchmarks.report.sheet import Sheet
 from nafnet.benchmarks.results_file import CaseResult, Result, RowResult, memory_of, read_result
 from nafnet.commandline import exits
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from nafnet.benchmarks.report.sheet import Sheet, in_markdown
+from nafnet.benchmarks.report.where import profile_sheets
 from nafnet.benchmarks.results_file import (
     AccuracyResult,
     CaseResult,
@@ -18,45 +18,8 @@ from nafnet.benchmarks.results_file import (
     memory_of,
 )
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-
 FEWEST_FOR_TAILS = 20
 """Calls without which no 95th or 99th percentile is shown: it would be the slowest call."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sheet:
-    """A table in words; the first column names the rows, the others are aligned to the right."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def to_rich(self) -> Table:
-        """For the terminal."""
-        from rich.markup import escape
-        from rich.table import Table
-
-        table = Table(title=escape(self.title), title_justify="left")
-        for index, column in enumerate(self.columns):
-            table.add_column(column, justify="right" if index else "left", overflow="fold")
-        for row in self.rows:
-            table.add_row(*(escape(cell) for cell in row))
-        return table
-
-    def to_markdown(self) -> str:
-        """A pipe table under a heading."""
-        escaped = [[_in_markdown(cell) for cell in row] for row in (self.columns, *self.rows)]
-        rule = ["---", *["---:"] * (len(self.columns) - 1)]
-        lines = [f"| {' | '.join(row)} |" for row in (escaped[0], rule, *escaped[1:])]
-        return "\n".join([f"### {_in_markdown(self.title)}", "", *lines, ""])
-
-
-def _in_markdown(cell: str) -> str:
-    """A library's message and a file's name may have any characters, and lines."""
-    return " ".join(cell.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def parity_sheet(rows: Sequence[RowResult]) -> Sheet:
@@ -69,6 +32,24 @@ def parity_sheet(rows: Sequence[RowResult]) -> Sheet:
         lines.append((row["name"], row["precision"], *figures, prepared, row["refused"] or "passed"))
     columns = ("parity", "gate", "PSNR, dB", "largest", "99.9%", "prepared in, s", "")
     return Sheet(title="Parity with PyTorch fp32", columns=columns, rows=tuple(lines))
+
+
+def quick_sheet(case: CaseResult) -> Sheet:
+    """A case in one table of few columns: times, and how far from PyTorch."""
+    rows = []
+    for row in case["rows"]:
+        if "speed" not in row:
+            rows.append((row["name"], f"refused: {row['refused']}", *[""] * 5))
+            continue
+        speed, parity = row["speed"], row["parity"]
+        rows.append((
+            row["name"], f"{1e3 * speed['minimum']:.1f}", f"{1e3 * speed['median']:.1f}",
+            f"{row['megapixels_per_second']:.3f}", f"{row['times_reference']:.2f}", speed["verdict"],
+            "" if parity is None else f"{parity['psnr']:.1f}",
+        ))  # fmt: skip
+    columns = ("backend", "min, ms", "median", "MP/s", "x torch eager", "", "PSNR to PyTorch, dB")
+    title = f"{case['batch']} x {case['tile']} x {case['tile']}, {_rounds(case['rows'])} rounds"
+    return Sheet(title=title, columns=columns, rows=tuple(rows))
 
 
 def speed_sheet(case: CaseResult) -> Sheet:
@@ -209,7 +190,9 @@ def sheets(model: ModelResult) -> Iterator[Sheet]:
         yield starts_sheet(model["starts"])
     if model["accuracy"]:
         yield accuracy_sheet(model["accuracy"])
-        yield tiling_sheet(model["accuracy"])
+        if model["accuracy"]["tiling"]:
+            yield tiling_sheet(model["accuracy"])
+    yield from profile_sheets(model.get("profiles", ()))
     if model["absent"]:
         rows = tuple((row["name"], row["reason"]) for row in model["absent"])
         yield Sheet(title="Not measured", columns=("backend", "why"), rows=rows)
@@ -227,6 +210,6 @@ def to_markdown(result: Result) -> str:
     ]  # fmt: skip
     for model in result["models"]:
         size = f"{model['parameters'] / 1e6:.2f} million parameters"
-        lines += [f"## {_in_markdown(model['name'])}: {model['architecture']}, {size}", ""]
+        lines += [f"## {in_markdown(model['name'])}: {model['architecture']}, {size}", ""]
         lines += [sheet.to_markdown() for sheet in sheets(model)]
     return "\n".join(lines)

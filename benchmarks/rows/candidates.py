@@ -12,7 +12,7 @@ import torch
 
 from nafnet.benchmarks.rows.candidate import Absent, Candidate
 from nafnet.benchmarks.rows.exports import Exports
-from nafnet.benchmarks.rows.variants import NAIVE, native_precisions, variants
+from nafnet.benchmarks.rows.variants import NAIVE, NAIVE_FIXED, native_precisions, variants
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import NafnetError
 from nafnet.parity import Arithmetic
@@ -23,16 +23,17 @@ from nafnet.runtime.backends.presence import no_cuda
 REFERENCE = "torch eager"
 """The row that all are compared with, and by whose time ratios are taken."""
 _FORMS = "nafnet.benchmarks.rows.torch_forms"
+COMPILED = "torch-compile"
 FORMS: tuple[tuple[str, str, Arithmetic, str], ...] = (
     # --backend, class of torch_forms, precision, device
     ("torch-eager", "AsPublished", "fp32", "cpu"),
     ("torch", "ChannelsLast", "fp32", "cpu"),
-    ("torch-compile", "Compiled", "fp32", "cpu"),
+    (COMPILED, "Compiled", "fp32", "cpu"),
     ("torch-eager", "AsPublished", "fp32", "cuda:0"),
     ("torch-eager", "Tf32", "tf32", "cuda:0"),
     ("torch", "ChannelsLast", "fp32", "cuda:0"),
-    ("torch-compile", "Compiled", "fp32", "cuda:0"),
-    ("torch-compile", "CompiledHalf", "fp16", "cuda:0"),
+    (COMPILED, "Compiled", "fp32", "cuda:0"),
+    (COMPILED, "CompiledHalf", "fp16", "cuda:0"),
 )
 BACKENDS = tuple(dict.fromkeys((*(form[0] for form in FORMS), *REGISTRY)))
 """What --backend takes."""
@@ -50,11 +51,17 @@ class Wanted:
     """Exports made before, to be compared as well."""
     shapes: Sequence[tuple[int, int]] = ((1, 256),)
     """(batch, tile) of each case: an engine is built for each."""
+    brief: bool = False
+    """Without plain exports, and without what is compiled for minutes unless it is named."""
 
     def takes(self, backend: str, precision: Arithmetic, *, native: bool = True) -> bool:
         """Whether a row was asked for."""
         named = not self.backends or backend in self.backends
         return named and (precision in self.precisions if self.precisions else native)
+
+    def skips(self, backend: str, label: str) -> bool:
+        """Whether a row is left out for brevity, by its backend and the end of its name."""
+        return self.brief and (label.endswith((NAIVE, NAIVE_FIXED)) or backend in {COMPILED} - {*self.backends})
 
 
 def rows(exports: Exports, wanted: Wanted) -> Iterator[Candidate | Absent]:
@@ -70,6 +77,8 @@ def rows(exports: Exports, wanted: Wanted) -> Iterator[Candidate | Absent]:
 def asked_for(wanted: Wanted, name: str, backend: str, precision: Arithmetic) -> bool:
     """Whether a row of another run, that is not in this one, was asked for in this one; its precision is its own."""
     if ".onnx" in name or ".plan" in name:  # an export that was given then has to be given again
+        return False
+    if wanted.skips(backend, name):
         return False
     if backend not in REGISTRY or backend == "torch":  # PyTorch's forms
         return wanted.takes(backend, precision) or name == REFERENCE
@@ -105,6 +114,8 @@ def _torch_rows(checkpoint: Checkpoint, wanted: Wanted, place: str) -> Iterator[
         name = getattr(kinds, attribute).name
         if device != place or (name != REFERENCE and not wanted.takes(backend, precision)):
             continue
+        if wanted.skips(backend, name):
+            continue
         if getattr(kinds, attribute).compiled and not compiler:
             yield Absent(name=name, backend=backend, reason="no C++ compiler is installed: g++ or clang++")
             continue
@@ -117,7 +128,7 @@ def _torch_rows(checkpoint: Checkpoint, wanted: Wanted, place: str) -> Iterator[
 def _backend_rows(name: str, entry: Entry, exports: Exports, wanted: Wanted) -> Iterator[Candidate | Absent]:
     for label, precision, shape, make in variants(name, entry, exports, wanted.shapes):
         native = precision in native_precisions(name, entry)
-        if not wanted.takes(name, precision, native=native):
+        if not wanted.takes(name, precision, native=native) or wanted.skips(name, label):
             continue
         try:
             model = make()

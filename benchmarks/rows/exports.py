@@ -64,6 +64,10 @@ class Exports:
         name = f"{flavour}-{precision}-{batch}-{tile}"
         return self._once(name, lambda path: self._make_plan(path, flavour, precision, batch, tile))
 
+    def forget_graphs(self) -> None:
+        """Free the graphs that are written by now; one that an engine needs later is made once more."""
+        self._graphs.clear()
+
     def _once(self, name: str, make: Callable[[Path], Model]) -> Model:
         if name not in self._made:
             self._made[name] = make(self._folder / f"{name}.onnx")
@@ -99,3 +103,11 @@ class Exports:
             options = ExportOptions(precision=precision, norm=norm, tile=tile, verify=False)
             self._graphs[precision, tile] = export(self.checkpoint, options)
         return self._graphs[precision, tile]
+
+
+class Unmade(Exports):
+    """Exports of which none is made: to know beforehand which rows there will be."""
+
+    def _once(self, name: str, make: Callable[[Path], Model]) -> Model:
+        del make
+        return Model(path=self._folder / f"{name}.onnx", spec=self.checkpoint.spec)

@@ -27,7 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nafnet.allocator import keep_memory
-from nafnet.benchmarks.bench import opened_all, own_cache
+from nafnet.benchmarks.bench import own_cache
+from nafnet.benchmarks.loading import open_one
 from nafnet.benchmarks.measure.case import Shape, run_case
 from nafnet.benchmarks.measure.roofline import Work, count
 from nafnet.benchmarks.results_file import CaseResult
@@ -177,7 +178,7 @@ def _measure(
     keep_memory()  # as nafnet-bench does
     with contextlib.ExitStack() as stack:
         stack.enter_context(own_cache(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
-        opened = list(opened_all(chosen, threads, stack))
+        opened = [open_one(each, threads, stack) for each in chosen]
         for each in opened:
             if slower is not None and each.candidate.name == slower[0] and each.backend is not None:
                 each.backend._run = Slower(each.backend, slower[1])  # type: ignore[method-assign,assignment]  # of this object, not its class

@@ -102,8 +102,8 @@ def _check(case: CaseResult) -> None:
 
 
 def timed_rows(cases: Sequence[CaseResult]) -> dict[str, RowResult]:
-    """Rows that have a time, by name."""
-    return {row["name"]: row for case in cases for row in case["rows"] if "speed" in row}
+    """Rows that have a time, by name, of those that took part in the rounds of the yardsticks."""
+    return {row["name"]: row for case in cases for row in case["rows"] if "speed" in row and "group" not in row}
 
 
 def rounds_of(case: CaseResult) -> Rounds:

@@ -19,7 +19,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
-from nafnet.benchmarks.report.tables import Sheet
+from nafnet.benchmarks.report.sheet import Sheet
 from nafnet.benchmarks.results_file import CaseResult, Result, RowResult
 from nafnet.benchmarks.rows.candidates import REFERENCE
 from nafnet.benchmarks.timing import Rounds

@@ -127,6 +127,9 @@ class System(abc.ABC):
         del block, free
         return False
 
+    def trim_memory(self) -> None:
+        """Have the C library give back what is free; nothing where it does so by itself, or cannot."""
+
     def memory_limits(self) -> dict[str, int]:
         """Bytes that this process may have at most, by what says so; without what says nothing."""
         return {}

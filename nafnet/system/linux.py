@@ -56,6 +56,11 @@ class Linux(Posix):
         blocks = any(mallopt(_MMAP_THRESHOLD, most) for most in (block, min(block, _OLD_MOST)))
         return bool(mallopt(_TRIM_THRESHOLD, free)) and blocks
 
+    def trim_memory(self) -> None:
+        """See `System`; glibc alone has a call for it."""
+        if platform.libc_ver()[0] == "glibc":
+            ctypes.CDLL(None).malloc_trim(0)
+
     def cores(self) -> int:
         """See `System`."""
         return len(os.sched_getaffinity(0))

@@ -124,9 +124,23 @@ class Backend(Closing):
         """
 
     def prepare(self, shape: Shape) -> None:
-        """Load the model once more, specialised for batches of exactly [N,C,H,W]; other shapes still run."""
-        if self.gains_from_fixed_shapes:
-            self._prepare(wire_shape(shape, self.model.spec.io))
+        """Load the model once more, specialised for batches of exactly [N,C,H,W]; other shapes still run. Nothing is
+        done where it is prepared for them."""
+        wanted = wire_shape(shape, self.model.spec.io)
+        if self.gains_from_fixed_shapes and (self._prepared is None or self._prepared[0] != wanted):
+            self._prepare(wanted)
+
+    def forget_other_shapes(self) -> None:
+        """Free the model as it is loaded for any shape, where it is prepared for one; a batch of another shape has it
+        loaded anew. Without it a prepared backend holds the model twice."""
+        if self._prepared is None:
+            return
+
+        def anew(given: Wired) -> Wired:
+            self._any_shape = self._load(None)
+            return self._any_shape(given)
+
+        self._any_shape = anew
 
     def _prepare(self, shape: Shape) -> None:
         self._prepared = (shape, self._load(shape))

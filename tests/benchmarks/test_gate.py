@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
-from nafnet.benchmarks.bench import opened_all
+from nafnet.benchmarks.loading import open_one
 from nafnet.benchmarks.measure.case import Opened, Shape, check, inputs, run_case
 from nafnet.benchmarks.measure.roofline import Work, count, yardsticks
 from nafnet.benchmarks.rows.candidate import Absent, Candidate
@@ -117,7 +117,7 @@ def test_a_row_travels_to_another_process(exports: Exports) -> None:
 def test_a_backend_that_dies_in_the_librarys_own_words_ends_no_other(candidates: list[Candidate]) -> None:
     broken = dataclasses.replace(candidates[0], target="nafnet.benchmarks.rows.torch_forms:NoSuchForm")
     with contextlib.ExitStack() as stack:
-        refused, right = opened_all([broken, candidates[-1]], 1, stack)
+        refused, right = (open_one(each, 1, stack) for each in (broken, candidates[-1]))
     assert refused.backend is None
     assert str(refused.refused).startswith("cannot be loaded (AttributeError: ")
     assert right.refused is None

@@ -14,7 +14,7 @@ from PIL import Image
 from nafnet.architecture import NAFNet
 from nafnet.benchmarks.cli import main
 from nafnet.benchmarks.pictures import LARGEST, load_pictures
-from nafnet.benchmarks.report.tables import Sheet
+from nafnet.benchmarks.report.sheet import Sheet
 from nafnet.benchmarks.watched import watch
 from nafnet.errors import UsageError
 from nafnet.spec import Architecture
