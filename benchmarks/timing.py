@@ -85,7 +85,7 @@ def alternate(
         seconds: that the counted rounds may take; `min_rounds` are made all the same.
         warm: whether to warm up at all.
         on_warm: told the place of each function before it is warmed up.
-        on_round: told the share of the time that is over, after each round.
+        on_round: told the share that is over of the time, or of the fewest rounds where these take longer, after each round.
         go_on: asked after each round that ends past the time, with the seconds of each function so far, whether more
             are wanted; up to `EXTENSION` times the time.
     """
@@ -104,7 +104,8 @@ def alternate(
         for index in draw.sample(range(len(functions)), len(functions)):
             taken[index].append(timed(functions[index]))
         rounds += 1
-        on_round(min((time.perf_counter() - started) / seconds if seconds else 1.0, 1.0))
+        over = (time.perf_counter() - started) / seconds if seconds else 1.0
+        on_round(min(over, rounds / min_rounds if min_rounds else 1.0, 1.0))
     return [Timing(seconds=tuple(values)) for values in taken]
 
 

@@ -8,6 +8,8 @@ This serves what runs in the main thread; other threads allocate from smaller he
 
 from __future__ import annotations
 
+import gc
+
 from nafnet.system import SYSTEM
 
 MOST = 2**30
@@ -36,4 +38,5 @@ def keep_bands() -> bool:
 
 def give_back() -> None:
     """Give the memory that is free now to the system, where it is kept as well: for after work of another kind."""
+    gc.collect()  # an exporter's graphs hold each other
     SYSTEM.trim_memory()

@@ -39,8 +39,8 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("", "cli"), ("command", "doctor"), ("beside",), ("options",), ("folder",), ("engine", "paths"), ("backends",),
     ),
     "nafnet.benchmarks": (
-        ("gpu_day",), ("studies", "cli"), ("command",), ("bench",), ("loading", "estimate"), ("verdict",), ("report",),
-        ("measure", "profiles"), ("rows",),
+        ("gpu_day",), ("studies", "cli"), ("command",), ("bench",), ("group",), ("loading", "estimate"), ("verdict",),
+        ("report",), ("measure", "profiles"), ("rows",),
         ("pictures", "watched"), ("machine", "photographs", "results_file", "timing"), ("gpu", "profile_result"),
     ),
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -31,6 +32,7 @@ class Profiled(TorchForm):
 
     def runs(self, batch: Batch, levels: Levels, count: int) -> list[list[Taken]]:
         """The operators of so many runs: those that a module calls, each with all that it calls itself."""
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its library prints when it starts and stops
         on_gpu = self.place.type == "cuda"
         activities = [torch.profiler.ProfilerActivity.CPU]
         activities += [torch.profiler.ProfilerActivity.CUDA] if on_gpu else []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 
+from nafnet.allocator import give_back
 from nafnet.checkpoint import Checkpoint
 from nafnet.errors import ModelError
 from nafnet.export.attempts.attempt import Exported, ExportOptions
@@ -71,6 +72,7 @@ class Exports:
     def _once(self, name: str, make: Callable[[Path], Model]) -> Model:
         if name not in self._made:
             self._made[name] = make(self._folder / f"{name}.onnx")
+            give_back()  # what the exporter took, ten times the weights, would stand beside all that is loaded
         return self._made[name]
 
     def _make_naive(self, path: Path) -> Model:

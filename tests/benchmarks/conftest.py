@@ -88,10 +88,10 @@ def benched(small: Path, once: Once) -> Path:
         photographs(folder / "images")
         named = [word for name in BACKENDS for word in ("--backend", name)]
         written = ["--json", "result.json", "--html", "result.html", "--markdown", "result.md"]
-        words = ["--model", small, *named, "--tile", "64,96", "--seconds", "0.2", "--images", "images", *written]
+        words = ["--model", small, *named, "--tile", "64,96", "--seconds", "0.2", "--images", "images", "--profile"]
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         done = subprocess.run(
-            [sys.executable, "-P", "-c", SHORT, once.folder, *words], cwd=folder, capture_output=True, text=True,
+            [sys.executable, "-P", "-c", SHORT, once.folder, *words, *written], cwd=folder, capture_output=True, text=True,
             check=False, env={**os.environ, "PYTHONPATH": path},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

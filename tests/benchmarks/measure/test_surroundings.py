@@ -13,7 +13,7 @@ from PIL import Image
 
 from nafnet.architecture import NAFNet
 from nafnet.benchmarks.cli import main
-from nafnet.benchmarks.pictures import LARGEST, load_pictures
+from nafnet.benchmarks.pictures import load_pictures, side_for
 from nafnet.benchmarks.report.sheet import Sheet
 from nafnet.benchmarks.watched import watch
 from nafnet.errors import UsageError
@@ -25,7 +25,7 @@ from tests.processes import in_this_process
 def test_pictures_too_small_for_ssim_are_refused_before_the_work(tmp_path: Path) -> None:
     Image.new("RGB", (8, 40)).save(tmp_path / "small.png")
     with pytest.raises(UsageError, match=r"small\.png has 8x40 pixels; expected at least 11 a side"):
-        load_pictures(tmp_path, None, "denoise", 3)
+        load_pictures(tmp_path, None, "denoise", 3, 256)
 
 
 def test_memory_is_kept_where_it_can_be_and_refused_where_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,9 +59,17 @@ def test_a_model_that_restores_no_photographs_is_refused_before_the_work(tmp_pat
 def test_the_words_say_how_many_of_the_files_were_used(tmp_path: Path) -> None:
     for index in range(10):
         Image.new("RGB", (20, 12), (index, 0, 0)).save(tmp_path / f"{index}.png")
-    found = load_pictures(tmp_path, None, "denoise", 3)
-    assert found.description == f"The middles, up to {LARGEST} pixels a side, of 8 of 10 files in {tmp_path.name}"
-    assert len(found.pictures) == 8
+    found = load_pictures(tmp_path, None, "denoise", 3, 16)
+    assert found.description == f"The middles, up to 16 pixels a side, of 8 of 10 files in {tmp_path.name}"
+    assert [picture.degraded.shape for picture in found.pictures] == [(3, 12, 16)] * 8
+
+
+def test_of_pictures_as_much_is_restored_as_fills_a_tile() -> None:
+    """All of a photograph took minutes and gigabytes, and told no more of a backend."""
+    assert [side_for(tile) for tile in (64, 256, 384, 1024)] == [256, 256, 384, 512]
+    found = load_pictures(None, None, "denoise", 3, side_for(256))
+    assert {picture.degraded.shape for picture in found.pictures} == {(3, 256, 256)}
+    assert found.largest == 256
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")

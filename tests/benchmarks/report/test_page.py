@@ -200,7 +200,7 @@ def test_a_picture_in_a_page_is_the_picture_to_the_bit() -> None:
 
 def test_a_page_of_the_samples_is_small_enough_to_open() -> None:
     size = 0
-    for picture in load_pictures(None, None, "denoise", 3).pictures:
+    for picture in load_pictures(None, None, "denoise", 3, SHOWN).pictures:
         assert picture.clean is not None
         for planes in (picture.degraded, picture.clean):
             size += len(picture_uri(as_8bit(middle(planes.transpose(1, 2, 0), SHOWN))))
