@@ -85,7 +85,8 @@ def alternate(
         seconds: that the counted rounds may take; `min_rounds` are made all the same.
         warm: whether to warm up at all.
         on_warm: told the place of each function before it is warmed up.
-        on_round: told the share that is over of the time, or of the fewest rounds where these take longer, after each round.
+        on_round: told the share that is over, after each round: of the time, or of the fewest rounds where these take
+            longer.
         go_on: asked after each round that ends past the time, with the seconds of each function so far, whether more
             are wanted; up to `EXTENSION` times the time.
     """

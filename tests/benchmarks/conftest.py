@@ -91,8 +91,8 @@ def benched(small: Path, once: Once) -> Path:
         words = ["--model", small, *named, "--tile", "64,96", "--seconds", "0.2", "--images", "images", "--profile"]
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         done = subprocess.run(
-            [sys.executable, "-P", "-c", SHORT, once.folder, *words, *written], cwd=folder, capture_output=True, text=True,
-            check=False, env={**os.environ, "PYTHONPATH": path},
+            [sys.executable, "-P", "-c", SHORT, once.folder, *words, *written], cwd=folder, capture_output=True,
+            text=True, check=False, env={**os.environ, "PYTHONPATH": path},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         (folder / "out.txt").write_text(done.stdout, encoding="utf-8")

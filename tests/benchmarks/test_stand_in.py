@@ -23,6 +23,7 @@ from nafnet.spec import ModelSpec
 from tests.conftest import TINY
 from tests.export.conftest import nafnet_export
 from tests.gpu_stand_in.machine import Machine, install_onnxruntime
+from tests.gpu_stand_in.tensorrt_runtime import LAYER_MS
 from tests.processes import in_this_process
 from tests.runtime.backends import cuda_onnxruntime
 
@@ -70,8 +71,7 @@ def benched(folder: Path, *words: str | Path, model: Path | str = "tiny.safetens
         "--seconds",
         "0",
         "--no-cold",
-        "--images",
-        "images",
+        *([] if "--quick" in words else ["--images", "images"]),
         "--threads",
         "1",
         "--json",
@@ -118,6 +118,20 @@ def test_onnxruntime_is_measured_with_graphs(tiny: Path, onnxruntime_cuda: cuda_
     assert "| &lt; " in (tiny.parent / "out.md").read_text(encoding="utf-8"), "no more than what the host saw"
     assert onnxruntime_cuda.captures > 0
     assert onnxruntime_cuda.replays > 0
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
+def test_a_plan_is_profiled_layer_by_layer(tiny: Path, backend: str) -> None:
+    """The stand-in says what TensorRT does of a network that it fused to one layer: that is of no level."""
+    benched(tiny.parent, "--backend", backend, "--precision", "fp32", "--tile", f"{TILE}", "--quick", "--profile")
+    (model,) = json.loads((tiny.parent / "out.json").read_text(encoding="utf-8"))["models"]
+    (profile,) = [each for each in model["profiles"] if each["name"] == f"{backend} ours fp32"]
+    assert "failed" not in profile, profile
+    layers = 2  # the network, and a wait
+    assert profile["operators"] == [
+        {"level": "outside", "operator": "other", "seconds": layers * LAYER_MS / 1e3, "count": layers}
+    ]
 
 
 @pytest.mark.usefixtures("gpu")

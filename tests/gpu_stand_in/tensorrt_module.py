@@ -18,7 +18,7 @@ from tests.gpu_stand_in.tensorrt_runtime import RtxRuntime, Runtime
 
 _SHARED = (
     "ILogger", "Logger", "IProgressMonitor", "BuilderFlag", "NetworkDefinitionCreationFlag", "ProfilingVerbosity",
-    "MemoryPoolType", "HardwareCompatibilityLevel", "LayerType", "LayerInformationFormat", "TensorIOMode",
+    "MemoryPoolType", "IProfiler", "HardwareCompatibilityLevel", "LayerType", "LayerInformationFormat", "TensorIOMode",
 )  # fmt: skip
 _RTX_ALONE = (
     "ComputeCapability", "CudaGraphStrategy", "DynamicShapesKernelSpecializationStrategy", "EngineValidity",

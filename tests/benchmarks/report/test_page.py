@@ -124,6 +124,26 @@ def test_the_pages_figures_are_the_jsons(browser: Browser, benched: Path) -> Non
 
 
 @needs_chromium
+def test_bars_of_the_profile_are_as_long_as_their_operators_take(browser: Browser, benched: Path) -> None:
+    (model,) = json.loads((benched / "result.json").read_text(encoding="utf-8"))["models"]
+    seconds = {profile["name"]: sum(each["seconds"] for each in profile["operators"]) for profile in model["profiles"]}
+    assert len(seconds) == 8
+    page = opened(browser, benched / "result.html", DESKTOP)
+    tracks = page.locator("[data-plot=profile] .track").all()
+    parts = [sum(part.bounding_box()["width"] for part in track.locator(".part").all()) for track in tracks]  # type: ignore[index]
+    names = page.locator("[data-plot=profile] .label").all_inner_texts()
+    assert sorted(names) == sorted(seconds)
+    longest, slowest = max(parts), max(seconds.values())
+    for name, length in zip(names, parts, strict=True):
+        assert length == pytest.approx(longest * seconds[name] / slowest, abs=1.5)
+    shown = page.locator(".profile[open] [data-plot=levels] .label").all_inner_texts()
+    assert shown[:3] == ["encoder 1", "middle", "decoder 1"]
+    page.locator(".profile summary").nth(1).click()
+    assert page.locator(".profile[open]").count() == 2
+    page.context.close()
+
+
+@needs_chromium
 def test_points_of_the_plot_are_ordered_by_speed(browser: Browser, benched: Path) -> None:
     page = opened(browser, benched / "result.html", DESKTOP)
     across = [float(circle.get_attribute("cx") or "") for circle in page.locator("svg circle").all()]
