@@ -110,6 +110,7 @@ def said(script: str, environment: dict[str, str], *words: str | Path) -> list[s
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_the_bundled_model_on_a_software_adapter(software_adapter: dict[str, str]) -> None:
     here, there, psnr = said(PARITY, software_adapter)
     assert re.fullmatch(r"ONNX Runtime [\d.]+, WebGPU, gpu:0", here), "nothing is on the CPU"
