@@ -15,7 +15,7 @@ from nafnet.benchmarks.profiles.measured import Taken
 from nafnet.benchmarks.rows.torch_forms import AsPublished, ChannelsLast, Tf32, TorchForm
 from nafnet.wire import Batch
 
-_MARK = "nafnet level "
+_RUN, _MARK = "nafnet run", "nafnet level "
 _BY_NAME = {
     kinds.NORM: "layer_norm native_layer_norm",
     kinds.MEAN: "mean sum adaptive_avg_pool2d cumsum",
@@ -36,13 +36,13 @@ class Profiled(TorchForm):
         on_gpu = self.place.type == "cuda"
         activities = [torch.profiler.ProfilerActivity.CPU]
         activities += [torch.profiler.ProfilerActivity.CUDA] if on_gpu else []
-        found = []
-        with _marked(self.module, levels.depth):
+        profiler = torch.profiler.profile(activities=activities, record_shapes=True)
+        with _marked(self.module, levels.depth), profiler as profile:
             for _ in range(count):
-                with torch.profiler.profile(activities=activities, record_shapes=True) as profile:
-                    self(batch)
-                found.append(list(_taken(profile.events(), on_gpu)))
-        return found
+                with torch.profiler.record_function(_RUN):
+                    pass
+                self(batch)
+        return list(_by_run(profile.events(), on_gpu))
 
 
 class ProfiledAsPublished(Profiled, AsPublished):
@@ -77,15 +77,21 @@ def _marker(level: int) -> Any:
     return mark
 
 
-def _taken(events: Iterable[Any], on_gpu: bool) -> Iterator[Taken]:
+def _by_run(events: Iterable[Any], on_gpu: bool) -> Iterator[list[Taken]]:
     """Operators in their order; each belongs to the level that began last. On a GPU their kernels' times count."""
     level: int | None = None
+    run: list[Taken] = []
     for event in sorted(events, key=lambda event: event.time_range.start):
-        if event.name.startswith(_MARK):
+        if event.name == _RUN:
+            if run:
+                yield run
+            level, run = None, []
+        elif event.name.startswith(_MARK):
             level = int(event.name.removeprefix(_MARK))
         elif event.name.startswith("aten::") and event.cpu_parent is None:
             microseconds = event.device_time_total if on_gpu else event.cpu_time_total
-            yield Place(level=level, kind=_kind(event)), microseconds / 1e6
+            run.append((Place(level=level, kind=_kind(event)), microseconds / 1e6))
+    yield run
 
 
 def _kind(event: Any) -> str:

@@ -68,7 +68,7 @@ def test_in_brief_it_is_one_table_on_one_screen(small: Path, tmp_path: Path) -> 
     assert [row["name"] for row in model["cases"][0]["rows"]] == [name for name in ORDER if "naive" not in name]
     assert (model["starts"], model["paths"], model["accuracy"]) == ([], None, None)
     for row in model["cases"][0]["rows"]:
-        (line,) = [line for line in done.stdout.splitlines() if row["name"] in line]
+        (line,) = [line for line in done.stdout.splitlines() if line[1:].strip().startswith(f"{row['name']} ")]
         assert f"{1e3 * row['speed']['minimum']:.1f}" in line
     first, second = (line for line in done.stderr.splitlines() if "about" in line or "between" in line)
     assert "3 rows; PyTorch takes" in first

@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from nafnet.architecture import NAFNet
 from nafnet.benchmarks.cli import main
 from nafnet.benchmarks.measure import roofline, whole_path
-from nafnet.checkpoint import save_checkpoint
+from nafnet.benchmarks.profiles.profiled import profiles
+from nafnet.benchmarks.rows.candidate import Candidate
+from nafnet.benchmarks.rows.candidates import Wanted, rows
+from nafnet.benchmarks.rows.exports import Exports
+from nafnet.checkpoint import load_checkpoint, save_checkpoint
 from nafnet.planfile import inspect_plan
 from nafnet.runtime import Restorer
 from nafnet.spec import ModelSpec
@@ -71,7 +75,8 @@ def benched(folder: Path, *words: str | Path, model: Path | str = "tiny.safetens
         "--seconds",
         "0",
         "--no-cold",
-        *([] if "--quick" in words else ["--images", "images"]),
+        "--images",
+        "images",
         "--threads",
         "1",
         "--json",
@@ -124,14 +129,14 @@ def test_onnxruntime_is_measured_with_graphs(tiny: Path, onnxruntime_cuda: cuda_
 @pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
 def test_a_plan_is_profiled_layer_by_layer(tiny: Path, backend: str) -> None:
     """The stand-in says what TensorRT does of a network that it fused to one layer: that is of no level."""
-    benched(tiny.parent, "--backend", backend, "--precision", "fp32", "--tile", f"{TILE}", "--quick", "--profile")
-    (model,) = json.loads((tiny.parent / "out.json").read_text(encoding="utf-8"))["models"]
-    (profile,) = [each for each in model["profiles"] if each["name"] == f"{backend} ours fp32"]
+    exports = Exports(load_checkpoint(tiny), tiny.parent, "rms")
+    wanted = Wanted(backends=(backend,), precisions=("fp32",), shapes=((1, TILE),))
+    plans = [row for row in rows(exports, wanted) if isinstance(row, Candidate) and row.backend == backend]
+    (profile,) = profiles(plans, exports, 1, 1, TILE, lambda _: None)
     assert "failed" not in profile, profile
     layers = 2  # the network, and a wait
-    assert profile["operators"] == [
-        {"level": "outside", "operator": "other", "seconds": layers * LAYER_MS / 1e3, "count": layers}
-    ]
+    seconds = pytest.approx(layers * LAYER_MS / 1e3)
+    assert profile["operators"] == [{"level": "outside", "operator": "other", "seconds": seconds, "count": layers}]
 
 
 @pytest.mark.usefixtures("gpu")
