@@ -40,7 +40,8 @@ if HAVE_TORCH:
 def pytest_configure(config: pytest.Config) -> None:
     """No test reads or fills the user's cache: from here on, so that what a module takes of the environment when it is
     imported has it, too."""
-    folder = tempfile.TemporaryDirectory(prefix="nafnet-tests-", ignore_cleanup_errors=True)  # Windows: what is open stays
+    # On Windows what a process still holds open stays.
+    folder = tempfile.TemporaryDirectory(prefix="nafnet-tests-", ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)
     os.environ["NAFNET_CACHE"] = folder.name
 
