@@ -26,6 +26,7 @@ from nafnet.runtime import Restorer
 from nafnet.spec import ModelSpec
 from tests.conftest import TINY
 from tests.export.conftest import nafnet_export
+from tests.gpu_stand_in.device import Device
 from tests.gpu_stand_in.machine import Machine, install_onnxruntime
 from tests.gpu_stand_in.tensorrt_runtime import LAYER_MS
 from tests.processes import in_this_process
@@ -125,10 +126,11 @@ def test_onnxruntime_is_measured_with_graphs(tiny: Path, onnxruntime_cuda: cuda_
     assert onnxruntime_cuda.replays > 0
 
 
-@pytest.mark.usefixtures("gpu")
 @pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
-def test_a_plan_is_profiled_layer_by_layer(tiny: Path, backend: str) -> None:
+def test_a_plan_is_profiled_layer_by_layer(gpu: Machine, tiny: Path, backend: str) -> None:
     """The stand-in says what TensorRT does of a network that it fused to one layer: that is of no level."""
+    if backend == "tensorrt-rtx":
+        gpu.use(Device("NVIDIA GeForce RTX 4090", (8, 9)))
     exports = Exports(load_checkpoint(tiny), tiny.parent, "rms")
     wanted = Wanted(backends=(backend,), precisions=("fp32",), shapes=((1, TILE),))
     plans = [row for row in rows(exports, wanted) if isinstance(row, Candidate) and row.backend == backend]
