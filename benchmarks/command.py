@@ -197,9 +197,10 @@ def _bench(checkpoint: Checkpoint, settings: Settings, options: BenchOptions, co
             listener.on_parity = lambda rows: show(parity_sheet(rows))
             listener.on_case = lambda case: show(speed_sheet(case))
         model, restored = bench(checkpoint, pictures, settings, listener)
+    shown = model.copy()
     if options.quick and not options.backends:
-        model = {**model, "absent": []}  # what is not here fills a screen of its own
-    for sheet in list(sheets(model))[1 + len(model["cases"]) :]:
+        shown["absent"] = []  # what is not here would fill a screen of its own
+    for sheet in list(sheets(shown))[1 + len(model["cases"]) :]:
         console.print(sheet.to_rich())
     return Story(model=model, restored=restored)
 

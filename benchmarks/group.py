@@ -176,7 +176,7 @@ def _cases(
             case = run_case(
                 list(_of_case((batch, tile), chosen, opened, settings.threads, own)), shape,
                 count(exports.counted(tile), shape.sizes), seconds=settings.seconds, device=chosen[0].device,
-                on_row=lambda what, title=title: watch.say(f"{title}: {what}"),
+                on_row=functools.partial(_row, watch, title),
                 on_parity=_unheard if index else measuring.on_parity,
                 on_round=functools.partial(_share, watch, title, _OR_MORE if earlier else ""),
                 go_on=suspects(earlier) if earlier else lambda _: False,
@@ -201,6 +201,10 @@ def _of_case(
             yield known.get(id(row)) or open_one(row, threads, stack)
 
 
+def _row(watch: Watch, title: str, what: str) -> None:
+    watch.say(f"{title}: {what}")
+
+
 def _share(watch: Watch, title: str, more: str, share: float) -> None:
     watch.say(f"{title}: {share:.0%}{more if share == 1 else ''} of the rounds", share)
 
@@ -215,10 +219,12 @@ def joined(groups: Sequence[Group], order: Sequence[str]) -> Group:
             case["rows"] += [{**row, "group": number} for row in own["rows"][1:]]
             case["rows"].sort(key=lambda row: place[row["name"]])
         whole.usable.extend(group.usable[1:])
-        for mine, other in ((whole.accuracy, group.accuracy), (whole.paths, group.paths)):
-            if mine is not None and other is not None:
-                mine["rows"] += other["rows"][1:]  # type: ignore[operator]  # both are of one kind
-                mine["rows"].sort(key=lambda row: place[row["name"]])
+        if whole.accuracy is not None and group.accuracy is not None:
+            whole.accuracy["rows"] += group.accuracy["rows"][1:]
+            whole.accuracy["rows"].sort(key=lambda row: place[row["name"]])
+        if whole.paths is not None and group.paths is not None:
+            whole.paths["rows"] += group.paths["rows"][1:]
+            whole.paths["rows"].sort(key=lambda row: place[row["name"]])
         if whole.restored is not None and group.restored is not None:
             later = list(group.restored.images.items())[1:]
             whole.restored.images.update(later)

@@ -7,6 +7,7 @@ from typing import Any
 
 from nafnet.benchmarks.profiles.levels import Levels
 from nafnet.benchmarks.profiles.measured import Taken
+from nafnet.runtime.backends.engine_lane import EngineLane
 from nafnet.runtime.backends.pending import Pending
 from nafnet.runtime.backends.tensorrt_engine import TensorRtBackend, TensorRtRtxBackend
 from nafnet.wire import Batch
@@ -20,6 +21,7 @@ class ProfiledTensorRt(TensorRtBackend):
     def runs(self, batch: Batch, levels: Levels, count: int) -> list[list[Taken]]:
         """The layers of so many runs. A layer that is made of several levels' operators belongs to none."""
         lane = self._open_lanes()[0]
+        assert isinstance(lane, EngineLane)
         information = self._engine.create_engine_inspector().get_engine_information(
             self._trt.LayerInformationFormat.JSON
         )

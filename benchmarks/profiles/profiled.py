@@ -51,6 +51,7 @@ def profiles(
         on_row: told the name of each before it begins.
     """
     spec = exports.checkpoint.spec
+    assert spec.architecture is not None, "a checkpoint's is known"
     given = picture(batch, spec.channels, tile, tile)
     for candidate in candidates:
         on_row(candidate.name)
@@ -80,5 +81,5 @@ def _graph(candidate: Candidate, exports: Exports, tile: int) -> Path:
     of PyTorch are their own names, and any graph tells the levels."""
     if candidate.model.path.suffix == ".onnx":
         return candidate.model.path
-    precision = candidate.model.spec.precision if candidate.model.path.suffix == ".plan" else "fp32"
-    return exports.ours(cast(Precision, precision), tile if candidate.shape else None).path
+    precision: Precision = candidate.model.spec.precision if candidate.model.path.suffix == ".plan" else "fp32"
+    return exports.ours(precision, tile if candidate.shape else None).path

@@ -201,7 +201,7 @@ class EngineLane(TimedLane):
 def _recorder(trt: Any) -> Any:
     """The library's class of profilers, which it calls with a layer's name and milliseconds."""
 
-    class Recorder(trt.IProfiler):  # type: ignore[misc]  # known once the library is loaded
+    class Recorder(trt.IProfiler):
         def __init__(self) -> None:
             trt.IProfiler.__init__(self)
             self.reported: list[tuple[str, float]] = []
