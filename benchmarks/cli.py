@@ -13,6 +13,7 @@ import click
 from nafnet.commandline import Command, exits
 from nafnet.errors import MissingExtraError
 
+SECONDS, SECONDS_IN_BRIEF = 20.0, 5.0
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FOLDER = click.Path(path_type=Path)
 
@@ -26,8 +27,8 @@ def _numbers(_: click.Context, parameter: click.Parameter, value: str) -> tuple[
     return tuple(dict.fromkeys(int(part) for part in value.split(",")))
 
 
-def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> float:
-    if math.isnan(value):  # which lies in every range, by click
+def _a_number(_: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and math.isnan(value):  # which lies in every range, by click
         raise click.BadParameter("nan: expected seconds", param=parameter)
     return value
 
@@ -59,8 +60,8 @@ def _a_number(_: click.Context, parameter: click.Parameter, value: float) -> flo
 )
 @click.option("--truth", type=_FOLDER, help="The clean version of each, by name.")
 @click.option(
-    "--seconds", type=click.FloatRange(0, 86_400), callback=_a_number, default=20.0, show_default=True,
-    help="For the counted rounds of each tile and batch.",
+    "--seconds", type=click.FloatRange(0, 86_400), callback=_a_number,
+    help="For the counted rounds of each tile and batch.  [default: 20, with --quick 5]",
 )  # fmt: skip
 @click.option(
     "--norm",
@@ -112,4 +113,6 @@ def main(**options: Any) -> int:
         from nafnet.benchmarks.command import BenchOptions, run
     except ImportError as error:
         raise MissingExtraError.of(error, "export") from error
+    if options["seconds"] is None:
+        options["seconds"] = SECONDS_IN_BRIEF if options["quick"] else SECONDS
     return run(BenchOptions(**options))
