@@ -67,6 +67,7 @@ def bench(
     watch = Watch(listener.on_step)
     with tempfile.TemporaryDirectory() as place, own_cache(Path(place, "cache")):
         _foretell(checkpoint, Path(place), settings, pictures, watch, listener.say)
+        give_back()
         exports = Exports(checkpoint, Path(place), settings.norm)
         watch.say("exporting")
         found = list(rows(exports, settings.wanted))

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 import numpy as np
 import onnx
 
+from nafnet.allocator import give_back
 from nafnet.benchmarks.profile_result import ProfileResult
 from nafnet.benchmarks.profiles.levels import Levels
 from nafnet.benchmarks.profiles.measured import RUNS, WARM, Taken, by_level, fastest
@@ -65,6 +66,7 @@ def profiles(
             except Exception as error:  # each library has its own family of errors, and the others are to be profiled
                 result["failed"] = " ".join(f"{type(error).__name__}: {error}".split())
         yield result
+        give_back()  # of one row no more is wanted
 
 
 def profile(candidate: Candidate, levels: Levels, threads: int, given: Batch) -> Sequence[Taken]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import onnx
 
 from nafnet.allocator import give_back
-from nafnet.checkpoint import Checkpoint
+from nafnet.checkpoint import Checkpoint, load_checkpoint
 from nafnet.errors import ModelError
 from nafnet.export.attempts.attempt import Exported, ExportOptions
 from nafnet.export.engines.builder import EngineSettings
@@ -18,10 +22,15 @@ from nafnet.export.formats import write_formats
 from nafnet.export.formats.target import Target
 from nafnet.export.gate.cases import profile_sizes
 from nafnet.export.network.graph import to_onnx
+from nafnet.interpreter import module_command
 from nafnet.parity import Precision
 from nafnet.planfile import inspect_plan
 from nafnet.runtime.backends.model import Model
-from nafnet.spec import Norm
+from nafnet.spec import ModelSpec, Norm
+
+LARGE = 32 * 2**20
+"""Bytes of weights from which an export is made in a process of its own: the exporter takes ten times as much memory,
+and keeps two or three times as much for good, where rows are to be loaded."""
 
 
 class Exports:
@@ -36,6 +45,7 @@ class Exports:
         self.checkpoint, self._folder, self._norm = checkpoint, folder, norm
         self._made: dict[str, Model] = {}
         self._graphs: dict[tuple[Precision, int | None], Exported] = {}
+        self.apart = 4 * sum(tensor.numel() for tensor in checkpoint.state_dict.values()) >= LARGE
 
     def naive(self) -> Model:
         """torch.onnx.export of the published module as it is.
@@ -82,14 +92,37 @@ class Exports:
         return self._traced(path, None)
 
     def _traced(self, path: Path, side: int | None) -> Model:
+        if self.apart:
+            return self._made_apart(path, "plain", "fp32", side)
         spec = self.checkpoint.spec
         onnx.save(to_onnx(self.checkpoint.build(), spec.channels, spec.multiple, side=side), path)
         return Model(path=path, spec=spec)
 
     def _make_ours(self, path: Path, precision: Precision, tile: int | None) -> Model:
+        if self.apart:
+            return self._made_apart(path, "ours", precision, tile)
         exported = self._exported(precision, tile)
         onnx.save(exported.model, path)
         return Model(path=path, spec=exported.spec)
+
+    def _made_apart(self, path: Path, kind: Literal["plain", "ours"], precision: Precision, side: int | None) -> Model:
+        request = {
+            "source": str(self.checkpoint.source.absolute()), "path": str(path), "norm": self._norm, "kind": kind,
+            "precision": precision, "side": side,
+        }  # fmt: skip
+        done = subprocess.run(
+            module_command("nafnet.benchmarks.rows.exports"), input=json.dumps(request), capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise ModelError(f"{path.stem}: cannot be exported ({lines[-1]})")
+        return Model(path=path, spec=ModelSpec.from_json(done.stdout.splitlines()[-1]))
+
+    def make(self, path: Path, kind: Literal["plain", "ours"], precision: Precision, side: int | None) -> Model:
+        """Write one export, here and now."""
+        self.apart = False
+        return self._traced(path, side) if kind == "plain" else self._make_ours(path, precision, side)
 
     def _make_plan(self, path: Path, flavour: str, precision: Precision, batch: int, tile: int) -> Model:
         target = Target(folder=self._folder, stem=path.stem, engine=EngineSettings(), note=lambda _: None)
@@ -113,3 +146,14 @@ class Unmade(Exports):
     def _once(self, name: str, make: Callable[[Path], Model]) -> Model:
         del make
         return Model(path=self._folder / f"{name}.onnx", spec=self.checkpoint.spec)
+
+
+def answer(request: dict[str, Any]) -> str:
+    """What the process of its own makes: the file; returns its spec as JSON."""
+    path = Path(request["path"])
+    exports = Exports(load_checkpoint(request["source"]), path.parent, request["norm"])
+    return exports.make(path, request["kind"], request["precision"], request["side"]).spec.to_json()
+
+
+if __name__ == "__main__":
+    print(answer(json.load(sys.stdin)))

@@ -36,3 +36,14 @@ def test_local_pooling_has_no_plain_export_and_its_work_is_counted(tmp_path: Pat
             network(torch.zeros(1, 3, side, side))
         counted = count(exports.counted(side), (1, 3, side, side)).flops
         assert counted == pytest.approx(counter.get_total_flops(), rel=0.001)
+
+
+def test_a_large_one_is_made_in_a_process_of_its_own(small: Path, exports: Exports, tmp_path: Path) -> None:
+    """Whose memory goes with it."""
+    apart = Exports(load_checkpoint(small), tmp_path / "apart", "rms")
+    (tmp_path / "apart").mkdir()
+    assert not apart.apart, "a small one is not worth a process"
+    apart.apart = True
+    there, here = apart.ours("fp32"), exports.ours("fp32")
+    assert there.spec == here.spec
+    assert there.path.read_bytes() == here.path.read_bytes()
