@@ -17,9 +17,9 @@ from nafnet.benchmarks.rows.variants import NAIVE, NAIVE_FIXED
 from nafnet.benchmarks.timing import timed
 from nafnet.errors import NafnetError
 
-RESERVE = 350e6
+RESERVE = 500e6
 """Bytes for what is measured beside the rows: yardsticks, pictures, files."""
-HELD = 2.5
+HELD = 3.5
 """Times its weights that a row holds before it is known better: as they are, as a library packs them, and results."""
 
 
