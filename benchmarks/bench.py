@@ -147,6 +147,7 @@ def _groups(chosen: Sequence[Candidate], measuring: Measuring, listener: Listene
                 measuring = dataclasses.replace(measuring, on_case=None if left else listener.on_case)
             own = [row for row in chosen if any(row is other for other in taken)]
             yield measure_group(own, opened, number, measuring)
+        opened.clear()  # or their backends would live until the next group is loaded
 
 
 def _expect(opened: Sequence[Opened], others: int, measuring: Measuring, say: Callable[[str], None]) -> None:

@@ -40,7 +40,7 @@ class Settings:
     """For the counted rounds of each tile and batch, and of each group of rows."""
     threads: int
     memory: float
-    """Bytes of this process that are not to be passed."""
+    """Bytes of this process that rows are loaded up to."""
     earlier: Baseline = dataclasses.field(default_factory=dict)
     """Rounds go on where a row seems slower than there."""
     cold: bool = True

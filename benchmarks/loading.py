@@ -17,7 +17,7 @@ from nafnet.benchmarks.rows.variants import NAIVE, NAIVE_FIXED
 from nafnet.benchmarks.timing import timed
 from nafnet.errors import NafnetError
 
-RESERVE = 500e6
+RESERVE = 700e6
 """Bytes for what is measured beside the rows: yardsticks, pictures, files."""
 HELD = 3.5
 """Times its weights that a row holds before it is known better: as they are, as a library packs them, and results."""
