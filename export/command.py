@@ -31,11 +31,12 @@ def run(options: CommandOptions, display: Display) -> int:
             display.say(f"{name + ':':16} {value}")
         return 0
     check(options)
-    if options.serve and is_current(options.page, artefact_spec(load_checkpoint(options.source), options.export)):
+    loaded = load_checkpoint(options.source)
+    if options.serve and is_current(options.page, artefact_spec(loaded, options.export)):
         display.say(f"{options.page}: as it was exported before")
         return 0
     started = time.perf_counter()
-    exported, files = _export(options, display)
+    exported, files = _export(options, loaded, display)
     for file in files:
         display.say(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
     display.say(f"in {time.perf_counter() - started:.0f} s")
@@ -50,9 +51,8 @@ def run(options: CommandOptions, display: Display) -> int:
     return 0
 
 
-def _export(options: CommandOptions, display: Display) -> tuple[Exported, list[Path]]:
+def _export(options: CommandOptions, loaded: Checkpoint, display: Display) -> tuple[Exported, list[Path]]:
     """Export, show, write; the report is written whatever the gate says. Returns the files, too."""
-    loaded = load_checkpoint(options.source)
     there = standing(options.output, options.stem, options.formats or ("onnx",))
     refuse_others(there, artefact_spec(loaded, options.export), overwrite=options.overwrite)
     files_of = None

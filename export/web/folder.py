@@ -105,12 +105,11 @@ def is_current(folder: Path, spec: ModelSpec) -> bool:
     names = ("weights_sha256", "precision", "multiple", "fixed_shape", "local_pooling", "exported_by")
     if any(stated.get(name) != wanted[name] for name in names):
         return False
-    sizes = {model["file"]: model["bytes"] for model in found["models"]}
-    contents = {name: len(content) for name, content in assets().items()} | sizes
-    whole = all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in contents.items())
+    own = [(folder / name, content) for name, content in assets().items()]
+    models = [(folder / model["file"], model["bytes"]) for model in found["models"]]
     return (
-        whole
-        and all((folder / name).read_bytes() == content for name, content in assets().items())
+        all(path.is_file() and path.stat().st_size == size for path, size in models)
+        and all(path.is_file() and path.read_bytes() == content for path, content in own)
         and all((folder / LIBRARY_FOLDER / name).is_file() for name in library.FILES)
     )
 

@@ -91,7 +91,9 @@ async function decoded(file, { icc, exif }, { channels = 3, mayHaveAlpha = false
   let stride = channels;
   if (mayHaveAlpha) {
     for (const { data } of strips(256)) {
-      if (isClear(data)) stride = 4;
+      if (!isClear(data)) continue;
+      stride = 4;
+      break;
     }
   }
   const fits = icc && String.fromCharCode(...icc.subarray(16, 20)) === (channels === 1 ? "GRAY" : "RGB ");
