@@ -22,7 +22,7 @@ from nafnet.runtime.backends.model import Model
 from nafnet.steps import OnStep, unwatched
 from nafnet.tiling import check_tile
 
-REVISION = 5
+REVISION = 6
 """Of the graphs that nafnet-export writes by default: one more whenever they change within a version."""
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 
