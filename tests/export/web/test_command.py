@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -20,9 +21,9 @@ import pytest
 
 from nafnet.checkpoint import load_checkpoint, save_checkpoint
 from nafnet.export.web import server
-from nafnet.export.web.folder import CARD, Model, assets, is_current, write_folder
+from nafnet.export.web.folder import CARD, INDEX, Model, assets, is_current, write_folder
 from nafnet.export.web.library import FILES
-from nafnet.export.web.server import address, served
+from nafnet.export.web.server import HEADERS, address, served
 from nafnet.kept_tile import compare_with_answer, kept_tile
 from nafnet.onnxfile import inspect_onnx
 from nafnet.runtime import Restorer
@@ -59,6 +60,9 @@ def test_the_folder_has_all_that_the_page_needs(exported: tuple[Path, Ended]) ->
         spec = inspect_onnx(path)
         assert json.loads(spec.to_json()) == model["spec"]
         assert (spec.precision, model["standing"]) == (precision, "not verified against PyTorch")
+    policy = re.search('Content-Security-Policy" content="([^"]*)"', (folder / INDEX).read_text(encoding="utf-8"))
+    assert policy
+    assert policy[1] == HEADERS["Content-Security-Policy"], "the page and its server allow the same"
     assert "Cross-Origin-Embedder-Policy: require-corp" in (folder / "_headers").read_text(encoding="utf-8")
 
 

@@ -15,6 +15,20 @@ from nafnet.errors import UsageError
 from nafnet.export.web import library as module
 from nafnet.export.web.library import FILES, PACKAGE, Library, library, npm
 
+NPM = """
+import argparse, shutil
+npm = argparse.ArgumentParser()
+npm.add_argument("package")
+npm.add_argument("command", choices=["pack"])
+npm.add_argument("wanted", choices=["onnxruntime-web@1.30.0"])
+npm.add_argument("--pack-destination", required=True)
+npm.add_argument("--silent", action="store_true")
+npm.add_argument("--ignore-scripts", action="store_true")
+given = npm.parse_args()
+shutil.copy(given.package, given.pack_destination)
+"""
+"""npm, of which it knows one command and one package: it refuses all other words."""
+
 
 def packed(path: Path, files: Library) -> Path:
     """As npm packs them, with a file that is not taken."""
@@ -37,8 +51,7 @@ def test_what_was_fetched_is_kept(files: Library, tmp_path: Path, monkeypatch: p
     """By a program that writes the package where npm would; the second time there is none."""
     monkeypatch.setenv("NAFNET_CACHE", str(tmp_path / "cache"))
     package = packed(tmp_path / PACKAGE, files)
-    script = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[sys.argv.index('--pack-destination') + 1])"
-    monkeypatch.setattr(module, "npm", lambda: [sys.executable, "-c", script, str(package)])
+    monkeypatch.setattr(module, "npm", lambda: [sys.executable, "-c", NPM, str(package)])
     notes: list[str] = []
     assert library(note=notes.append) == files
     assert len(notes) == 1
@@ -46,7 +59,7 @@ def test_what_was_fetched_is_kept(files: Library, tmp_path: Path, monkeypatch: p
     assert library(note=notes.append) == files
     kept = next((tmp_path / "cache").rglob("ort.wasm.min.mjs"))
     kept.write_bytes(kept.read_bytes() + b" ")
-    monkeypatch.setattr(module, "npm", lambda: [sys.executable, "-c", script, str(package)])
+    monkeypatch.setattr(module, "npm", lambda: [sys.executable, "-c", NPM, str(package)])
     assert library() == files, "what was changed is fetched anew"
 
 
