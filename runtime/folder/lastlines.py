@@ -27,14 +27,17 @@ class LastLines:
 
     def text(self) -> str:
         """All that is kept, once the stream has ended; what its process started may hold it open longer."""
-        if self._reader:
-            self._reader.join(_SECONDS)
+        self._wait()
         return b" ".join(self._lines).decode(errors="replace")
 
     def last(self) -> str:
         """The last line with something in it, once the stream has ended."""
-        self.text()
+        self._wait()
         return next((line.decode(errors="replace").strip() for line in reversed(self._lines) if line.strip()), "")
+
+    def _wait(self) -> None:
+        if self._reader:
+            self._reader.join(_SECONDS)
 
     def _read(self, stream: IO[bytes]) -> None:
         with stream:

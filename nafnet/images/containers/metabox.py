@@ -18,6 +18,8 @@ _MOST_META_BYTES = 64 * 2**20
 
 @dataclasses.dataclass(frozen=True)
 class Box:
+    """Four letters, and where it, its content and its end are, in bytes from the start of the data."""
+
     name: bytes
     start: int
     content: int
